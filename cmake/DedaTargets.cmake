@@ -1,0 +1,78 @@
+# The three calls that make every target of the project: one library per folder of src/, tests that declare their ranks,
+# and benchmarks. Kept in one place so that warnings, sanitizers and timeouts are the same everywhere.
+
+# Warnings and sanitizers travel as interface targets: nothing global is set.
+add_library(deda_warnings INTERFACE)
+target_compile_options(deda_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-unused-parameter)
+if(DEDA_WERROR)
+  target_compile_options(deda_warnings INTERFACE -Werror)
+endif()
+add_library(deda_sanitizers INTERFACE)
+if(DEDA_SANITIZE)
+  target_compile_options(deda_sanitizers INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+  target_link_options(deda_sanitizers INTERFACE -fsanitize=address,undefined)
+endif()
+
+# deda_add_library(io SOURCES a.cpp b.cpp PUBLIC deda::comm PRIVATE HDF5)
+# Makes static library deda_io (alias deda::io) with include root src/. PUBLIC only for what its headers show.
+function(deda_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(deda_${name} STATIC ${ARG_SOURCES})
+  add_library(deda::${name} ALIAS deda_${name})
+  set_target_properties(deda_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME ${name})
+  target_compile_features(deda_${name} PUBLIC cxx_std_20)
+  target_include_directories(deda_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:include/deda>)
+  target_link_libraries(deda_${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:deda_warnings> deda_sanitizers)
+endfunction()
+
+# deda_use_torch_headers(target): compile against the one shared precompiled header (torch.h costs 19 s a file without it).
+function(deda_use_torch_headers target)
+  if(NOT DEDA_PCH)
+    return()
+  endif()
+  get_target_property(type ${target} TYPE)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_precompile_headers(${target} REUSE_FROM deda_torch_pch)
+endfunction()
+
+# deda_add_test(io.record_store SOURCES record_store_test.cpp LINKS deda::io RANKS 1 3 4 LABELS mpi TIMEOUT 60 [TORCH])
+# One executable; one CTest entry per rank count (none given: one plain process). Every test has a timeout.
+function(deda_add_test name)
+  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS;ENVIRONMENT" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  string(REPLACE "." "_" target "test_${name}")
+  add_executable(${target} ${ARG_SOURCES})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${target} PRIVATE DEDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DEDA_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  target_link_libraries(${target} PRIVATE ${ARG_LINKS} deda_test_main deda_warnings deda_sanitizers)
+  if(ARG_TORCH)
+    deda_use_torch_headers(${target})
+  endif()
+  set(environment OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+      OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
+      ${ARG_ENVIRONMENT})
+  if(NOT ARG_RANKS)
+    add_test(NAME ${name} COMMAND ${target})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}"
+                         SKIP_RETURN_CODE 77)
+  endif()
+  foreach(ranks IN LISTS ARG_RANKS)
+    add_test(NAME ${name}.ranks${ranks}
+             COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${target}>)
+    set_tests_properties(${name}.ranks${ranks} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "mpi;${ARG_LABELS}"
+                         ENVIRONMENT "${environment}" PROCESSORS ${ranks} SKIP_RETURN_CODE 77)
+  endforeach()
+endfunction()
+
+# deda_add_benchmark(compose SOURCES compose_bench.cpp LINKS deda::augment [TORCH]): bench_compose, built, never timed by CTest.
+function(deda_add_benchmark name)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(bench_${name} ${ARG_SOURCES})
+  target_include_directories(bench_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(bench_${name} PRIVATE ${ARG_LINKS} deda_warnings)
+  if(ARG_TORCH)
+    deda_use_torch_headers(bench_${name})
+  endif()
+endfunction()

@@ -1,0 +1,75 @@
+// Ranks that work together: a thin owner of a duplicated MPI communicator, with the few verbs that the stages use.
+// Why: our messages never meet somebody else's, sizes never overflow int, every wait is watched, and the same code runs
+// as rank 0 of 1 without a launcher. Used by io, stages and jobs; mpi.h itself stays inside src/comm and src/io's .cpp.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace deda::comm {
+
+// Owns MPI_Init_thread(MPI_THREAD_MULTIPLE) and MPI_Finalize; one per process, made in jobs/main and in the test main.
+// Works without a launcher (singleton). Sets the cure for the Open MPI 4.1 collective-write fault
+// (OMPI_MCA_fs_ufs_lock_algorithm=3, ompi issue 12718) in the environment before MPI_Init, unless the user set it.
+class MpiEnvironment {
+ public:
+  MpiEnvironment(int& argc, char**& argv);
+  ~MpiEnvironment();
+  MpiEnvironment(const MpiEnvironment&) = delete;
+  MpiEnvironment& operator=(const MpiEnvironment&) = delete;
+  bool thread_multiple() const { return thread_multiple_; }
+  static std::string library_version();
+
+ private:
+  bool thread_multiple_ = false;
+};
+
+enum class Reduction { sum, minimum, maximum };
+
+class Communicator {
+ public:
+  static Communicator world();              // duplicate of MPI_COMM_WORLD (named only here and in jobs/)
+  static Communicator self();               // this rank alone
+  int rank() const;
+  int size() const;
+  bool is_root() const { return rank() == 0; }
+  // Rank and size among the ranks of this host (shared memory), for device and core maps.
+  int local_rank() const;
+  int local_size() const;
+  std::vector<std::string> host_names() const;   // one per rank; collective
+
+  // Collectives: every rank calls them in the same order. Each throws CommError naming the operation after
+  // `timeout_s()` seconds without progress (a rank died or is stuck), so nothing waits for ever.
+  void barrier(std::string_view what) const;
+  std::string broadcast(std::string text, int root = 0) const;
+  std::vector<std::int64_t> all_reduce(std::vector<std::int64_t> values, Reduction reduction) const;
+  std::vector<double> all_reduce(std::vector<double> values, Reduction reduction) const;
+  std::int64_t all_reduce(std::int64_t value, Reduction reduction) const;
+  std::int64_t exclusive_scan_sum(std::int64_t value) const;                 // rank 0 gets 0
+  std::vector<std::vector<std::uint8_t>> gather(std::span<const std::uint8_t> bytes, int root = 0) const;  // empty elsewhere
+  std::vector<std::vector<std::uint8_t>> all_gather(std::span<const std::uint8_t> bytes) const;
+  std::vector<std::string> all_gather(const std::string& text) const;
+
+  // Runs `work` on this rank and then agrees: if it threw on any rank, every rank throws. The throwing rank rethrows its
+  // own error; the others throw the same kind with "rank r: ..." of the lowest failing rank. No rank is left waiting.
+  void agree(std::string_view what, const std::function<void()>& work) const;
+  // True on all ranks if true on any (stop flags, deadlines).
+  bool any(bool value) const;
+
+  // The underlying MPI_Comm as an opaque pointer-sized value, for src/comm and src/io (comm/mpi_handle.h unwraps it).
+  void* native() const;
+  static double timeout_s();                // DEDA_TIMEOUT_S, default 600
+  [[noreturn]] static void abort(int exit_code);   // flush and MPI_Abort; ends all ranks
+
+ private:
+  struct State;
+  explicit Communicator(std::shared_ptr<State> state) : state_{std::move(state)} {}
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace deda::comm

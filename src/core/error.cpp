@@ -1,0 +1,33 @@
+#include "core/error.h"
+
+namespace deda {
+
+std::string to_string(const Problem& problem) {
+  std::string text;
+  if (!problem.where.empty()) text += problem.where + ": ";
+  text += problem.what;
+  if (!problem.hint.empty()) {
+    if (!text.empty() && text.back() != '.') text += '.';
+    text += ' ' + problem.hint;
+  }
+  return text;
+}
+
+namespace {
+std::string join(const std::vector<Problem>& problems) {
+  std::string text;
+  for (const Problem& problem : problems) {
+    if (!text.empty()) text += '\n';
+    text += to_string(problem);
+  }
+  return text;
+}
+}  // namespace
+
+Error::Error(ExitCode code, std::vector<Problem> problems)
+    : std::runtime_error(join(problems)), code_{code}, problems_{std::move(problems)} {}
+
+Error::Error(ExitCode code, std::string what, std::string where, std::string hint)
+    : Error(code, std::vector<Problem>{{std::move(what), std::move(where), std::move(hint)}}) {}
+
+}  // namespace deda

@@ -1,0 +1,64 @@
+// A dataset as every stage sees it: a list of pictures in a fixed order with class, split, masks and boxes where the
+// dataset has them. Readers (src/data/readers/) make one from each original layout; nothing here opens a picture.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+
+namespace deda::data {
+
+enum class Split : std::uint8_t { train, validation, test };
+
+// How to read the values of a mask file.
+enum class MaskEncoding : std::uint8_t {
+  none,           // there is no mask file
+  nonzero,        // any value but 0 is the object
+  grey,           // value / 255 >= 0.5 is the object (CUB segmentations)
+  pet_trimap,     // 1 object, 2 background, 3 border (undecided)
+  voc_class,      // palette index = class + 1, 255 = border; the item's own class is the object
+};
+
+struct Item {
+  std::string path;                                  // relative to Dataset::root; also the name in stores and logs
+  std::int32_t class_id = -1;                        // index into class_names
+  Split split = Split::train;
+  std::string mask;                                  // relative path, empty where there is none
+  MaskEncoding mask_encoding = MaskEncoding::none;
+  std::optional<std::array<double, 4>> box;          // xyxy, pixels, 0-based, half open
+  std::int32_t group = -1;                           // Waterbirds: 2*y + place; toy: 0 usual, 1 swapped background
+  std::vector<std::int32_t> labels;                  // all classes present (VOC); empty means {class_id}
+};
+
+struct Dataset {
+  std::string name;
+  std::filesystem::path root;
+  std::vector<std::string> class_names;
+  std::vector<std::string> group_names;              // empty where items have no group
+  std::vector<Item> items;                           // order is fixed by the dataset's own files, never by the directory
+  std::vector<std::size_t> indices(Split split) const;
+};
+
+enum class Layout : std::uint8_t { folder, pets, cub, aircraft, cars, voc2007, voc2012, waterbirds, toy };
+
+struct DatasetConfig {
+  Layout layout = Layout::toy;
+  std::filesystem::path root;                        // folder of the dataset; toy: made by `deda toy`
+  std::filesystem::path masks;                       // folder layout: masks beside the images, same relative names
+  double test_share = 0.25;                          // folder layout without train/ and test/: share held out per class
+  std::int64_t images_per_class = 0;                 // few-shot: that many training images per class, 0 = all
+  std::int64_t subset_seed = 0;
+  bool strip_banner = false;                         // Aircraft: drop the lowest 20 rows (copyright banner)
+  void describe(ConfigVisitor& visitor);
+};
+
+// Reads the layout's own files and checks that what they list is there. DataError lists every problem (up to 20, then a
+// count): missing file, malformed line with file:line, class out of range, empty class, duplicate.
+Dataset load_dataset(const DatasetConfig& config);
+
+}  // namespace deda::data
