@@ -1,0 +1,46 @@
+// What a subcommand is: a name, a sentence, its own options, and one function that runs on every rank.
+// Each jobs/<name>.cpp defines one `Job make_<name>_job()`; jobs/main.cpp lists them; jobs/run_job.cpp parses, runs,
+// catches once and turns errors into exit codes.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.h"
+#include "core/error.h"
+#include "jobs/pipeline_config.h"
+
+namespace deda::jobs {
+
+// Options that every subcommand has (jobs/run_job.cpp adds them): --config FILE (repeatable), --set a.b=v (repeatable),
+// --out DIR (overrides run.output), --print-config, --dry-run, --trace DIR, --trace-steps N, --verbose.
+struct CommonOptions {
+  bool dry_run = false;                        // check everything, print the plan, write nothing
+  std::optional<std::filesystem::path> trace;  // folder for trace files (reference/traces names)
+  std::int64_t trace_steps = 1;
+};
+
+struct JobContext {
+  const comm::Communicator& ranks;
+  PipelineConfig config;                       // resolved and valid
+  CommonOptions options;
+};
+
+struct Job {
+  std::string name;
+  std::string summary;                         // one sentence, for `deda --help`
+  std::string example;                         // one command line, for `deda NAME --help`
+  std::function<void(CLI::App&)> add_options;  // the job's own flags and positional arguments; may be empty
+  std::function<ExitCode(JobContext&)> run;    // throws deda::Error; called on every rank
+  bool takes_config = true;                    // false: no --config/--set (forward, doctor, inspect)
+};
+
+// OUTPUT/STAGE-<16 hex digits of the hash of (stage, identity, schema version)>: where a stage's result lives.
+std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage, const std::string& identity);
+
+}  // namespace deda::jobs
