@@ -1,0 +1,44 @@
+# The environment of every deda job, on any site: sourced by the batch scripts before the first stage.
+# What differs between sites stands in one short file, slurm/sites/<name>.sh; name yours in DEDA_SITE (default: none).
+#
+# After this file: DEDA_BIN is the program, DEDA_LAUNCH starts it on all ranks ("srun ..." in an allocation, "mpirun ..." elsewhere).
+deda_home=${DEDA_HOME:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
+
+if [ -n "${DEDA_SITE:-}" ]; then
+  site_file=$deda_home/slurm/sites/$DEDA_SITE.sh
+  if [ ! -r "$site_file" ]; then echo "slurm/env.sh: DEDA_SITE=$DEDA_SITE, but there is no $site_file; copy slurm/sites/example.sh" >&2; exit 2; fi
+  # shellcheck source=sites/example.sh
+  source "$site_file"
+fi
+
+# Open MPI 4.1 loses bytes in collective HDF5 writes over several aggregators unless it locks the file (ompi issue 12718).
+export OMPI_MCA_fs_ufs_lock_algorithm=${OMPI_MCA_fs_ufs_lock_algorithm:-3}
+# HDF5 file locks fail on some parallel file systems; stores have their own lock. Set it in the site file only if needed:
+#   export HDF5_USE_FILE_LOCKING=FALSE
+# One owner of the cores: our own threads (run.threads, train.torch_threads); libraries keep to one each.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+# srun of Slurm 22.05 and newer does not inherit --cpus-per-task.
+if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
+# The end of the allocation in seconds since 1970; the program stops well before it. Older Slurms do not export it.
+if [ -n "${SLURM_JOB_ID:-}" ] && [ -z "${SLURM_JOB_END_TIME:-}" ]; then
+  end=$(squeue -h -j "$SLURM_JOB_ID" -o %e 2>/dev/null || true)
+  if end_s=$(date -d "$end" +%s 2>/dev/null); then export SLURM_JOB_END_TIME=$end_s; fi
+fi
+
+export DEDA_BIN=${DEDA_BIN:-$deda_home/build/jobs/deda}
+if [ ! -x "$DEDA_BIN" ]; then echo "slurm/env.sh: no program at $DEDA_BIN; build it (bash cmake/setup.sh && cmake --build build) or set DEDA_BIN" >&2; exit 2; fi
+
+# DEDA_LAUNCHER=srun|mpirun|none; DEDA_RANKS is for mpirun (default: one rank per core, at most 2).
+if [ -z "${DEDA_LAUNCHER:-}" ]; then
+  if [ -n "${SLURM_JOB_ID:-}" ]; then DEDA_LAUNCHER=srun; else DEDA_LAUNCHER=mpirun; fi
+fi
+case $DEDA_LAUNCHER in
+  srun) DEDA_LAUNCH=(srun --kill-on-bad-exit=1 --mpi="${DEDA_SRUN_MPI:-pmix}") ;;
+  mpirun)
+    cores=$(nproc)
+    DEDA_LAUNCH=(mpirun -n "${DEDA_RANKS:-$((cores < 2 ? cores : 2))}")
+    if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+    export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none ;;
+  none) DEDA_LAUNCH=() ;;
+  *) echo "slurm/env.sh: DEDA_LAUNCHER=$DEDA_LAUNCHER; use srun, mpirun or none" >&2; exit 2 ;;
+esac
