@@ -1,5 +1,12 @@
-// Work tickets: a shared counter that ranks draw from by MPI one-sided fetch-and-add.
-// Why: images differ in size; whoever is free takes the next one, and no rank has to serve the others.
+// Work tickets: a shared counter that ranks draw from.
+// Why: images differ in size; whoever is free takes the next one.
+//
+// Two ways, chosen for all ranks together:
+//   window  MPI one-sided fetch-and-add. Taken where all ranks share one host: the counter is shared memory, so a draw
+//           completes although rank 0 computes.
+//   served  a thread of rank 0 answers messages. Taken over several hosts, where Open MPI completes one-sided calls only
+//           when rank 0 happens to enter MPI, or (TCP with MPI_THREAD_MULTIPLE) has no one-sided calls at all.
+// DEDA_TICKETS=window or served overrules the choice.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,14 @@
+// An exception as bytes, so that every rank can throw the error that one rank met. Internal to src/comm.
+#pragma once
+
+#include <exception>
+#include <string>
+
+namespace deda::comm {
+
+// Kind, exit code and all problems of the exception, as bytes for throw_packed_error.
+std::string pack_error(const std::exception_ptr& error);
+// Throws the same kind of error with "rank r: " in front of each problem. CommError when the bytes make no sense.
+[[noreturn]] void throw_packed_error(const std::string& packed, int rank);
+
+}  // namespace deda::comm
