@@ -30,6 +30,7 @@ if(LibTorch_INCLUDE_DIR)
       list(APPEND _version_parts "${_number}")
     endforeach()
     list(JOIN _version_parts "." LibTorch_VERSION)
+    set(LibTorch_VERSION_FULL ${LibTorch_VERSION})
   endif()
 endif()
 
