@@ -1,92 +1,174 @@
-#include "comm/agreement.h"
-
-#include <fmt/format.h>
-
+// Communicator::agree. The ranks report to each other how their work went; when it failed anywhere, all throw.
+//
+// Two things make it more than one reduction:
+//  - A rank may fail while others wait for it in a collective inside `work`. It sends them a notice, which ends their wait
+//    by PeerFailure; the agreement then reports the failure that came first and not those that followed from it.
+//  - `work` may itself contain agree(). A rank that left the inner one by an error meets the others at a different depth;
+//    the deeper ones then leave theirs, and the shallower one asks again.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <exception>
+#include <optional>
 #include <vector>
 
-#include "core/error.h"
+#include "comm/communicator_state.h"
+#include "comm/packed_error.h"
 
 namespace deda::comm {
 
 namespace {
 
-enum class Kind : char { configuration = 'c', data = 'd', io = 'i', communication = 'm', model = 'n', stopped = 's', plain = 'p', foreign = 'f' };
+// How long an operation may still take after another rank's notice came: it may be complete but for the last message.
+constexpr std::chrono::milliseconds notice_grace{100};
 
-// Fields are joined by the byte 0, which no message holds: kind, exit code, then what, where and hint of each problem.
-constexpr char separator = '\0';
+// This rank's work ended because another rank's did.
+struct PeerFailure : CommError {
+  using CommError::CommError;
+};
 
-Kind kind_of(const Error& error) {
-  if (dynamic_cast<const ConfigError*>(&error)) return Kind::configuration;
-  if (dynamic_cast<const DataError*>(&error)) return Kind::data;
-  if (dynamic_cast<const IoError*>(&error)) return Kind::io;
-  if (dynamic_cast<const CommError*>(&error)) return Kind::communication;
-  if (dynamic_cast<const ModelError*>(&error)) return Kind::model;
-  if (dynamic_cast<const Stopped*>(&error)) return Kind::stopped;
-  return Kind::plain;
+// What a rank says about its work; sent as plain numbers.
+struct Report {
+  std::int64_t depth = 0;         // number of nested agreements
+  std::int64_t outcome = 0;       // Outcome below
+  std::int64_t notice_sent = 0;   // a notice of this rank is on the wire
+  std::int64_t broken = 0;        // this rank left the communicator in the middle of an operation
+};
+enum Outcome : std::int64_t { succeeded = 0, failed = 1, failed_by_another = 2 };
+static_assert(sizeof(Report) == 4 * sizeof(std::int64_t));
+
+Outcome outcome_of(const std::exception_ptr& error) {
+  if (!error) return succeeded;
+  try {
+    std::rethrow_exception(error);
+  } catch (const PeerFailure&) {
+    return failed_by_another;
+  } catch (...) {
+    return failed;
+  }
 }
 
-std::string pack(Kind kind, ExitCode code, const std::vector<Problem>& problems) {
-  std::string packed(1, static_cast<char>(kind));
-  packed += separator + std::to_string(static_cast<int>(code));
-  for (const Problem& problem : problems) {
-    for (const std::string& field : {problem.what, problem.where, problem.hint}) {
-      packed += separator;
-      packed += field;
+// Lowest rank with that outcome.
+std::optional<int> lowest_rank(const std::vector<Report>& reports, Outcome outcome) {
+  const auto found = std::find_if(reports.begin(), reports.end(), [&](const Report& r) { return r.outcome == outcome; });
+  if (found == reports.end()) return std::nullopt;
+  return static_cast<int>(found - reports.begin());
+}
+
+// One agreement of one rank.
+class Agreement {
+ public:
+  Agreement(Communicator::State& state, std::string_view what) : state_{state}, wait_{state.rank, "agree", what, {}} {
+    ++state_.agreements;
+  }
+  ~Agreement() { --state_.agreements; }
+
+  void conclude(const std::exception_ptr& mine) {
+    if (mine) send_notice();
+    const std::vector<Report> reports = exchange_at_same_depth(outcome_of(mine));
+    if (std::any_of(reports.begin(), reports.end(), [](const Report& r) { return r.broken != 0; }) && state_.broken.empty()) {
+      state_.broken = "another rank left it in the middle of an operation";
+    }
+    take_notices(reports);
+    const auto origin = lowest_rank(reports, failed);
+    const auto speaker = origin ? origin : lowest_rank(reports, failed_by_another);
+    if (!speaker) return;
+    const std::string packed = state_.broadcast(state_.control, wait_, *speaker == state_.rank ? pack_error(mine) : "", *speaker);
+    if (outcome_of(mine) == failed || *speaker == state_.rank) std::rethrow_exception(mine);
+    throw_packed_error(packed, *speaker);
+  }
+
+ private:
+  void send_notice() {
+    if (state_.notice_sent) return;
+    for (int other = 0; other < state_.size; ++other) {
+      if (other == state_.rank) continue;
+      MPI_Request request = MPI_REQUEST_NULL;
+      check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, other, failure_notice_tag, state_.control, &request), "MPI_Isend");
+      check_mpi(MPI_Request_free(&request), "MPI_Request_free");
+    }
+    state_.notice_sent = true;
+  }
+
+  std::vector<Report> exchange(Report mine) {
+    struct Buffers {
+      Report mine;
+      std::vector<Report> all;
+    };
+    constexpr int numbers = sizeof(Report) / sizeof(std::int64_t);
+    auto buffers = state_.run(state_.control, wait_, Buffers{mine, std::vector<Report>(static_cast<std::size_t>(state_.size))},
+                              [](MPI_Comm on, Buffers& b, MPI_Request* request) {
+                                return MPI_Iallgather(&b.mine, numbers, MPI_INT64_T, b.all.data(), numbers, MPI_INT64_T, on, request);
+                              });
+    return std::move(buffers.all);
+  }
+
+  std::vector<Report> exchange_at_same_depth(Outcome outcome) {
+    while (true) {
+      const Report mine{state_.agreements, outcome, state_.notice_sent, !state_.broken.empty()};
+      auto reports = exchange(mine);
+      const auto shallowest = std::min_element(reports.begin(), reports.end(), [](const Report& a, const Report& b) { return a.depth < b.depth; });
+      const bool all_here = std::all_of(reports.begin(), reports.end(), [&](const Report& r) { return r.depth == mine.depth; });
+      if (all_here) return reports;
+      if (mine.depth > shallowest->depth) {
+        throw PeerFailure(fmt::format("rank {} cannot agree on \"{}\": rank {} failed before it", state_.rank, wait_.what,
+                                      shallowest - reports.begin()));
+      }
     }
   }
-  return packed;
-}
 
-std::vector<std::string> split(const std::string& packed) {
-  std::vector<std::string> fields(1);
-  for (const char c : packed) {
-    if (c == separator) {
-      fields.emplace_back();
-    } else {
-      fields.back() += c;
+  // Every rank that sent a notice sent one to each other rank; taken off the wire, the next agreement starts clean.
+  void take_notices(const std::vector<Report>& reports) {
+    for (int from = 0; from < state_.size; ++from) {
+      if (from == state_.rank || reports[static_cast<std::size_t>(from)].notice_sent == 0) continue;
+      state_.run(state_.control, wait_, 0, [from](MPI_Comm on, int&, MPI_Request* request) {
+        return MPI_Irecv(nullptr, 0, MPI_BYTE, from, failure_notice_tag, on, request);
+      });
     }
+    state_.notice_sent = false;
   }
-  return fields;
-}
+
+  Communicator::State& state_;
+  const Wait wait_;
+};
 
 }  // namespace
 
-std::string pack_error(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const Error& e) {
-    return pack(kind_of(e), e.exit_code(), e.problems());
-  } catch (const std::exception& e) {
-    return pack(Kind::foreign, ExitCode::failure, {{e.what(), {}, {}}});
-  } catch (...) {
-    return pack(Kind::foreign, ExitCode::failure, {{"an exception of unknown type", {}, {}}});
-  }
+Wait Communicator::State::wait_for(std::string_view operation, std::string_view what) {
+  Wait wait{rank, operation, what, {}};
+  if (agreements == 0) return wait;
+  using Clock = std::chrono::steady_clock;
+  wait.while_waiting = [this, operation, what, noticed = std::optional<Clock::time_point>{}, from = 0]() mutable {
+    if (!noticed) {
+      int there = 0;
+      MPI_Status status;
+      check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, failure_notice_tag, control, &there, &status), "MPI_Iprobe");
+      if (!there) return;
+      noticed = Clock::now();
+      from = status.MPI_SOURCE;
+    }
+    if (Clock::now() - *noticed < notice_grace) return;
+    throw PeerFailure(fmt::format("rank {} waited in {}{}, but rank {} had failed", rank, operation,
+                                  what.empty() ? "" : fmt::format(" ({})", what), from));
+  };
+  return wait;
 }
 
-void throw_packed_error(const std::string& packed, int rank) {
-  const std::vector<std::string> fields = split(packed);
-  if (fields.size() < 5 || (fields.size() - 2) % 3 != 0 || fields[0].size() != 1) {
-    throw CommError(fmt::format("rank {} failed, and its message arrived damaged", rank));
+void Communicator::agree(std::string_view what, const std::function<void()>& work) const {
+  if (size() == 1) {
+    work();
+    return;
   }
-  std::vector<Problem> problems;
-  for (std::size_t i = 2; i < fields.size(); i += 3) {
-    problems.push_back({fields[i], fields[i + 1], fields[i + 2]});
-    // `where` is printed first, so the rank goes there when it is set.
-    std::string& first = problems.back().where.empty() ? problems.back().what : problems.back().where;
-    first = fmt::format("rank {}: {}", rank, first);
+  Agreement agreement(*state_, what);
+  std::exception_ptr mine;
+  try {
+    work();
+  } catch (...) {
+    mine = std::current_exception();
   }
-  const Problem& first = problems.front();
-  switch (static_cast<Kind>(fields[0][0])) {
-    case Kind::configuration: throw ConfigError(std::move(problems));
-    case Kind::data: throw DataError(std::move(problems));
-    case Kind::io: throw IoError(first.what, first.where, first.hint);
-    case Kind::communication: throw CommError(first.what, first.where, first.hint);
-    case Kind::model: throw ModelError(first.what, first.where, first.hint);
-    case Kind::stopped: throw Stopped(first.what);
-    case Kind::plain: throw Error(static_cast<ExitCode>(std::stoi(fields[1])), std::move(problems));
-    case Kind::foreign: break;
-  }
-  throw Error(ExitCode::failure, first.what, first.where, first.hint);
+  // This rank gave up a wait: the others may be gone, and waiting for them once more helps nobody.
+  if (mine && wait_abandoned()) std::rethrow_exception(mine);
+  agreement.conclude(mine);
 }
 
 }  // namespace deda::comm

@@ -10,7 +10,7 @@
 #include <limits>
 #include <optional>
 
-#include "comm/agreement.h"
+#include "comm/communicator_state.h"
 #include "comm/mpi_handle.h"
 #include "comm/watched.h"
 #include "core/error.h"
@@ -22,8 +22,6 @@ namespace {
 constexpr double default_timeout_s = 600.0;
 // MPI counts in int: longer messages travel in pieces of this many bytes.
 constexpr std::size_t default_message_limit = std::size_t{1} << 30;
-// A rank that fails inside agree() sends an empty message with this tag to all others.
-constexpr int failure_notice_tag = 1;
 
 // Positive number from the environment, or `fallback` where it is not set.
 double positive_from_environment(const char* name, double fallback, const char* unit) {
@@ -52,7 +50,7 @@ MPI_Op operation_of(Reduction reduction) {
   return MPI_SUM;
 }
 
-MPI_Comm duplicate(MPI_Comm original, int rank) {
+MPI_Comm duplicate_handle(MPI_Comm original, int rank) {
   MPI_Comm copy = MPI_COMM_NULL;
   MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Comm_idup(original, &copy, &request), "MPI_Comm_idup");
@@ -92,115 +90,80 @@ std::string MpiEnvironment::library_version() {
   return version.substr(0, version.find(','));
 }
 
-struct Communicator::State {
-  MPI_Comm comm = MPI_COMM_NULL;      // what the verbs use
-  MPI_Comm control = MPI_COMM_NULL;   // what agree() uses: sound even where ranks left `comm` at different places
-  int rank = 0, size = 1, local_rank = 0, local_size = 1;
-  std::string broken;                 // why `comm` cannot be used any more; empty while it can
+Communicator::State::State(MPI_Comm original) {
+  check_mpi(MPI_Comm_rank(original, &rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(original, &size), "MPI_Comm_size");
+  comm = duplicate_handle(original, rank);
+  control = duplicate_handle(original, rank);
+  MPI_Comm host = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host), "MPI_Comm_split_type");
+  MPI_Comm_rank(host, &local_rank);
+  MPI_Comm_size(host, &local_size);
+  MPI_Comm_free(&host);
+}
 
-  explicit State(MPI_Comm original) {
-    check_mpi(MPI_Comm_rank(original, &rank), "MPI_Comm_rank");
-    check_mpi(MPI_Comm_size(original, &size), "MPI_Comm_size");
-    comm = duplicate(original, rank);
-    control = duplicate(original, rank);
-    MPI_Comm host = MPI_COMM_NULL;
-    check_mpi(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host), "MPI_Comm_split_type");
-    MPI_Comm_rank(host, &local_rank);
-    MPI_Comm_size(host, &local_size);
-    MPI_Comm_free(&host);
-  }
-  ~State() {
-    if (!mpi_is_running() || !broken.empty()) return;   // a pending operation still refers to the communicator
-    MPI_Comm_free(&comm);
-    MPI_Comm_free(&control);
-  }
+Communicator::State::~State() {
+  if (!mpi_is_running() || !broken.empty()) return;   // a pending operation still refers to the communicator
+  MPI_Comm_free(&comm);
+  MPI_Comm_free(&control);
+}
 
-  // Starts a nonblocking operation on `buffers` and waits for it. When the wait ends by an error MPI still owns the
-  // buffers, so they are left to it for good.
-  template <class Buffers, class Start>
-  Buffers run(MPI_Comm on, const Wait& wait, Buffers buffers, Start start) {
-    if (on == comm && !broken.empty()) throw CommError(fmt::format("{} is not possible any more: {}", wait.operation, broken));
-    auto kept = std::make_unique<Buffers>(std::move(buffers));
-    try {
-      MPI_Request request = MPI_REQUEST_NULL;
-      check_mpi(start(on, *kept, &request), wait.operation);
-      wait_watched(request, wait);
-    } catch (const std::exception& error) {
-      static_cast<void>(kept.release());
-      if (broken.empty()) broken = error.what();
-      throw;
-    }
-    return std::move(*kept);
+std::string Communicator::State::broadcast(MPI_Comm on, const Wait& wait, std::string text, int root) {
+  const auto length = run(on, wait, static_cast<std::int64_t>(text.size()),
+                          [root](MPI_Comm c, std::int64_t& n, MPI_Request* request) { return MPI_Ibcast(&n, 1, MPI_INT64_T, root, c, request); });
+  text.resize(static_cast<std::size_t>(length));
+  const std::size_t piece = message_limit();
+  for (std::size_t begin = 0; begin < text.size(); begin += piece) {
+    const int count = static_cast<int>(std::min(piece, text.size() - begin));
+    text = run(on, wait, std::move(text), [=](MPI_Comm c, std::string& t, MPI_Request* request) {
+      return MPI_Ibcast(t.data() + begin, count, MPI_BYTE, root, c, request);
+    });
   }
-  template <class Buffers, class Start>
-  Buffers collective(std::string_view operation, std::string_view what, Buffers buffers, Start start) {
-    const auto look_for_notice = [this, operation] { throw_if_another_rank_failed(operation); };
-    return run(comm, Wait{rank, operation, what, look_for_notice}, std::move(buffers), start);
-  }
-
-  void throw_if_another_rank_failed(std::string_view operation) {
-    int there = 0;
-    MPI_Status status;
-    check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, failure_notice_tag, control, &there, &status), "MPI_Iprobe");
-    if (there) {
-      throw CommError(fmt::format("rank {} waited in {}, but rank {} had failed before it got there", rank, operation, status.MPI_SOURCE));
-    }
-  }
-
-  template <class T>
-  std::vector<T> all_reduce(std::vector<T> values, Reduction reduction, MPI_Datatype type) {
-    const std::size_t piece = std::max<std::size_t>(1, message_limit() / sizeof(T));
-    for (std::size_t begin = 0; begin < values.size(); begin += piece) {
-      const int count = static_cast<int>(std::min(piece, values.size() - begin));
-      values = collective("all_reduce", {}, std::move(values), [&](MPI_Comm on, std::vector<T>& v, MPI_Request* request) {
-        return MPI_Iallreduce(MPI_IN_PLACE, v.data() + begin, count, type, operation_of(reduction), on, request);
-      });
-    }
-    return values;
-  }
-
-  std::string broadcast(MPI_Comm on, Wait wait, std::string text, int root) {
-    auto length = run(on, wait, std::vector<std::int64_t>{static_cast<std::int64_t>(text.size())},
-                      [&](MPI_Comm c, std::vector<std::int64_t>& v, MPI_Request* request) {
-                        return MPI_Ibcast(v.data(), 1, MPI_INT64_T, root, c, request);
-                      });
-    text.resize(static_cast<std::size_t>(length[0]));
-    const std::size_t piece = message_limit();
-    for (std::size_t begin = 0; begin < text.size(); begin += piece) {
-      const int count = static_cast<int>(std::min(piece, text.size() - begin));
-      text = run(on, wait, std::move(text), [&](MPI_Comm c, std::string& t, MPI_Request* request) {
-        return MPI_Ibcast(t.data() + begin, count, MPI_BYTE, root, c, request);
-      });
-    }
-    return text;
-  }
-
-  // Everybody's bytes; only `root` receives them, or all ranks without a root.
-  std::vector<std::vector<std::uint8_t>> gather(std::span<const std::uint8_t> bytes, std::optional<int> root);
-};
+  return text;
+}
 
 namespace {
+
+template <class State, class T>
+std::vector<T> reduce_in_pieces(State& state, std::vector<T> values, Reduction reduction, MPI_Datatype type) {
+  const std::size_t piece = std::max<std::size_t>(1, message_limit() / sizeof(T));
+  for (std::size_t begin = 0; begin < values.size(); begin += piece) {
+    const int count = static_cast<int>(std::min(piece, values.size() - begin));
+    values = state.collective("all_reduce", {}, std::move(values), [=](MPI_Comm on, std::vector<T>& v, MPI_Request* request) {
+      return MPI_Iallreduce(MPI_IN_PLACE, v.data() + begin, count, type, operation_of(reduction), on, request);
+    });
+  }
+  return values;
+}
+
 // One round of a gather: each rank sends at most `slice` bytes, so that all counts and places fit int.
 struct GatherRound {
   std::vector<std::uint8_t> mine, all;
   std::vector<int> counts, places;
 };
-}  // namespace
 
-std::vector<std::vector<std::uint8_t>> Communicator::State::gather(std::span<const std::uint8_t> bytes, std::optional<int> root) {
-  const std::string_view name = root ? "gather" : "all_gather";
-  const auto ranks = static_cast<std::size_t>(size);
-  std::vector<std::int64_t> sizes(ranks + 1);
-  sizes[ranks] = static_cast<std::int64_t>(bytes.size());
-  sizes = collective(name, "sizes", std::move(sizes), [&](MPI_Comm on, std::vector<std::int64_t>& v, MPI_Request* request) {
-    return MPI_Iallgather(&v[ranks], 1, MPI_INT64_T, v.data(), 1, MPI_INT64_T, on, request);
+template <class State>
+std::vector<std::int64_t> gather_sizes(State& state, std::string_view name, std::size_t mine) {
+  struct Buffers {
+    std::int64_t mine;
+    std::vector<std::int64_t> all;
+  };
+  Buffers sizes{static_cast<std::int64_t>(mine), std::vector<std::int64_t>(static_cast<std::size_t>(state.size))};
+  sizes = state.collective(name, "sizes", std::move(sizes), [](MPI_Comm on, Buffers& b, MPI_Request* request) {
+    return MPI_Iallgather(&b.mine, 1, MPI_INT64_T, b.all.data(), 1, MPI_INT64_T, on, request);
   });
-  sizes.pop_back();
+  return std::move(sizes.all);
+}
 
-  const bool receives = !root || *root == rank;
-  std::vector<std::vector<std::uint8_t>> result(receives ? ranks : 0);
-  const auto longest = *std::max_element(sizes.begin(), sizes.end());
-  const auto slice = std::max<std::int64_t>(1, static_cast<std::int64_t>(message_limit() / ranks));
+// Everybody's bytes; only `root` receives them, or all ranks without a root.
+template <class State>
+std::vector<std::vector<std::uint8_t>> gather_in_rounds(State& state, std::span<const std::uint8_t> bytes, std::optional<int> root) {
+  const std::string_view name = root ? "gather" : "all_gather";
+  const std::vector<std::int64_t> sizes = gather_sizes(state, name, bytes.size());
+  const bool receives = !root || *root == state.rank;
+  std::vector<std::vector<std::uint8_t>> result(receives ? sizes.size() : 0);
+  const std::int64_t longest = *std::max_element(sizes.begin(), sizes.end());
+  const auto slice = std::max<std::int64_t>(1, static_cast<std::int64_t>(message_limit() / sizes.size()));
   for (std::int64_t begin = 0; begin < longest; begin += slice) {
     GatherRound round;
     int total = 0;
@@ -209,10 +172,10 @@ std::vector<std::vector<std::uint8_t>> Communicator::State::gather(std::span<con
       round.places.push_back(total);
       total += round.counts.back();
     }
-    const auto mine = round.counts[static_cast<std::size_t>(rank)];
+    const int mine = round.counts[static_cast<std::size_t>(state.rank)];
     if (mine > 0) round.mine.assign(bytes.begin() + begin, bytes.begin() + begin + mine);
     if (receives) round.all.resize(static_cast<std::size_t>(total));
-    round = collective(name, {}, std::move(round), [&](MPI_Comm on, GatherRound& r, MPI_Request* request) {
+    round = state.collective(name, {}, std::move(round), [=](MPI_Comm on, GatherRound& r, MPI_Request* request) {
       if (root) {
         return MPI_Igatherv(r.mine.data(), mine, MPI_BYTE, r.all.data(), r.counts.data(), r.places.data(), MPI_BYTE, *root, on, request);
       }
@@ -226,6 +189,8 @@ std::vector<std::vector<std::uint8_t>> Communicator::State::gather(std::span<con
   return result;
 }
 
+}  // namespace
+
 Communicator Communicator::world() {
   if (!mpi_is_running()) throw CommError("MPI is not running: make an MpiEnvironment first");
   return Communicator{std::make_shared<State>(MPI_COMM_WORLD)};
@@ -234,6 +199,8 @@ Communicator Communicator::self() {
   if (!mpi_is_running()) throw CommError("MPI is not running: make an MpiEnvironment first");
   return Communicator{std::make_shared<State>(MPI_COMM_SELF)};
 }
+
+Communicator Communicator::duplicate() const { return Communicator{std::make_shared<State>(state_->comm)}; }
 
 int Communicator::rank() const { return state_->rank; }
 int Communicator::size() const { return state_->size; }
@@ -253,16 +220,14 @@ void Communicator::barrier(std::string_view what) const {
 }
 
 std::string Communicator::broadcast(std::string text, int root) const {
-  State& state = *state_;
-  const auto look_for_notice = [&state] { state.throw_if_another_rank_failed("broadcast"); };
-  return state.broadcast(state.comm, Wait{state.rank, "broadcast", {}, look_for_notice}, std::move(text), root);
+  return state_->broadcast(state_->comm, state_->wait_for("broadcast", {}), std::move(text), root);
 }
 
 std::vector<std::int64_t> Communicator::all_reduce(std::vector<std::int64_t> values, Reduction reduction) const {
-  return state_->all_reduce(std::move(values), reduction, MPI_INT64_T);
+  return reduce_in_pieces(*state_, std::move(values), reduction, MPI_INT64_T);
 }
 std::vector<double> Communicator::all_reduce(std::vector<double> values, Reduction reduction) const {
-  return state_->all_reduce(std::move(values), reduction, MPI_DOUBLE);
+  return reduce_in_pieces(*state_, std::move(values), reduction, MPI_DOUBLE);
 }
 std::int64_t Communicator::all_reduce(std::int64_t value, Reduction reduction) const {
   return all_reduce(std::vector<std::int64_t>{value}, reduction).front();
@@ -277,67 +242,16 @@ std::int64_t Communicator::exclusive_scan_sum(std::int64_t value) const {
 }
 
 std::vector<std::vector<std::uint8_t>> Communicator::gather(std::span<const std::uint8_t> bytes, int root) const {
-  return state_->gather(bytes, root);
+  return gather_in_rounds(*state_, bytes, root);
 }
 std::vector<std::vector<std::uint8_t>> Communicator::all_gather(std::span<const std::uint8_t> bytes) const {
-  return state_->gather(bytes, std::nullopt);
+  return gather_in_rounds(*state_, bytes, std::nullopt);
 }
 std::vector<std::string> Communicator::all_gather(const std::string& text) const {
   const auto all = all_gather(std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
   std::vector<std::string> texts;
   for (const auto& bytes : all) texts.emplace_back(bytes.begin(), bytes.end());
   return texts;
-}
-
-void Communicator::agree(std::string_view what, const std::function<void()>& work) const {
-  State& state = *state_;
-  std::exception_ptr mine;
-  try {
-    work();
-  } catch (...) {
-    mine = std::current_exception();
-  }
-  if (state.size == 1) {
-    if (mine) std::rethrow_exception(mine);
-    return;
-  }
-  // This rank gave up a wait: the others may be gone too, and waiting for them once more helps nobody.
-  if (mine && wait_abandoned()) std::rethrow_exception(mine);
-
-  if (mine) {   // wake ranks that wait in a collective of `work` for this one
-    for (int other = 0; other < state.size; ++other) {
-      if (other == state.rank) continue;
-      MPI_Request request = MPI_REQUEST_NULL;
-      check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, other, failure_notice_tag, state.control, &request), "MPI_Isend");
-      check_mpi(MPI_Request_free(&request), "MPI_Request_free");
-    }
-  }
-  // Lowest failing rank, number of failing ranks, and whether some rank left `comm` in the middle of an operation.
-  const Wait wait{state.rank, "agree", what, {}};
-  const std::vector<std::int64_t> report{mine ? -state.rank : -state.size, mine ? 1 : 0, state.broken.empty() ? 0 : 1};
-  const auto reports = state.run(state.control, wait, std::pair{report, std::vector<std::int64_t>(report.size() * state.size)},
-                                 [&](MPI_Comm on, auto& buffers, MPI_Request* request) {
-                                   const int count = static_cast<int>(report.size());
-                                   return MPI_Iallgather(buffers.first.data(), count, MPI_INT64_T, buffers.second.data(), count, MPI_INT64_T, on, request);
-                                 });
-  std::int64_t lowest = state.size, failures = 0, broken = 0;
-  for (std::size_t at = 0; at < reports.second.size(); at += report.size()) {
-    lowest = std::min(lowest, -reports.second[at]);
-    failures += reports.second[at + 1];
-    broken += reports.second[at + 2];
-  }
-  if (failures == 0) return;
-  if (broken > 0 && state.broken.empty()) state.broken = "another rank left it in the middle of an operation";
-
-  // Take the notices off the wire, so that the next agree() does not meet them.
-  for (std::int64_t left = failures - (mine ? 1 : 0); left > 0; --left) {
-    state.run(state.control, wait, 0, [&](MPI_Comm on, int&, MPI_Request* request) {
-      return MPI_Irecv(nullptr, 0, MPI_BYTE, MPI_ANY_SOURCE, failure_notice_tag, on, request);
-    });
-  }
-  const std::string packed = state.broadcast(state.control, wait, mine && lowest == state.rank ? pack_error(mine) : std::string{}, static_cast<int>(lowest));
-  if (mine) std::rethrow_exception(mine);
-  throw_packed_error(packed, static_cast<int>(lowest));
 }
 
 bool Communicator::any(bool value) const { return all_reduce(value ? 1 : 0, Reduction::maximum) != 0; }

@@ -35,6 +35,7 @@ class Communicator {
  public:
   static Communicator world();              // duplicate of MPI_COMM_WORLD (named only here and in jobs/)
   static Communicator self();               // this rank alone
+  Communicator duplicate() const;           // same ranks, messages of its own; collective
   int rank() const;
   int size() const;
   bool is_root() const { return rank() == 0; }
@@ -56,7 +57,9 @@ class Communicator {
   std::vector<std::string> all_gather(const std::string& text) const;
 
   // Runs `work` on this rank and then agrees: if it threw on any rank, every rank throws. The throwing rank rethrows its
-  // own error; the others throw the same kind with "rank r: ..." of the lowest failing rank. No rank is left waiting.
+  // own error; the others throw the same kind with "rank r: ..." of the lowest failing rank. No rank is left waiting:
+  // a rank that waits in one of this communicator's collectives inside `work` is woken. After that the communicator's
+  // other verbs throw CommError (ranks left it at different places); agree() itself stays usable. May be nested.
   void agree(std::string_view what, const std::function<void()>& work) const;
   // True on all ranks if true on any (stop flags, deadlines).
   bool any(bool value) const;
@@ -66,8 +69,10 @@ class Communicator {
   static double timeout_s();                // DEDA_TIMEOUT_S, default 600
   [[noreturn]] static void abort(int exit_code);   // flush and MPI_Abort; ends all ranks
 
+  struct State;   // for src/comm only (communicator_state.h)
+  State& state() const { return *state_; }
+
  private:
-  struct State;
   explicit Communicator(std::shared_ptr<State> state) : state_{std::move(state)} {}
   std::shared_ptr<State> state_;
 };

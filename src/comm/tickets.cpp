@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "comm/mpi_handle.h"
+#include "comm/communicator_state.h"
 #include "comm/watched.h"
 #include "core/error.h"
 
@@ -46,7 +46,7 @@ class WindowCounter final : public Counter {
     std::int64_t* place = nullptr;
     MPI_Win window = MPI_WIN_NULL;
     const MPI_Aint bytes = ranks.rank() == owner ? sizeof(std::int64_t) : 0;
-    const bool made = MPI_Win_allocate(bytes, sizeof(std::int64_t), MPI_INFO_NULL, mpi_handle(ranks), &place, &window) == MPI_SUCCESS;
+    const bool made = MPI_Win_allocate(bytes, sizeof(std::int64_t), MPI_INFO_NULL, ranks.state().comm, &place, &window) == MPI_SUCCESS;
     if (ranks.any(!made)) {
       if (made) MPI_Win_free(&window);
       return nullptr;
@@ -75,56 +75,51 @@ class WindowCounter final : public Counter {
 
 class ServedCounter final : public Counter {
  public:
-  explicit ServedCounter(const Communicator& ranks) : rank_{ranks.rank()}, watched_in_{mpi_handle(ranks)} {
+  explicit ServedCounter(const Communicator& ranks) : ranks_{ranks}, messages_{ranks.duplicate()} {
     int granted = MPI_THREAD_SINGLE;
     check_mpi(MPI_Query_thread(&granted), "MPI_Query_thread");
     if (granted != MPI_THREAD_MULTIPLE) {
       throw CommError("tickets over several hosts need MPI_THREAD_MULTIPLE, which this MPI library did not grant", {},
                       "Use an MPI library built with thread support.");
     }
-    if (rank_ == owner) server_ = std::thread([this] { serve(); });
+    if (ranks_.rank() == owner) server_ = std::thread([this] { serve(); });
   }
   ~ServedCounter() override {
     stop_ = true;
     if (server_.joinable()) server_.join();
   }
   std::int64_t take() override {
-    if (rank_ == owner) return next_++;
-    // On the heap: after a timeout MPI still owns it.
-    auto answer = std::make_unique<std::int64_t>(-1);
-    MPI_Request request = MPI_REQUEST_NULL;
-    check_mpi(MPI_Irecv(answer.get(), 1, MPI_INT64_T, owner, answer_tag, watched_in_, &request), "MPI_Irecv (ticket)");
-    check_mpi(MPI_Send(nullptr, 0, MPI_BYTE, owner, request_tag, watched_in_), "MPI_Send (ticket)");
-    try {
-      wait_watched(request, {.rank = rank_, .operation = "drawing a ticket", .what = "rank 0 answers"});
-    } catch (const CommError&) {
-      static_cast<void>(answer.release());
-      throw;
-    }
-    return *answer;
+    if (ranks_.rank() == owner) return next_++;
+    Communicator::State& state = ranks_.state();
+    const MPI_Comm comm = messages_.state().comm;
+    check_mpi(MPI_Send(nullptr, 0, MPI_BYTE, owner, request_tag, comm), "MPI_Send (ticket)");
+    return state.run(comm, state.wait_for("drawing a ticket", "rank 0 answers"), std::int64_t{-1}, [](MPI_Comm on, std::int64_t& answer, MPI_Request* request) {
+      return MPI_Irecv(&answer, 1, MPI_INT64_T, owner, answer_tag, on, request);
+    });
   }
   void reset() override { next_ = 0; }
 
  private:
   void serve() {
+    const MPI_Comm comm = messages_.state().comm;
     BackOff back_off;
     while (!stop_) {
       int there = 0;
       MPI_Status status;
-      if (MPI_Iprobe(MPI_ANY_SOURCE, request_tag, watched_in_, &there, &status) != MPI_SUCCESS) return;
+      if (MPI_Iprobe(MPI_ANY_SOURCE, request_tag, comm, &there, &status) != MPI_SUCCESS) return;
       if (!there) {
         back_off.pause();
         continue;
       }
       const std::int64_t ticket = next_++;
-      if (MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, request_tag, watched_in_, MPI_STATUS_IGNORE) != MPI_SUCCESS) return;
-      if (MPI_Send(&ticket, 1, MPI_INT64_T, status.MPI_SOURCE, answer_tag, watched_in_) != MPI_SUCCESS) return;
+      if (MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, request_tag, comm, MPI_STATUS_IGNORE) != MPI_SUCCESS) return;
+      if (MPI_Send(&ticket, 1, MPI_INT64_T, status.MPI_SOURCE, answer_tag, comm) != MPI_SUCCESS) return;
       back_off = BackOff{};
     }
   }
 
-  const int rank_;
-  MPI_Comm watched_in_;
+  const Communicator ranks_;      // whose agree() ends a wait for an answer
+  const Communicator messages_;   // requests and answers, apart from everything else
   std::atomic<std::int64_t> next_{0};
   std::atomic<bool> stop_{false};
   std::thread server_;
