@@ -94,7 +94,7 @@ std::string help_described(ConfigDescription& config);                          
 namespace detail {
 template <class Config>
 struct Described final : ConfigDescription {
-  explicit Described(Config& config) : config{config} {}
+  explicit Described(Config& described) : config{described} {}
   void describe(ConfigVisitor& visitor) override { config.describe(visitor); }
   Config& config;
 };
