@@ -12,17 +12,12 @@
 
 namespace deda::training {
 
-enum class Method : std::uint8_t {
-  deda,      // the paper's online randomized combination
-  natural,   // natural images only (the tables' row "Vanilla")
-};
 enum class ScheduleKind : std::uint8_t { step, cosine };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class Precision : std::uint8_t { fp32, tf32, bf16 };
 enum class WeightsHead : std::uint8_t { keep, fresh };
 
 struct TrainConfig {
-  Method method = Method::deda;
   std::string network = "resnet18";
   std::filesystem::path weights;            // empty: from scratch
   WeightsHead weights_head = WeightsHead::keep;
@@ -53,8 +48,6 @@ struct TrainConfig {
   double bucket_mb = 25.0;
 
   void describe(ConfigVisitor& v) {
-    v.choice({.key = "method", .help = "deda: natural images and online combinations of the store's parts; natural: images only"}, method,
-             {{"deda", Method::deda}, {"natural", Method::natural}});
     v.choice({.key = "network", .help = "network, named and keyed as in torchvision"}, network,
              {{"resnet18", std::string{"resnet18"}}, {"resnet50", std::string{"resnet50"}}});
     v.field({.key = "weights", .help = "safetensors file with torchvision's names to start from; empty: from scratch"}, weights);

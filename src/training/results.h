@@ -1,0 +1,34 @@
+// What a run leaves for people and programs: results.json (summary) and history.csv (one row per epoch, no times, so
+// that an interrupted run ends with the same bytes as one nobody disturbed). Schema in README.md here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "training/state.h"
+
+namespace deda::training {
+
+// What a run is, for its results.
+struct RunDescription {
+  std::string name, method, network, dataset;
+  std::int64_t seed = 0, epochs = 0, ranks = 0;
+  std::vector<std::string> groups;          // in the order of the scores, "all" first
+};
+
+// Accuracies of one group in percent. `best` is at the epoch with the best accuracy over all pictures.
+struct GroupSummary {
+  double best = 0, last = 0, mean_last_10 = 0;
+  std::int64_t images = 0;
+};
+// The last ten evaluations; zeros where nothing was evaluated.
+GroupSummary summarise(const TrainingState& state, std::size_t group);
+
+std::string results_json(const RunDescription& run, const TrainingState& state);
+std::string history_csv(const RunDescription& run, const TrainingState& state);
+// Both files, atomically.
+void write_results(const std::filesystem::path& folder, const RunDescription& run, const TrainingState& state);
+
+}  // namespace deda::training
