@@ -1,5 +1,13 @@
 // Reading TOML into described structs. The only file that sees toml++.
-#define TOML_EXCEPTIONS 0
+//
+// toml++ 3.3 asserts on some broken texts ("[.]") and, with NDEBUG, takes the assertion for granted. Here it throws
+// instead, whatever the build type: a typo is no crash.
+#include <stdexcept>
+namespace deda::detail {
+[[noreturn]] inline void refuse_toml() { throw std::invalid_argument("the text breaks the rules of TOML"); }
+}  // namespace deda::detail
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? void() : ::deda::detail::refuse_toml())
 #include <toml++/toml.h>
 
 #include <fmt/format.h>
@@ -305,6 +313,23 @@ bool nests_too_deep(std::string_view text) {
   return false;
 }
 
+// The table, or where and why the text is no TOML.
+struct Parsed {
+  std::optional<toml::table> table;
+  toml::source_region error_at;
+  std::string reason;
+};
+
+Parsed parse_toml(std::string_view text) {
+  try {
+    return {toml::parse(text), {}, {}};
+  } catch (const toml::parse_error& error) {
+    return {std::nullopt, error.source(), std::string{error.description()}};
+  } catch (const std::invalid_argument& error) {
+    return {std::nullopt, {}, error.what()};
+  }
+}
+
 std::optional<Problem> parse_file(const std::filesystem::path& path, std::vector<Source>& sources) {
   std::string text;
   try {
@@ -313,14 +338,11 @@ std::optional<Problem> parse_file(const std::filesystem::path& path, std::vector
     return error.problems().front();
   }
   if (nests_too_deep(text)) return Problem{"keys are nested too deep", path.string(), "Is it a configuration file?"};
-  toml::parse_result result = toml::parse(text, path.string());
+  Parsed parsed = parse_toml(text);
   Source source;
   source.name = path.string();
-  if (!result) {
-    return Problem{fmt::format("no valid TOML: {}", result.error().description()), source.at(result.error().source()),
-                   "Mend this first; texts need double quotes."};
-  }
-  source.table = std::move(result).table();
+  if (!parsed.table) return Problem{"no valid TOML: " + parsed.reason, source.at(parsed.error_at), "Mend this first; texts need double quotes."};
+  source.table = std::move(*parsed.table);
   sources.push_back(std::move(source));
   return std::nullopt;
 }
@@ -328,19 +350,21 @@ std::optional<Problem> parse_file(const std::filesystem::path& path, std::vector
 std::optional<Problem> parse_override(const std::string& text, std::vector<Source>& sources) {
   const std::size_t equals = text.find('=');
   const std::string key = text.substr(0, equals);
+  const bool one_line = key.find_first_of("\n\r#\"'[]{}") == std::string::npos && !nests_too_deep(key);
+  if (equals == std::string::npos || !one_line || !parse_toml(key + " = 0").table) {
+    constexpr std::size_t longest_shown = 80;
+    return Problem{fmt::format("\"{}\" is not of the form section.key=value", text.substr(0, longest_shown)), "--set", "Example: --set train.epochs=10"};
+  }
   Source source;
   source.name = "--set " + key;
   source.is_override = true;
-  const bool one_line = key.find_first_of("\n\r#\"'[]{}") == std::string::npos && !nests_too_deep(key);
-  if (equals == std::string::npos || !one_line || !toml::parse(key + " = 0")) {
-    return Problem{fmt::format("\"{}\" is not of the form section.key=value", text), "--set", "Example: --set train.epochs=10"};
-  }
   source.override_text = text.substr(equals + 1);
   const bool may_be_toml = source.override_text.find_first_of("\n\r") == std::string::npos && !nests_too_deep(source.override_text);
-  toml::parse_result result = may_be_toml ? toml::parse(key + " = " + source.override_text) : toml::parse("=");
-  if (!result) result = toml::parse(key + " = " + toml_string(source.override_text));
-  if (!result) return Problem{fmt::format("the value cannot be read: {}", result.error().description()), source.name, "It must be UTF-8 text."};
-  source.table = std::move(result).table();
+  Parsed parsed;
+  if (may_be_toml) parsed = parse_toml(key + " = " + source.override_text);
+  if (!parsed.table) parsed = parse_toml(key + " = " + toml_string(source.override_text));
+  if (!parsed.table) return Problem{"the value cannot be read: " + parsed.reason, source.name, "It must be UTF-8 text."};
+  source.table = std::move(*parsed.table);
   sources.push_back(std::move(source));
   return std::nullopt;
 }

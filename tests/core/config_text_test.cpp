@@ -1,0 +1,78 @@
+// A configuration printed, hashed and explained.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "sample_config.h"
+#include "support/temporary_folder.h"
+
+namespace deda {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using test::SampleConfig;
+
+TEST(PrintConfig, ReadsBackToTheSameValues) {
+  SampleConfig config;
+  config.train.epochs = std::numeric_limits<std::int64_t>::max();
+  config.train.name = "tab\t \"quote\" back\\slash \x01 line\n caf\xc3\xa9";
+  config.train.folder = "/a b/c";
+  config.train.recipe = test::Recipe::fine_tune;
+  config.train.weights = {1.0 / 3.0, 1e300, 5e-324, -0.0, 3.0, std::numeric_limits<double>::infinity()};
+  config.train.labels = {"x", "y,z"};
+  config.train.optimizer.rate = 0.1 + 0.2;
+  const std::string text = print_config(config);
+  const test::TemporaryFolder folder;
+  write_atomically(folder / "a.toml", text);
+  SampleConfig again;
+  ASSERT_NO_THROW(read_config(again, {.files = {folder / "a.toml"}, .overrides = {}})) << text;
+  EXPECT_EQ(print_config(again), text);
+  EXPECT_EQ(again.train.name, config.train.name);
+  EXPECT_EQ(again.train.weights, config.train.weights);
+  EXPECT_EQ(again.train.optimizer.rate, config.train.optimizer.rate);
+}
+
+TEST(PrintConfig, ExplainsEachKeyInAComment) {
+  const std::string text = print_config(SampleConfig{});
+  EXPECT_THAT(text, HasSubstr("# Training\n[train]\n"));
+  EXPECT_THAT(text, HasSubstr("# passes over the images (at least 1)\nepochs = 300\n"));
+  EXPECT_THAT(text, HasSubstr("# momentum of SGD (0 to 1)\nmomentum = 0.9\n"));
+  EXPECT_THAT(text, HasSubstr("# which recipe (from_scratch, fine_tune)\nrecipe = \"from_scratch\"\n"));
+}
+
+TEST(CanonicalConfig, IsSortedJsonOfWhatChangesResults) {
+  SampleConfig config;
+  config.train.name = "a";
+  config.train.weights = {0.1, 1, std::numeric_limits<double>::infinity()};
+  EXPECT_EQ(canonical_config(config),
+            R"({"train":{"epochs":300,"labels":[],"milestones":[100,200],"name":"a","optimizer":{"momentum":0.9,"rate":0.1},)"
+            R"("recipe":"from_scratch","warm_up":5,"weights":[0.1,1.0,"inf"]}})");
+  SampleConfig other = config;
+  other.train.threads = 7;
+  other.train.folder = "/elsewhere";
+  EXPECT_EQ(canonical_config(other), canonical_config(config));
+  other.train.optimizer.rate = 0.2;
+  EXPECT_NE(canonical_config(other), canonical_config(config));
+}
+
+TEST(CanonicalConfig, TakesOnlyTheNamedSections) {
+  SampleConfig config;
+  config.with_spare = true;
+  EXPECT_EQ(canonical_config(config, {"spare"}), R"({"spare":{"momentum":0.9,"rate":0.1}})");
+  EXPECT_THAT(canonical_config(config, {"spare", "train"}), HasSubstr("\"train\""));
+  EXPECT_THROW(canonical_config(config, {"sprae"}), ConfigError);
+}
+
+TEST(HelpConfig, ShowsDefaultsAndRanges) {
+  const std::string text = help_config(SampleConfig{});
+  EXPECT_THAT(text, HasSubstr("[train.optimizer]"));
+  EXPECT_THAT(text, testing::ContainsRegex("epochs +passes over the images \\[integer; at least 1; default 300\\]"));
+}
+
+}  // namespace
+}  // namespace deda
