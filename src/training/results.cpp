@@ -63,6 +63,7 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
       {"epochs", run.epochs},
       {"epochs_done", static_cast<std::int64_t>(state.history.size())},
       {"finished", state.epoch > run.epochs},
+      {"failure", state.failure},
       {"ranks", run.ranks},
       {"seconds", seconds},
       {"images_per_second", seconds > 0 ? images / seconds : 0.0},

@@ -37,9 +37,12 @@ std::string to_json(const TrainingState& s) {
               {"global_step", s.global_step},
               {"loss_sum", s.loss_sum},
               {"samples", s.samples},
+              {"seconds", s.seconds},
+              {"waited_s", s.waited_s},
               {"best_accuracy", s.best_accuracy},
               {"best_epoch", s.best_epoch},
-              {"history", s.history}}
+              {"history", s.history},
+              {"failure", s.failure}}
       .dump();
 }
 
@@ -54,9 +57,12 @@ TrainingState state_from_json(const std::string& text, const std::string& where)
     j.at("global_step").get_to(s.global_step);
     j.at("loss_sum").get_to(s.loss_sum);
     j.at("samples").get_to(s.samples);
+    j.at("seconds").get_to(s.seconds);
+    j.at("waited_s").get_to(s.waited_s);
     j.at("best_accuracy").get_to(s.best_accuracy);
     j.at("best_epoch").get_to(s.best_epoch);
     j.at("history").get_to(s.history);
+    j.at("failure").get_to(s.failure);
     return s;
   } catch (const json::exception& error) {
     throw DataError(std::string{"the training state is malformed: "} + error.what(), where);

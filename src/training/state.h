@@ -19,7 +19,7 @@ struct EpochRecord {
   std::int64_t epoch = 0;            // from 1
   double learning_rate = 0;          // of the epoch's first step
   double loss = 0;                   // mean over the epoch's samples
-  double seconds = 0;                // training only, this process's share where the epoch was interrupted
+  double seconds = 0;                // training only, without evaluation and checkpoints
   double waited_s = 0;               // of these, rank 0 waited for data
   double images_per_s = 0;           // all ranks together
   std::vector<GroupScore> scores;    // empty where this epoch was not evaluated; the first one is all pictures
@@ -32,10 +32,12 @@ struct TrainingState {
   std::int64_t step = 0;             // next batch of that epoch
   std::int64_t global_step = 0;      // optimizer steps so far
   double loss_sum = 0;               // over the samples of the epoch in progress
+  double seconds = 0, waited_s = 0;  // of the epoch in progress, as in EpochRecord
   std::int64_t samples = 0;          // of the epoch in progress
   double best_accuracy = -1;         // of all test pictures, 0..1; -1: none yet
   std::int64_t best_epoch = 0;
   std::vector<EpochRecord> history;
+  std::string failure;               // why the run cannot go on; empty unless it broke down
 };
 
 // JSON text and back; DataError naming `where` for anything malformed.

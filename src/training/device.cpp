@@ -1,0 +1,53 @@
+#include "training/device.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+#include <fmt/format.h>
+
+#include "core/log.h"
+
+namespace deda::training {
+
+at::Device device_of(const ComputePlan& plan) {
+  return plan.gpu < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<at::DeviceIndex>(plan.gpu));
+}
+
+std::string describe(const at::Device& device) {
+  return device.is_cpu() ? fmt::format("cpu, {} threads", at::get_num_threads()) : device.str();
+}
+
+void apply_torch_threads(std::int64_t threads) {
+  at::set_num_threads(static_cast<int>(threads));
+  static const bool once = [] {
+    try {
+      at::set_num_interop_threads(1);
+    } catch (const c10::Error&) {
+      log_debug("the inter-op pool has started already and keeps its size");
+    }
+    return true;
+  }();
+  (void)once;
+}
+
+void apply_precision(Precision precision) {
+  const bool reduced = precision == Precision::tf32;
+  at::globalContext().setAllowTF32CuBLAS(reduced);
+  at::globalContext().setAllowTF32CuDNN(reduced);
+}
+
+AutocastScope::AutocastScope(Precision precision, at::DeviceType type) : active_{precision == Precision::bf16}, type_{type} {
+  if (!active_) return;
+  was_enabled_ = at::autocast::is_autocast_enabled(type_);
+  at::autocast::set_autocast_enabled(type_, true);
+  at::autocast::set_autocast_dtype(type_, at::kBFloat16);
+  at::autocast::increment_nesting();
+}
+
+AutocastScope::~AutocastScope() {
+  if (!active_) return;
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(type_, was_enabled_);
+}
+
+}  // namespace deda::training

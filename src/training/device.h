@@ -1,0 +1,36 @@
+// Torch's side of the compute plan: device, threads and precision.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "training/compute_plan.h"
+#include "training/config.h"
+
+namespace deda::training {
+
+at::Device device_of(const ComputePlan& plan);
+// "cpu, 2 threads" or "cuda:0".
+std::string describe(const at::Device& device);
+// One owner of the cores: torch's intra-op pool gets its share, the inter-op pool one thread.
+void apply_torch_threads(std::int64_t threads);
+void apply_precision(Precision precision);
+
+// bf16 autocast while in scope; nothing for other precisions. Casts of weights are forgotten at the end, since the
+// optimizer changes the weights.
+class AutocastScope {
+ public:
+  AutocastScope(Precision precision, at::DeviceType type);
+  ~AutocastScope();
+  AutocastScope(const AutocastScope&) = delete;
+  AutocastScope& operator=(const AutocastScope&) = delete;
+
+ private:
+  bool active_;
+  bool was_enabled_ = false;
+  at::DeviceType type_;
+};
+
+}  // namespace deda::training

@@ -1,0 +1,162 @@
+#include "training/learner.h"
+
+#include <ATen/ATen.h>
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "comm/c10d/process_group.h"
+#include "comm/c10d/reducer.h"
+#include "core/error.h"
+#include "models/initialise.h"
+#include "models/registry.h"
+#include "models/resnet.h"
+#include "models/weights.h"
+#include "training/device.h"
+#include "training/loss.h"
+#include "training/normalise.h"
+#include "training/trace.h"
+
+namespace deda::training {
+namespace {
+
+constexpr auto model_prefix = "model.";
+constexpr auto momentum_prefix = "momentum.";
+
+// Rank 0's tensors to all ranks, through the CPU: rare and small beside an epoch.
+void broadcast(const comm::Communicator& ranks, const std::vector<at::Tensor>& tensors) {
+  if (ranks.size() == 1) return;
+  const at::NoGradGuard no_gradients;
+  std::string bytes;
+  if (ranks.is_root()) {
+    for (const auto& tensor : tensors) {
+      const auto plain = tensor.detach().to(at::kCPU).contiguous();
+      bytes.append(static_cast<const char*>(plain.const_data_ptr()), plain.nbytes());
+    }
+  }
+  bytes = ranks.broadcast(std::move(bytes));
+  if (ranks.is_root()) return;
+  const char* position = bytes.data();
+  for (const auto& tensor : tensors) {
+    auto plain = at::empty(tensor.sizes(), at::TensorOptions(tensor.scalar_type()));
+    std::memcpy(plain.mutable_data_ptr(), position, tensor.nbytes());
+    tensor.detach().copy_(plain);
+    position += tensor.nbytes();
+  }
+}
+
+std::vector<at::Tensor> values(const models::NamedTensors& tensors) {
+  std::vector<at::Tensor> list;
+  for (const auto& [name, tensor] : tensors) list.push_back(tensor);
+  return list;
+}
+
+}  // namespace
+
+Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes, std::uint64_t seed, at::Device device)
+    : ranks_{ranks}, config_{config}, device_{device}, network_{models::make_classifier(config.network, classes)} {
+  models::initialise(*network_, seed);
+  if (!config.weights.empty()) {
+    const auto head = config.weights_head == WeightsHead::fresh ? models::Head::fresh : models::Head::keep;
+    ranks.agree("loading the weights", [&] { models::load_weights(*network_, config.weights, head); });
+  }
+  network_->to(device_);
+  if (config.channels_last) models::use_channels_last(*network_);
+  network_->train();
+  optimizer_ = std::make_unique<Sgd>(network_->parameters(),
+                                     SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov});
+  if (ranks.size() > 1) {
+    const auto kind = device_.is_cpu() ? comm::DeviceKind::cpu : comm::DeviceKind::cuda;
+    auto group = comm::make_process_group(ranks, kind, device_.is_cpu() ? -1 : device_.index());
+    std::vector<std::string> names;
+    for (const auto& entry : network_->named_parameters()) names.push_back(entry.key());
+    reducer_ = std::make_unique<comm::GradientReducer>(network_->parameters(), std::move(group), config.bucket_mb, std::move(names));
+  }
+}
+
+Learner::~Learner() = default;
+
+void Learner::clear_gradients() {
+  for (const auto& parameter : network_->parameters()) {
+    auto& gradient = parameter.mutable_grad();
+    // Alone, an undefined gradient lets backward hand over its result; with a reducer gradients are views of its buckets.
+    if (!reducer_) gradient.reset();
+    else if (gradient.defined()) gradient.zero_();
+  }
+}
+
+at::Tensor Learner::forward_and_loss(const augment::Batch& share, StepTracer* tracer) {
+  const auto pictures = normalise(share.pixels, share.size, share.height, share.width, device_, config_.channels_last);
+  const auto labels = at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
+  at::Tensor output;
+  {
+    const AutocastScope autocast(config_.precision, device_.type());
+    output = network_->forward(pictures);
+  }
+  if (tracer) tracer->saw(pictures, labels, output, share.draws);
+  return soft_cross_entropy(output, smooth_labels(labels, config_.label_smoothing).to(device_));
+}
+
+// A rank without samples still has to take part in the averaging: zero gradients, running statistics untouched.
+at::Tensor Learner::empty_share_loss() {
+  constexpr std::int64_t smallest_side = 32;
+  network_->eval();
+  const auto output = network_->forward(at::zeros({1, 3, smallest_side, smallest_side}, at::TensorOptions(at::kFloat).device(device_)));
+  network_->train();
+  return output.sum() * 0.0;
+}
+
+at::Tensor Learner::step(const augment::Batch& share, std::int64_t global_size, double learning_rate, StepTracer* tracer) {
+  if (tracer) tracer->start(*network_, optimizer_->momentum_buffers());
+  clear_gradients();
+  if (reducer_) reducer_->prepare_for_forward();
+  const auto loss = share.size > 0 ? forward_and_loss(share, tracer) : empty_share_loss();
+  // The reducer divides by the number of ranks; so weighted, the sum over ranks is the mean over the global batch.
+  const auto weight = static_cast<double>(share.size) * static_cast<double>(ranks_.size()) / static_cast<double>(global_size);
+  const auto weighted = share.size > 0 && weight != 1.0 ? loss * weight : loss;
+  if (reducer_) reducer_->prepare_for_backward(weighted);
+  weighted.backward();
+  if (reducer_) reducer_->require_reduced();
+  optimizer_->step(learning_rate);
+  return loss.detach().to(at::kDouble) * static_cast<double>(share.size);
+}
+
+void Learner::synchronise_buffers() {
+  std::vector<at::Tensor> buffers;
+  for (const auto& entry : network_->named_buffers()) buffers.push_back(entry.value());
+  broadcast(ranks_, buffers);
+}
+
+bool Learner::finite() const {
+  const at::NoGradGuard no_gradients;
+  const auto norms = at::_foreach_norm(network_->parameters());
+  return at::isfinite(at::stack(norms)).all().item<bool>();
+}
+
+models::NamedTensors Learner::tensors() const {
+  models::NamedTensors named;
+  for (const auto& [name, tensor] : models::state_of(*network_)) named[model_prefix + name] = tensor.detach();
+  std::size_t i = 0;
+  for (const auto& entry : network_->named_parameters()) named[momentum_prefix + entry.key()] = optimizer_->momentum_buffers().at(i++);
+  return named;
+}
+
+void Learner::restore(const models::NamedTensors& saved) {
+  const auto own = tensors();
+  ranks_.agree("restoring the checkpoint", [&] {
+    if (!ranks_.is_root()) return;
+    std::vector<Problem> problems;
+    for (const auto& [name, tensor] : own) {
+      const auto found = saved.find(name);
+      if (found == saved.end()) problems.push_back({"the checkpoint holds no tensor " + name, {}, {}});
+      else if (found->second.sizes() != tensor.sizes()) problems.push_back({"tensor " + name + " of the checkpoint has another shape", {}, {}});
+    }
+    if (!problems.empty()) throw DataError(std::move(problems));
+    const at::NoGradGuard no_gradients;
+    for (const auto& [name, tensor] : own) tensor.copy_(saved.at(name));
+  });
+  broadcast(ranks_, values(own));
+}
+
+}  // namespace deda::training

@@ -1,0 +1,61 @@
+// The network, its optimizer and the averaging of gradients: what one data-parallel step needs, and nothing of epochs.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "augment/batch.h"
+#include "comm/communicator.h"
+#include "models/classifier.h"
+#include "models/tensor_file.h"
+#include "training/config.h"
+#include "training/sgd.h"
+
+namespace deda::comm {
+class GradientReducer;
+}
+
+namespace deda::training {
+
+class StepTracer;
+
+class Learner {
+ public:
+  // Collective. Initial weights are a function of the seed, or come from config.weights (DataError lists all misfits).
+  Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes, std::uint64_t seed, at::Device device);
+  ~Learner();
+
+  // Collective: one optimizer step over a global batch of `global_size` samples of which `share` is this rank's, maybe
+  // empty. Gradients are those of the mean loss over the global batch, whatever the shares. Batch norm uses the share's
+  // own statistics, as PyTorch's data parallelism does.
+  // Returns the sum of this rank's losses, a float64 scalar on the device: reading it waits for the device.
+  at::Tensor step(const augment::Batch& share, std::int64_t global_size, double learning_rate, StepTracer* tracer);
+
+  // Collective: running statistics of rank 0 everywhere, as PyTorch's data parallelism has them.
+  void synchronise_buffers();
+  // False where a parameter is infinite or not a number.
+  bool finite() const;
+  // Parameters, buffers ("model.NAME") and momentum ("momentum.NAME"), sharing storage.
+  models::NamedTensors tensors() const;
+  // Collective: rank 0 gives what tensors() gave once; all ranks take it over. DataError lists what does not fit.
+  void restore(const models::NamedTensors& tensors);
+
+  models::Classifier& network() { return *network_; }
+  const Sgd& optimizer() const { return *optimizer_; }
+
+ private:
+  at::Tensor forward_and_loss(const augment::Batch& share, StepTracer* tracer);
+  at::Tensor empty_share_loss();
+  void clear_gradients();
+
+  const comm::Communicator& ranks_;
+  TrainConfig config_;
+  at::Device device_;
+  std::shared_ptr<models::Classifier> network_;
+  std::unique_ptr<Sgd> optimizer_;
+  std::unique_ptr<comm::GradientReducer> reducer_;   // null with one rank
+};
+
+}  // namespace deda::training

@@ -1,0 +1,110 @@
+#include "training/trace.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/files.h"
+#include "models/weights.h"
+
+namespace deda::training {
+namespace {
+
+using augment::Draws;
+
+// The one list of names: `whole` and `real` are called with a name and how to get the value.
+template <class Whole, class Real>
+void for_each_draw(const Whole& whole, const Real& real) {
+  whole("index", [](const Draws& d) { return d.index; });
+  whole("epoch", [](const Draws& d) { return std::int64_t{d.epoch}; });
+  whole("augmented", [](const Draws& d) { return std::int64_t{d.augmented}; });
+  whole("version", [](const Draws& d) { return std::int64_t{d.version}; });
+  whole("mix", [](const Draws& d) { return d.mix; });
+  whole("mix_version", [](const Draws& d) { return std::int64_t{d.mix_version}; });
+  whole("cip", [](const Draws& d) { return d.cip; });
+  real("u1", [](const Draws& d) { return d.u1; });
+  real("u2", [](const Draws& d) { return d.u2; });
+  whole("x1", [](const Draws& d) { return std::int64_t{d.box1[0]}; });
+  whole("y1", [](const Draws& d) { return std::int64_t{d.box1[1]}; });
+  whole("w1", [](const Draws& d) { return std::int64_t{d.box1[2]}; });
+  whole("h1", [](const Draws& d) { return std::int64_t{d.box1[3]}; });
+  whole("x2", [](const Draws& d) { return std::int64_t{d.box2[0]}; });
+  whole("y2", [](const Draws& d) { return std::int64_t{d.box2[1]}; });
+  whole("w2", [](const Draws& d) { return std::int64_t{d.box2[2]}; });
+  whole("h2", [](const Draws& d) { return std::int64_t{d.box2[3]}; });
+  whole("flip1", [](const Draws& d) { return std::int64_t{d.flip1}; });
+  whole("flip2", [](const Draws& d) { return std::int64_t{d.flip2}; });
+  real("angle1", [](const Draws& d) { return d.angle1; });
+  real("angle2", [](const Draws& d) { return d.angle2; });
+  whole("crop_x", [](const Draws& d) { return std::int64_t{d.crop_x}; });
+  whole("crop_y", [](const Draws& d) { return std::int64_t{d.crop_y}; });
+  whole("flip", [](const Draws& d) { return std::int64_t{d.flip}; });
+  whole("area1", [](const Draws& d) { return d.area1; });
+  whole("area2", [](const Draws& d) { return d.area2; });
+}
+
+template <class Value>
+at::Tensor column(const std::vector<Draws>& draws, at::ScalarType type, const Value& value) {
+  auto tensor = at::empty({static_cast<std::int64_t>(draws.size())}, type);
+  using Number = decltype(value(draws.front()));
+  Number* out = tensor.mutable_data_ptr<Number>();
+  for (const auto& each : draws) *out++ = value(each);
+  return tensor;
+}
+
+}  // namespace
+
+models::NamedTensors draw_tensors(const std::vector<Draws>& draws) {
+  models::NamedTensors tensors;
+  for_each_draw([&](const char* name, auto value) { tensors[std::string{"draw."} + name] = column(draws, at::kLong, value); },
+                [&](const char* name, auto value) { tensors[std::string{"draw."} + name] = column(draws, at::kDouble, value); });
+  return tensors;
+}
+
+std::string draw_json(const Draws& draws) {
+  nlohmann::ordered_json line;
+  const auto add = [&](const char* name, auto value) { line[name] = value(draws); };
+  for_each_draw(add, add);
+  return line.dump();
+}
+
+StepTracer::StepTracer(std::filesystem::path folder, std::int64_t steps, int rank, std::map<std::string, std::string> constants)
+    : folder_{std::move(folder)}, steps_{steps}, rank_{rank}, constants_{std::move(constants)} {
+  if (steps_ > 0) make_folder(folder_);
+}
+
+void StepTracer::start(const models::Classifier& network, const std::vector<at::Tensor>& momentum) {
+  if (rank_ != 0 || written_ > 0) return;
+  for (const auto& [name, tensor] : models::state_of(network)) tensors_["initial." + name] = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  std::size_t i = 0;
+  for (const auto& entry : network.named_parameters()) {
+    tensors_["initial_momentum." + entry.key()] = momentum.at(i++).to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  }
+}
+
+void StepTracer::saw(const at::Tensor& input, const at::Tensor& label, const at::Tensor& output, const std::vector<Draws>& draws) {
+  tensors_["input"] = input.detach();
+  tensors_["label"] = label.detach();
+  tensors_["output"] = output.detach().to(at::kFloat);
+  tensors_.merge(draw_tensors(draws));
+}
+
+void StepTracer::finish(const models::Classifier& network, std::int64_t global_step, std::int64_t epoch, double learning_rate, double loss) {
+  auto metadata = constants_;
+  metadata["step"] = std::to_string(global_step);
+  if (rank_ == 0) {
+    tensors_["loss"] = at::scalar_tensor(loss, at::kFloat);
+    tensors_["lr"] = at::scalar_tensor(learning_rate, at::kFloat);
+    tensors_["epoch"] = at::scalar_tensor(epoch, at::kLong);
+    for (const auto& entry : network.named_parameters()) tensors_["grad." + entry.key()] = entry.value().grad();
+    for (const auto& [name, tensor] : models::state_of(network)) tensors_["updated." + name] = tensor;
+  }
+  const auto name = rank_ == 0 ? fmt::format("step-{:06d}.safetensors", global_step) : fmt::format("step-{:06d}.rank-{}.safetensors", global_step, rank_);
+  models::write_tensors(folder_ / name, tensors_, metadata);
+  tensors_.clear();
+  ++written_;
+}
+
+}  // namespace deda::training

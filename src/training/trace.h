@@ -1,0 +1,46 @@
+// `deda train --trace`: one safetensors file per step with all that another program needs to replay it
+// (analysis/replay_train_trace.py does). Names follow the project's trace convention: input, label, output, loss, lr,
+// epoch, grad.NAME, updated.NAME, draw.*; the first file also has initial.NAME and initial_momentum.NAME.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "augment/batch.h"
+#include "models/classifier.h"
+#include "models/tensor_file.h"
+
+namespace deda::training {
+
+// Draws of a batch under their names: integers as int64, real numbers as float64, each [B].
+models::NamedTensors draw_tensors(const std::vector<augment::Draws>& draws);
+// One JSON object with the same names, without the prefix `draw.`.
+std::string draw_json(const augment::Draws& draws);
+
+class StepTracer {
+ public:
+  // Rank 0 writes step-000012.safetensors; rank r its own share (input, label, output, draws) to
+  // step-000012.rank-r.safetensors. `constants` go into every file's metadata.
+  StepTracer(std::filesystem::path folder, std::int64_t steps, int rank, std::map<std::string, std::string> constants);
+  bool wants_more() const { return written_ < steps_; }
+  // Before the first step: what the step starts from.
+  void start(const models::Classifier& network, const std::vector<at::Tensor>& momentum);
+  // After the forward pass: the batch as the network saw it.
+  void saw(const at::Tensor& input, const at::Tensor& label, const at::Tensor& output, const std::vector<augment::Draws>& draws);
+  // After the optimizer: writes the file. `loss` is the mean over the global batch.
+  void finish(const models::Classifier& network, std::int64_t global_step, std::int64_t epoch, double learning_rate, double loss);
+
+ private:
+  std::filesystem::path folder_;
+  std::int64_t steps_, written_ = 0;
+  int rank_;
+  std::map<std::string, std::string> constants_;
+  models::NamedTensors tensors_;
+};
+
+}  // namespace deda::training
