@@ -67,7 +67,7 @@ class StoreWriter {
   // Collective. Opens `folder` or continues what is there; refuses (DataError) a folder made with another description.
   StoreWriter(const comm::Communicator& ranks, const std::filesystem::path& folder, const StoreDescription& description);
   ~StoreWriter();
-  bool complete() const;                            // all segments are in the manifest
+  bool complete() const;                            // finish() was called, now or by an earlier run: nothing is left to do
   std::vector<std::int64_t> missing_segments() const;
   std::pair<std::int64_t, std::int64_t> items_of(std::int64_t segment) const;   // [first, last)
   // Collective: every item of the segment is in exactly one rank's `results`, in any order.
