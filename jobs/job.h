@@ -23,12 +23,14 @@ struct CommonOptions {
   bool dry_run = false;                        // check everything, print the plan, write nothing
   std::optional<std::filesystem::path> trace;  // folder for trace files (reference/traces names)
   std::int64_t trace_steps = 1;
+  bool configured = false;                     // a --config or --set was given
 };
 
 struct JobContext {
   const comm::Communicator& ranks;
   PipelineConfig config;                       // resolved and valid
   CommonOptions options;
+  bool mpi_from_any_thread = true;             // MPI granted MPI_THREAD_MULTIPLE
 };
 
 struct Job {

@@ -1,0 +1,30 @@
+// `deda`: the list of its subcommands.
+#include "jobs/run_job.h"
+
+namespace deda::jobs {
+Job make_toy_job();
+Job make_decouple_job();
+Job make_train_job();
+Job make_evaluate_job();
+Job make_inspect_job();
+Job make_forward_job();
+Job make_doctor_job();
+}  // namespace deda::jobs
+
+int main(int argc, char** argv) {
+  using namespace deda::jobs;
+  std::vector<Job> jobs{make_toy_job(), make_decouple_job()};
+  std::vector<std::string> left_out;
+#ifdef DEDA_TORCH
+  jobs.push_back(make_train_job());
+  jobs.push_back(make_evaluate_job());
+#else
+  left_out = {"train", "evaluate", "forward"};
+#endif
+  jobs.push_back(make_inspect_job());
+#ifdef DEDA_TORCH
+  jobs.push_back(make_forward_job());
+#endif
+  jobs.push_back(make_doctor_job());
+  return run_program(jobs, left_out, argc, argv);
+}

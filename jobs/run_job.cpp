@@ -1,0 +1,71 @@
+#include "jobs/run_job.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "core/hash.h"
+#include "core/log.h"
+#include "core/stop.h"
+#include "jobs/command_line.h"
+#include "jobs/end_together.h"
+
+namespace deda::jobs {
+
+namespace {
+
+// Raised when the meaning of a stage's files changes: old results are then made anew instead of misread.
+constexpr int stage_schema_version = 1;
+constexpr std::size_t stage_digits = 16;
+
+void print_to_output(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc, char** argv,
+                     const comm::MpiEnvironment& mpi, const comm::Communicator& ranks) {
+  const CommandLine line = parse_command_line(jobs, left_out, argc, argv);
+  if (line.job == nullptr) {
+    if (ranks.is_root()) print_to_output(line.text);
+    return ExitCode::done;
+  }
+  set_up_log(ranks.rank(), ranks.size(), line.verbose ? LogLevel::debug : LogLevel::info);
+  if (line.help_config) {
+    if (ranks.is_root()) print_to_output(help_config(PipelineConfig{}));
+    return ExitCode::done;
+  }
+  JobContext context{.ranks = ranks, .config = {}, .options = line.options, .mpi_from_any_thread = mpi.thread_multiple()};
+  if (line.job->takes_config) read_config(context.config, line.sources);
+  if (line.output) context.config.run.output = *line.output;
+  if (line.print_config) {
+    if (ranks.is_root()) print_to_output(print_config(context.config));
+    return ExitCode::done;
+  }
+  install_stop_signals();
+  if (context.config.run.time_limit_s > 0) set_deadline(context.config.run.time_limit_s);
+  set_deadline_from_environment();
+  return line.job->run(context);
+}
+
+}  // namespace
+
+int run_program(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc, char** argv) {
+  try {
+    comm::MpiEnvironment mpi(argc, argv);
+    const auto ranks = comm::Communicator::world();
+    const auto ends = comm::Communicator::world();
+    set_up_log(ranks.rank(), ranks.size());
+    return static_cast<int>(end_together(ends, [&] { return run_command(jobs, left_out, argc, argv, mpi, ranks); }));
+  } catch (...) {
+    // MPI did not start, or the ranks did not meet at the end: nobody to agree with.
+    return static_cast<int>(report_current_error());
+  }
+}
+
+std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage, const std::string& identity) {
+  const std::string hash = xxhash128_hex(fmt::format("{}\n{}\n{}", stage, stage_schema_version, identity));
+  return output / fmt::format("{}-{}", stage, hash.substr(0, stage_digits));
+}
+
+}  // namespace deda::jobs

@@ -1,0 +1,36 @@
+#include "jobs/torch_machine.h"
+
+#ifdef DEDA_TORCH
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include "comm/c10d/cuda_plugin.h"
+#endif
+
+namespace deda::jobs {
+
+#ifdef DEDA_TORCH
+
+TorchMachine describe_torch_machine() {
+  constexpr double bytes_per_gib = 1024.0 * 1024.0 * 1024.0;
+  const comm::LoadedCudaPlugin& loaded = comm::load_cuda_plugin();
+  TorchMachine machine;
+  machine.version = TORCH_VERSION;
+  machine.plugin_loaded = loaded.plugin != nullptr;
+  machine.plugin = loaded.reason;
+  if (loaded.plugin == nullptr) return machine;
+  machine.plugin = fmt::format("{}, NCCL {}", loaded.reason, loaded.plugin->nccl_version());
+  for (int device = 0; device < loaded.plugin->device_count(); ++device) {
+    machine.devices.push_back(fmt::format("GPU {}: compute capability {}, {:.1f} GiB free", device, loaded.plugin->compute_capability(device),
+                                          static_cast<double>(loaded.plugin->free_bytes(device)) / bytes_per_gib));
+  }
+  return machine;
+}
+
+#else
+
+TorchMachine describe_torch_machine() { return {.version = {}, .plugin = "not in this build (DEDA_TORCH=OFF)", .plugin_loaded = false, .devices = {}}; }
+
+#endif
+
+}  // namespace deda::jobs
