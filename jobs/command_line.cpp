@@ -88,7 +88,13 @@ std::vector<Problem> problems_of(const CLI::ParseError& error, const CLI::App& a
   const std::string subcommand = selected.empty() ? std::string{} : selected.front()->get_name();
   std::vector<Problem> problems;
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    for (const std::string& word : app.remaining(/*recurse=*/true)) problems.push_back(unexpected_argument(word, where, subcommand));
+    bool after_option = false;
+    for (const std::string& word : app.remaining(/*recurse=*/true)) {
+      // What follows an unknown option is most likely its value: one mistake, one problem.
+      const bool option = word.starts_with("-");
+      if (option || !after_option) problems.push_back(unexpected_argument(word, where, subcommand));
+      after_option = option && word.find('=') == std::string::npos;
+    }
   }
   if (problems.empty()) {
     problems.push_back({error.what(), "command line", subcommand.empty() ? std::string{see_help} : fmt::format("`deda {} --help` shows an example.", subcommand)});

@@ -111,9 +111,9 @@ void report_machine(Report& report) {
 }
 
 void report_output(Report& report, const fs::path& output) {
-  fs::path existing = fs::absolute(output);
-  while (!fs::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();
   std::error_code error;
+  fs::path existing = fs::absolute(output);
+  while (!fs::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
   const fs::space_info space = fs::space(existing, error);
   if (access(existing.c_str(), W_OK) != 0) {
     report.problem("run.output", {"results cannot be written there", existing.string(), "Set run.output (or --out) to a folder of yours."});
@@ -127,7 +127,8 @@ void report_output(Report& report, const fs::path& output) {
 }
 
 void report_dataset(Report& report, const data::DatasetConfig& config) {
-  if (config.layout == data::Layout::toy && !fs::exists(config.root)) {
+  std::error_code error;
+  if (config.layout == data::Layout::toy && !fs::exists(config.root, error)) {
     report.line("dataset", fmt::format("the toy dataset is not drawn yet: `deda toy` makes it at \"{}\"", config.root.string()));
     return;
   }
@@ -138,8 +139,8 @@ void report_dataset(Report& report, const data::DatasetConfig& config) {
                                        dataset.indices(data::Split::validation).size(), dataset.indices(data::Split::test).size()));
     const auto masks = std::count_if(dataset.items.begin(), dataset.items.end(), [](const data::Item& item) { return item.mask_encoding != data::MaskEncoding::none; });
     report.line("masks", fmt::format("{} of {} pictures", masks, dataset.items.size()));
-  } catch (const Error& error) {
-    report.problems_of("dataset", error);
+  } catch (const Error& failure) {
+    report.problems_of("dataset", failure);
   }
 }
 
@@ -153,7 +154,8 @@ void report_training_inputs(Report& report, const training::TrainConfig& train) 
     }
   }
   if (train.store.empty()) return;
-  if (fs::is_directory(train.store)) report.line("train.store", train.store.string());
+  std::error_code error;
+  if (fs::is_directory(train.store, error)) report.line("train.store", train.store.string());
   else report.problem("train.store", {"there is no such store", train.store.string(), "Run `deda decouple`, or leave train.store empty."});
 }
 

@@ -1,10 +1,7 @@
 #include "jobs/run_job.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 
-#include "core/hash.h"
 #include "core/log.h"
 #include "core/stop.h"
 #include "jobs/command_line.h"
@@ -13,10 +10,6 @@
 namespace deda::jobs {
 
 namespace {
-
-// Raised when the meaning of a stage's files changes: old results are then made anew instead of misread.
-constexpr int stage_schema_version = 1;
-constexpr std::size_t stage_digits = 16;
 
 void print_to_output(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -61,11 +54,6 @@ int run_program(const std::vector<Job>& jobs, const std::vector<std::string>& le
     // MPI did not start, or the ranks did not meet at the end: nobody to agree with.
     return static_cast<int>(report_current_error());
   }
-}
-
-std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage, const std::string& identity) {
-  const std::string hash = xxhash128_hex(fmt::format("{}\n{}\n{}", stage, stage_schema_version, identity));
-  return output / fmt::format("{}-{}", stage, hash.substr(0, stage_digits));
 }
 
 }  // namespace deda::jobs

@@ -1,0 +1,116 @@
+// How jobs end, with one rank and with several: one message, one exit code, nobody left waiting.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "command.h"
+#include "jobs/job.h"
+
+namespace deda::jobs {
+namespace {
+
+using test::CommandResult;
+using test::run_command;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+CommandResult alone(const std::string& arguments) { return run_command(DEDA_FRAMEWORK_PROGRAM " " + arguments); }
+CommandResult on_three_ranks(const std::string& arguments) {
+  return run_command("DEDA_END_GRACE_S=1 " DEDA_MPIEXEC " -n 3 " DEDA_FRAMEWORK_PROGRAM " " + arguments);
+}
+
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(ExitCodes, SayHowAJobEnded) {
+  EXPECT_EQ(alone("succeed").code, 0);
+  EXPECT_EQ(alone("fail-together").code, 3);
+  EXPECT_EQ(alone("fail-alone").code, 1);
+  EXPECT_EQ(alone("return-data").code, 3);
+}
+
+TEST(Messages, ListEveryProblemWithPlaceAndCure) {
+  const CommandResult result = alone("fail-together");
+  EXPECT_THAT(result.errors, AllOf(HasSubstr("deda: 2 problems:\n"), HasSubstr("  a.jpg: the first thing is broken\n"), HasSubstr("  b.jpg: the second thing too. Repair it.\n")));
+  EXPECT_EQ(result.output, "");
+  EXPECT_THAT(alone("fail-alone").errors, HasSubstr("deda: error: store/0.h5: disk full. Free space.\n"));
+}
+
+TEST(Messages, CoverWhatOthersThrow) {
+  EXPECT_THAT(alone("run-out-of-memory").errors, HasSubstr("out of memory"));
+  const CommandResult foreign = alone("throw-foreign");
+  EXPECT_EQ(foreign.code, 1);
+  EXPECT_THAT(foreign.errors, AllOf(HasSubstr("shape mismatch\n"), Not(HasSubstr("Exception raised"))));
+  EXPECT_EQ(alone("throw-number").code, 1);
+}
+
+TEST(SeveralRanks, PrintAnAgreedErrorOnce) {
+  const CommandResult result = on_three_ranks("fail-together");
+  EXPECT_EQ(result.code, 3);
+  EXPECT_EQ(count_of(result.errors, "the first thing is broken"), 1u) << result.errors;
+  EXPECT_THAT(result.errors, HasSubstr("rank 2"));
+}
+
+TEST(SeveralRanks, AreAllEndedByTheOneThatFailedAlone) {
+  const auto start = std::chrono::steady_clock::now();
+  const CommandResult result = on_three_ranks("fail-alone");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds{30});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(count_of(result.errors, "[rank 2] deda: error: store/0.h5: disk full"), 1u) << result.errors;
+}
+
+TEST(SeveralRanks, AreAllEndedByRankZeroThatPrintsAtOnce) {
+  const CommandResult result = on_three_ranks("fail-on-rank-0");
+  EXPECT_EQ(result.code, 3);
+  EXPECT_EQ(count_of(result.errors, "deda: error: c.jpg: broken picture. Replace it."), 1u) << result.errors;
+}
+
+TEST(SeveralRanks, LetRankZeroSpeakForOneThatFailedAtTheEnd) {
+  const CommandResult result = on_three_ranks("fail-at-the-end");
+  EXPECT_EQ(result.code, 3);
+  EXPECT_EQ(count_of(result.errors, "[rank 2] deda: error: c.jpg: broken picture"), 1u) << result.errors;
+}
+
+TEST(SeveralRanks, PrintACommandLineErrorOnce) {
+  const CommandResult result = on_three_ranks("sucseed");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(count_of(result.errors, "Did you mean \"succeed\"?"), 1u) << result.errors;
+}
+
+TEST(SeveralRanks, ShareTheCodeOfOne) { EXPECT_EQ(on_three_ranks("return-data").code, 3); }
+
+TEST(Stopping, FollowsASignal) {
+  const CommandResult result = run_command(DEDA_FRAMEWORK_PROGRAM " wait & program=$!; sleep 1; kill -USR2 $program; wait $program");
+  EXPECT_EQ(result.code, 75);
+  EXPECT_THAT(result.errors, HasSubstr("deda: stopped: epoch 3 of 7 is saved. Run the same command to continue."));
+}
+
+TEST(Stopping, FollowsTheTimeLimitOfTheConfiguration) { EXPECT_EQ(alone("wait --set run.time_limit_s=0.2").code, 75); }
+
+TEST(Stopping, FollowsTheEndOfTheAllocation) {
+  EXPECT_EQ(run_command("SLURM_JOB_END_TIME=$(($(date +%s) + 60)) " DEDA_FRAMEWORK_PROGRAM " wait").code, 75);
+}
+
+TEST(LeftOutJobs, SayHowToHaveThem) {
+  const CommandResult result = alone("train");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.errors, HasSubstr("DEDA_TORCH=ON"));
+}
+
+TEST(StageFolder, IsNamedByStageAndIdentity) {
+  const auto folder = stage_folder("runs", "decouple", "{}");
+  EXPECT_EQ(folder.parent_path(), "runs");
+  EXPECT_THAT(folder.filename().string(), testing::MatchesRegex("decouple-[0-9a-f]+"));
+  EXPECT_EQ(folder.filename().string().size(), std::string{"decouple-"}.size() + 16);
+  EXPECT_EQ(folder, stage_folder("runs", "decouple", "{}"));
+  EXPECT_NE(folder.filename(), stage_folder("runs", "decouple", "{1}").filename());
+  EXPECT_NE(folder.filename().string().substr(9), stage_folder("runs", "traindec", "{}").filename().string().substr(9));
+}
+
+}  // namespace
+}  // namespace deda::jobs

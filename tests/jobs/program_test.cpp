@@ -1,0 +1,112 @@
+// The real program as a user meets it: mistakes in the command line and the configuration, help, versions, doctor.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "command.h"
+#include "core/files.h"
+#include "support/temporary_folder.h"
+
+namespace deda {
+namespace {
+
+using test::CommandResult;
+using test::run_command;
+using test::TemporaryFolder;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+CommandResult deda(const std::string& arguments) { return run_command(DEDA_PROGRAM " " + arguments); }
+
+TEST(Program, ListsThreeMistakesOfAConfigurationBeforeAnyWork) {
+  const TemporaryFolder folder;
+  const std::string config = (folder / "run.toml").string(), output = (folder / "out").string();
+  write_atomically(config, "[run]\nseeed = 1\n[dataset]\nlayout = \"tyo\"\n[train]\nepochs = \"many\"\n");
+  const CommandResult result = deda("decouple --config " + config + " --out " + output);
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.errors, AllOf(HasSubstr("3 problems"), HasSubstr(config + ":2:1: run.seeed: unknown key. Did you mean \"seed\"?"),
+                                   HasSubstr(config + ":4:10: dataset.layout: unknown name \"tyo\". Did you mean \"toy\"?"),
+                                   HasSubstr(config + ":6:10: train.epochs: a whole number is wanted here, found \"many\"")));
+  EXPECT_FALSE(std::filesystem::exists(output));
+}
+
+TEST(Program, SuggestsTheNearestSubcommandAndOption) {
+  const CommandResult subcommand = deda("decuple");
+  EXPECT_EQ(subcommand.code, 2);
+  EXPECT_THAT(subcommand.errors, HasSubstr("unknown subcommand \"decuple\". Did you mean \"decouple\"?"));
+  const CommandResult option = deda("decouple --confg x.toml");
+  EXPECT_EQ(option.code, 2);
+  EXPECT_THAT(option.errors, AllOf(HasSubstr("\"--confg\". Did you mean \"--config\"?"), Not(HasSubstr("problems"))));
+  const CommandResult bare = deda("decouple run.seed=3");
+  EXPECT_EQ(bare.code, 2);
+  EXPECT_THAT(bare.errors, HasSubstr("Did you mean --set run.seed=3?"));
+  EXPECT_EQ(deda("").code, 2);
+  EXPECT_EQ(deda("--config x.toml").code, 2);
+  EXPECT_EQ(deda("decouple --config").code, 2);
+  EXPECT_EQ(deda("decouple --trace-steps 0").code, 2);
+}
+
+TEST(Program, NamesAConfigurationThatIsNotThere) {
+  const CommandResult result = deda("decouple --config /nowhere/run.toml");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.errors, AllOf(HasSubstr("/nowhere/run.toml"), HasSubstr("No such file or directory")));
+}
+
+TEST(Program, PrintsAConfigurationThatReadsBackToItself) {
+  const TemporaryFolder folder;
+  const CommandResult first = deda("decouple --print-config --set run.seed=7 --set train.epochs=3 --out /somewhere/else");
+  ASSERT_EQ(first.code, 0) << first.errors;
+  EXPECT_THAT(first.output, AllOf(HasSubstr("seed = 7\n"), HasSubstr("epochs = 3\n"), HasSubstr("output = \"/somewhere/else\"\n")));
+  write_atomically(folder / "again.toml", first.output);
+  const CommandResult second = deda("decouple --print-config --config " + (folder / "again.toml").string());
+  ASSERT_EQ(second.code, 0) << second.errors;
+  EXPECT_EQ(second.output, first.output);
+}
+
+TEST(Program, ExplainsItself) {
+  const CommandResult all = deda("--help");
+  EXPECT_EQ(all.code, 0);
+  for (const char* name : {"toy", "decouple", "train", "evaluate", "inspect", "forward", "doctor"}) {
+    if (deda(std::string{name} + " --help").errors.find("without LibTorch") != std::string::npos) continue;
+    EXPECT_THAT(all.output, testing::ContainsRegex(std::string{"\n  "} + name + " +[A-Z]")) << name;
+    const CommandResult one = deda(std::string{name} + " --help");
+    EXPECT_EQ(one.code, 0) << name;
+    EXPECT_THAT(one.output, HasSubstr("Example\n  ")) << name;
+  }
+  EXPECT_THAT(deda("decouple --help-config").output, AllOf(HasSubstr("[dataset]"), HasSubstr("default")));
+}
+
+TEST(Program, NamesTheVersionsOfItsParts) {
+  const CommandResult result = deda("--version");
+  EXPECT_EQ(result.code, 0);
+  for (const char* part : {"deda ", "compiler", "MPI", "HDF5", "LibTorch", "OpenCV", "fmt", "CUDA/NCCL plugin"}) {
+    EXPECT_THAT(result.output, HasSubstr(part));
+  }
+}
+
+TEST(Doctor, WorksWithoutAConfiguration) {
+  const CommandResult result = deda("doctor");
+  EXPECT_EQ(result.code, 0) << result.output;
+  for (const char* part : {"MPI", "processor", "LibTorch", "Slurm", "GB free", "Nothing is in the way"}) EXPECT_THAT(result.output, HasSubstr(part));
+}
+
+TEST(Doctor, FindsWhatIsMissing) {
+  const TemporaryFolder folder;
+  const std::string weights = (folder / "weights.safetensors").string();
+  write_atomically(weights, "this is no header");
+  const CommandResult result = deda("doctor --set dataset.layout=pets --set dataset.root=/nowhere --set train.store=/no/store --set train.weights=" + weights);
+  EXPECT_EQ(result.code, 3) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("to mend"), HasSubstr("/nowhere"), HasSubstr("/no/store"), HasSubstr(weights)));
+}
+
+TEST(Doctor, SpeaksOnceForAllRanks) {
+  const CommandResult result = run_command(DEDA_MPIEXEC " -n 2 " DEDA_PROGRAM " doctor");
+  EXPECT_EQ(result.code, 0) << result.errors;
+  EXPECT_THAT(result.output, HasSubstr("2 on 1 host"));
+  EXPECT_EQ(result.output.find("Nothing is in the way"), result.output.rfind("Nothing is in the way"));
+}
+
+}  // namespace
+}  // namespace deda
