@@ -46,7 +46,8 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   target_compile_options(LibTorch::cpu INTERFACE
     "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}" "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   target_compile_definitions(LibTorch::cpu INTERFACE USE_DISTRIBUTED)
-  target_link_libraries(LibTorch::cpu INTERFACE ${LibTorch_TORCH} ${LibTorch_CPU} ${LibTorch_C10})
+  # Not libtorch.so: it holds nothing, and in a wheel with CUDA it pulls in libtorch_cuda and all that this needs.
+  target_link_libraries(LibTorch::cpu INTERFACE ${LibTorch_CPU} ${LibTorch_C10})
   set(LibTorch_HAS_CUDA FALSE)
   if(LibTorch_CUDA AND LibTorch_C10_CUDA)
     set(LibTorch_HAS_CUDA TRUE)
