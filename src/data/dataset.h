@@ -57,8 +57,17 @@ struct DatasetConfig {
   void describe(ConfigVisitor& visitor);
 };
 
+struct LoadOptions {
+  bool check_files = true;                           // false: annotation files alone (their pictures are elsewhere)
+};
+
 // Reads the layout's own files and checks that what they list is there. DataError lists every problem (up to 20, then a
-// count): missing file, malformed line with file:line, class out of range, empty class, duplicate.
-Dataset load_dataset(const DatasetConfig& config);
+// count): missing file, malformed line with file:line, class out of range, empty class, duplicate. What is unusual but no
+// error (a picture that is listed nowhere) is added to `notes`. Few-shot: with images_per_class = n, the training split
+// keeps n pictures per class, a pure function of subset_seed and the class's list (reference: training recipe, 10-shot).
+Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options = {}, std::vector<std::string>* notes = nullptr);
+
+// Text for stage identities: every item's path, class, split, mask and box, and the sizes of the files.
+std::string dataset_identity(const Dataset& dataset);
 
 }  // namespace deda::data

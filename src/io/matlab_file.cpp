@@ -16,7 +16,7 @@ using Variable = std::unique_ptr<matvar_t, FreeVariable>;
 
 constexpr std::size_t max_elements = 10'000'000;
 
-void be_silent(int, const char*) {}
+void be_silent(int, char*) {}
 
 Variable read_variable(const std::filesystem::path& path, const std::string& name) {
   if (!std::filesystem::is_regular_file(path)) throw DataError("is missing", path.string());
