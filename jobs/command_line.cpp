@@ -14,7 +14,8 @@ namespace {
 constexpr const char* see_help = "`deda --help` lists the subcommands.";
 
 const char* const description =
-    "Decoupled Data Augmentation on HPC machines: pictures into objects and backgrounds, and classifiers trained on new\n"
+    "Decoupled Data Augmentation on HPC machines: pictures into objects and backgrounds, and classifiers "
+    "trained on new\n"
     "combinations of them. Every subcommand is an MPI job: run it alone, under mpirun or under srun.";
 
 const char* const footer =
@@ -22,7 +23,8 @@ const char* const footer =
     "  deda doctor\n"
     "  mpirun -n 4 deda decouple --config configs/demo.toml\n"
     "  mpirun -n 4 deda train --config configs/demo.toml --set augment.method=deda --set run.seed=2\n"
-    "Every key of a configuration: deda train --help-config. Exit codes: 0 done, 2 wrong configuration, 3 data, 75 stopped in\n"
+    "Every key of a configuration: deda train --help-config. Exit codes: 0 done, 2 wrong configuration, 3 "
+    "data, 75 stopped in\n"
     "time (the same command continues), 1 anything else.";
 
 std::vector<std::string> names_of(const std::vector<Job>& jobs) {
@@ -31,12 +33,13 @@ std::vector<std::string> names_of(const std::vector<Job>& jobs) {
   return names;
 }
 
-void check_subcommand(const std::string& word, const std::vector<Job>& jobs, const std::vector<std::string>& left_out) {
+void check_subcommand(const std::string& word, const std::vector<Job>& jobs,
+                      const std::vector<std::string>& left_out) {
   std::vector<std::string> names = names_of(jobs);
   if (std::find(names.begin(), names.end(), word) != names.end()) return;
   if (std::find(left_out.begin(), left_out.end(), word) != left_out.end()) {
-    throw ConfigError(fmt::format("this program was built without LibTorch and has no `deda {}`", word), "command line",
-                      "Configure with -DDEDA_TORCH=ON and build again.");
+    throw ConfigError(fmt::format("this program was built without LibTorch and has no `deda {}`", word),
+                      "command line", "Configure with -DDEDA_TORCH=ON and build again.");
   }
   names.insert(names.end(), left_out.begin(), left_out.end());
   const std::string nearest = nearest_name(word, names);
@@ -52,10 +55,14 @@ Problem unexpected_argument(const std::string& word, const CLI::App& app, const 
   }
   const std::string bare = word.substr(0, word.find('='));
   const std::string nearest = word.starts_with("-") ? nearest_name(bare, options) : std::string{};
-  std::string hint = fmt::format("`deda {}--help` lists what it takes.", subcommand.empty() ? "" : subcommand + ' ');
-  if (!nearest.empty()) hint = fmt::format("Did you mean \"{}\"?", nearest);
-  else if (subcommand.empty()) hint = "Options stand behind the subcommand. " + hint;
-  else if (word.find('=') != std::string::npos && !word.starts_with("-")) hint = fmt::format("Did you mean --set {}?", word);
+  std::string hint =
+      fmt::format("`deda {}--help` lists what it takes.", subcommand.empty() ? "" : subcommand + ' ');
+  if (!nearest.empty())
+    hint = fmt::format("Did you mean \"{}\"?", nearest);
+  else if (subcommand.empty())
+    hint = "Options stand behind the subcommand. " + hint;
+  else if (word.find('=') != std::string::npos && !word.starts_with("-"))
+    hint = fmt::format("Did you mean --set {}?", word);
   return {fmt::format("unexpected argument \"{}\"", word), "command line", hint};
 }
 
@@ -63,22 +70,32 @@ void add_common_options(CLI::App& app, const Job& job, CommandLine& line) {
   app.add_flag("--verbose", line.verbose, "say more");
   if (!job.takes_config) return;
   app.add_option_function<std::vector<std::string>>(
-         "--config", [&line](const std::vector<std::string>& files) { line.sources.files.assign(files.begin(), files.end()); },
+         "--config",
+         [&line](const std::vector<std::string>& files) {
+           line.sources.files.assign(files.begin(), files.end());
+         },
          "configuration file (TOML); repeat it: later files win")
       ->allow_extra_args(false)
       ->type_name("FILE");
-  app.add_option("--set", line.sources.overrides, "one key of the configuration, as in train.epochs=10; wins over files; repeatable")
+  app.add_option("--set", line.sources.overrides,
+                 "one key of the configuration, as in train.epochs=10; wins over files; repeatable")
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
-  app.add_option_function<std::string>("--out", [&line](const std::string& folder) { line.output = folder; }, "folder for all results (run.output)")
+  app.add_option_function<std::string>(
+         "--out", [&line](const std::string& folder) { line.output = folder; },
+         "folder for all results (run.output)")
       ->type_name("DIR");
   app.add_flag("--print-config", line.print_config, "print the complete configuration as TOML and end");
-  app.add_flag("--help-config", line.help_config, "print every key of the configuration with its default and range and end");
+  app.add_flag("--help-config", line.help_config,
+               "print every key of the configuration with its default and range and end");
   app.add_flag("--dry-run", line.options.dry_run, "check everything, print the plan, write nothing");
-  app.add_option_function<std::string>("--trace", [&line](const std::string& folder) { line.options.trace = folder; },
-                                       "write the tensors of the first steps there, to replay them elsewhere")
+  app.add_option_function<std::string>(
+         "--trace", [&line](const std::string& folder) { line.options.trace = folder; },
+         "write the tensors of the first steps there, to replay them elsewhere")
       ->type_name("DIR");
-  app.add_option("--trace-steps", line.options.trace_steps, "how many steps or items to trace")->check(CLI::PositiveNumber)->type_name("N");
+  app.add_option("--trace-steps", line.options.trace_steps, "how many steps or items to trace")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
 }
 
 // All that CLI11 found wrong, as problems.
@@ -97,14 +114,17 @@ std::vector<Problem> problems_of(const CLI::ParseError& error, const CLI::App& a
     }
   }
   if (problems.empty()) {
-    problems.push_back({error.what(), "command line", subcommand.empty() ? std::string{see_help} : fmt::format("`deda {} --help` shows an example.", subcommand)});
+    problems.push_back({error.what(), "command line",
+                        subcommand.empty() ? std::string{see_help}
+                                           : fmt::format("`deda {} --help` shows an example.", subcommand)});
   }
   return problems;
 }
 
 }  // namespace
 
-CommandLine parse_command_line(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc, const char* const* argv) {
+CommandLine parse_command_line(const std::vector<Job>& jobs, const std::vector<std::string>& left_out,
+                               int argc, const char* const* argv) {
   CommandLine line;
   CLI::App app{description, "deda"};
   app.footer(footer);

@@ -24,9 +24,13 @@ namespace fs = std::filesystem;
 class Report {
  public:
   void title(std::string_view text) { text_ += fmt::format("\n{}\n", text); }
-  void line(std::string_view part, std::string_view finding) { text_ += fmt::format("  {:<20}{}\n", part, finding); }
+  void line(std::string_view part, std::string_view finding) {
+    text_ += fmt::format("  {:<20}{}\n", part, finding);
+  }
   // Worth knowing, but nothing that stops the work.
-  void note(std::string_view part, std::string_view finding, std::string_view cure) { line(part, fmt::format("{} (note: {})", finding, cure)); }
+  void note(std::string_view part, std::string_view finding, std::string_view cure) {
+    line(part, fmt::format("{} (note: {})", finding, cure));
+  }
   void problem(std::string_view part, Problem problem) {
     line(part, "PROBLEM, see below");
     problems_.push_back(std::move(problem));
@@ -72,7 +76,9 @@ std::string processor_text() {
   std::string text = fmt::format("{} cores", std::thread::hardware_concurrency());
   if (known) text += fmt::format(", this rank may use {}", CPU_COUNT(&allowed));
 #if defined(__x86_64__)
-  text += __builtin_cpu_supports("avx512f") ? ", AVX-512" : __builtin_cpu_supports("avx2") ? ", AVX2" : ", no AVX2 (slow)";
+  text += __builtin_cpu_supports("avx512f") ? ", AVX-512"
+          : __builtin_cpu_supports("avx2")  ? ", AVX2"
+                                            : ", no AVX2 (slow)";
 #endif
   return text;
 }
@@ -83,31 +89,52 @@ void report_mpi(Report& report, const JobContext& context) {
   if (context.mpi_from_any_thread) {
     report.line("threads", "MPI_THREAD_MULTIPLE");
   } else {
-    report.problem("threads", {"this MPI does not grant MPI_THREAD_MULTIPLE", "MPI", "Gradients travel in a thread of their own: load an MPI built with thread support."});
+    report.problem("threads",
+                   {"this MPI does not grant MPI_THREAD_MULTIPLE", "MPI",
+                    "Gradients travel in a thread of their own: load an MPI built with thread support."});
   }
   const std::vector<std::string> hosts = context.ranks.host_names();
   const std::set<std::string> different(hosts.begin(), hosts.end());
-  report.line("ranks", fmt::format("{} on {} host{} ({})", hosts.size(), different.size(), different.size() == 1 ? "" : "s", fmt::join(different, ", ")));
+  report.line("ranks", fmt::format("{} on {} host{} ({})", hosts.size(), different.size(),
+                                   different.size() == 1 ? "" : "s", fmt::join(different, ", ")));
   report.line("HDF5", DEDA_HDF5_VERSION " (parallel)");
   // Open MPI 4.1 can lose bytes of collective writes unless it locks the file (ompi issue 12718).
   const std::string lock = environment("OMPI_MCA_fs_ufs_lock_algorithm");
-  if (lock == "3") report.line("collective writes", "the cure for Open MPI's fault is active (OMPI_MCA_fs_ufs_lock_algorithm=3)");
-  else report.note("collective writes", fmt::format("OMPI_MCA_fs_ufs_lock_algorithm={}", lock), "Open MPI 4.1 needs 3, or writes over several nodes can lose bytes; unset it");
+  if (lock == "3")
+    report.line("collective writes",
+                "the cure for Open MPI's fault is active (OMPI_MCA_fs_ufs_lock_algorithm=3)");
+  else
+    report.note("collective writes", fmt::format("OMPI_MCA_fs_ufs_lock_algorithm={}", lock),
+                "Open MPI 4.1 needs 3, or writes over several nodes can lose bytes; unset it");
 }
 
 void report_machine(Report& report) {
   report.title("Machine");
   report.line("processor", processor_text());
   const TorchMachine torch = describe_torch_machine();
-  if (torch.version.empty()) report.note("LibTorch", "not in this build", "only toy, decouple, inspect and doctor work; configure with -DDEDA_TORCH=ON");
-  else report.line("LibTorch", torch.version);
+  if (torch.version.empty())
+    report.note("LibTorch", "not in this build",
+                "only toy, decouple, inspect and doctor work; configure with -DDEDA_TORCH=ON");
+  else
+    report.line("LibTorch", torch.version);
   report.line("CUDA/NCCL plugin", torch.plugin);
-  if (torch.devices.empty()) report.line("GPUs", torch.plugin_loaded ? "none visible: training runs on the processor" : "not looked for without the plugin: training runs on the processor");
+  if (torch.devices.empty())
+    report.line("GPUs", torch.plugin_loaded
+                            ? "none visible: training runs on the processor"
+                            : "not looked for without the plugin: training runs on the processor");
   for (const std::string& device : torch.devices) report.line("GPU", device);
-  const std::string sinfo = on_path("sinfo"), srun = on_path("srun"), allocation = environment("SLURM_JOB_ID");
-  report.line("Slurm", sinfo.empty() && srun.empty() ? "not on PATH: start with mpirun" : fmt::format("sinfo {}, srun {}", sinfo.empty() ? "missing" : sinfo, srun.empty() ? "missing" : srun));
-  report.line("allocation", allocation.empty() ? "none" : fmt::format("job {} on {}, ends at {}", allocation, environment("SLURM_JOB_NODELIST"),
-                                                                      environment("SLURM_JOB_END_TIME").empty() ? "an unknown time" : environment("SLURM_JOB_END_TIME")));
+  const std::string sinfo = on_path("sinfo"), srun = on_path("srun"),
+                    allocation = environment("SLURM_JOB_ID");
+  report.line("Slurm", sinfo.empty() && srun.empty()
+                           ? "not on PATH: start with mpirun"
+                           : fmt::format("sinfo {}, srun {}", sinfo.empty() ? "missing" : sinfo,
+                                         srun.empty() ? "missing" : srun));
+  report.line("allocation", allocation.empty() ? "none"
+                                               : fmt::format("job {} on {}, ends at {}", allocation,
+                                                             environment("SLURM_JOB_NODELIST"),
+                                                             environment("SLURM_JOB_END_TIME").empty()
+                                                                 ? "an unknown time"
+                                                                 : environment("SLURM_JOB_END_TIME")));
 }
 
 void report_output(Report& report, const fs::path& output) {
@@ -116,28 +143,38 @@ void report_output(Report& report, const fs::path& output) {
   while (!fs::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
   const fs::space_info space = fs::space(existing, error);
   if (access(existing.c_str(), W_OK) != 0) {
-    report.problem("run.output", {"results cannot be written there", existing.string(), "Set run.output (or --out) to a folder of yours."});
+    report.problem("run.output", {"results cannot be written there", existing.string(),
+                                  "Set run.output (or --out) to a folder of yours."});
     return;
   }
   constexpr double bytes_per_gb = 1e9, small_gb = 1.0;
   const double free_gb = error ? 0.0 : static_cast<double>(space.available) / bytes_per_gb;
-  const std::string finding = fmt::format("{}: {:.1f} GB free", fs::absolute(output).lexically_normal().string(), free_gb);
-  if (free_gb < small_gb) report.note("run.output", finding, "a store and checkpoints need more than that");
-  else report.line("run.output", finding);
+  const std::string finding =
+      fmt::format("{}: {:.1f} GB free", fs::absolute(output).lexically_normal().string(), free_gb);
+  if (free_gb < small_gb)
+    report.note("run.output", finding, "a store and checkpoints need more than that");
+  else
+    report.line("run.output", finding);
 }
 
 void report_dataset(Report& report, const data::DatasetConfig& config) {
   std::error_code error;
   if (config.layout == data::Layout::toy && !fs::exists(config.root, error)) {
-    report.line("dataset", fmt::format("the toy dataset is not drawn yet: `deda toy` makes it at \"{}\"", config.root.string()));
+    report.line("dataset", fmt::format("the toy dataset is not drawn yet: `deda toy` makes it at \"{}\"",
+                                       config.root.string()));
     return;
   }
   try {
     const data::Dataset dataset = data::load_dataset(config);
-    report.line("dataset", fmt::format("{} at {}: {} classes, {} training, {} validation and {} test pictures", dataset.name, dataset.root.string(),
-                                       dataset.class_names.size(), dataset.indices(data::Split::train).size(),
-                                       dataset.indices(data::Split::validation).size(), dataset.indices(data::Split::test).size()));
-    const auto masks = std::count_if(dataset.items.begin(), dataset.items.end(), [](const data::Item& item) { return item.mask_encoding != data::MaskEncoding::none; });
+    report.line("dataset",
+                fmt::format("{} at {}: {} classes, {} training, {} validation and {} test pictures",
+                            dataset.name, dataset.root.string(), dataset.class_names.size(),
+                            dataset.indices(data::Split::train).size(),
+                            dataset.indices(data::Split::validation).size(),
+                            dataset.indices(data::Split::test).size()));
+    const auto masks = std::count_if(dataset.items.begin(), dataset.items.end(), [](const data::Item& item) {
+      return item.mask_encoding != data::MaskEncoding::none;
+    });
     report.line("masks", fmt::format("{} of {} pictures", masks, dataset.items.size()));
   } catch (const Error& failure) {
     report.problems_of("dataset", failure);
@@ -148,23 +185,28 @@ void report_training_inputs(Report& report, const training::TrainConfig& train) 
   if (!train.weights.empty()) {
     try {
       const io::SafetensorsFile file{train.weights};
-      report.line("train.weights", fmt::format("{}: {} tensors", train.weights.string(), file.tensors().size()));
+      report.line("train.weights",
+                  fmt::format("{}: {} tensors", train.weights.string(), file.tensors().size()));
     } catch (const Error& error) {
       report.problems_of("train.weights", error);
     }
   }
   if (train.store.empty()) return;
   std::error_code error;
-  if (fs::is_directory(train.store, error)) report.line("train.store", train.store.string());
-  else report.problem("train.store", {"there is no such store", train.store.string(), "Run `deda decouple`, or leave train.store empty."});
+  if (fs::is_directory(train.store, error))
+    report.line("train.store", train.store.string());
+  else
+    report.problem("train.store", {"there is no such store", train.store.string(),
+                                   "Run `deda decouple`, or leave train.store empty."});
 }
 
 ExitCode run_doctor(JobContext& context) {
   Report report;
-  report_mpi(report, context);   // collective
+  report_mpi(report, context);  // collective
   if (!context.ranks.is_root()) return ExitCode::done;
   report_machine(report);
-  report.title(context.options.configured ? "Configuration" : "Configuration (none given: name one with --config)");
+  report.title(context.options.configured ? "Configuration"
+                                          : "Configuration (none given: name one with --config)");
   report_output(report, context.config.run.output);
   if (context.options.configured) {
     report_dataset(report, context.config.dataset);
@@ -179,11 +221,12 @@ ExitCode run_doctor(JobContext& context) {
 }  // namespace
 
 Job make_doctor_job() {
-  return {.name = "doctor",
-          .summary = "Say what this machine has and what a configuration needs, what is wrong and how to mend it",
-          .example = "deda doctor --config configs/demo.toml",
-          .add_options = {},
-          .run = run_doctor};
+  return {
+      .name = "doctor",
+      .summary = "Say what this machine has and what a configuration needs, what is wrong and how to mend it",
+      .example = "deda doctor --config configs/demo.toml",
+      .add_options = {},
+      .run = run_doctor};
 }
 
 }  // namespace deda::jobs

@@ -1,6 +1,7 @@
 #include "jobs/end_together.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -10,7 +11,6 @@
 #include <new>
 #include <string>
 #include <thread>
-#include <unistd.h>
 
 namespace deda::jobs {
 
@@ -21,7 +21,7 @@ constexpr double default_grace_s = 20.0;
 // How one rank ended.
 struct Ending {
   ExitCode code = ExitCode::done;
-  std::string message;   // empty where nothing was thrown
+  std::string message;  // empty where nothing was thrown
 };
 
 std::string message_of(const Error& error) {
@@ -40,13 +40,16 @@ Ending ending_of_current_error() {
   } catch (const Error& error) {
     return {error.exit_code(), message_of(error)};
   } catch (const std::bad_alloc&) {
-    return {ExitCode::failure, "deda: error: out of memory. Ask for more memory or use fewer ranks per node.\n"};
+    return {ExitCode::failure,
+            "deda: error: out of memory. Ask for more memory or use fewer ranks per node.\n"};
   } catch (const std::exception& error) {
     // LibTorch appends a stack trace that says nothing to a user.
     const std::string what = error.what();
-    return {ExitCode::failure, fmt::format("deda: error: {}\n", what.substr(0, what.find("\nException raised from")))};
+    return {ExitCode::failure,
+            fmt::format("deda: error: {}\n", what.substr(0, what.find("\nException raised from")))};
   } catch (...) {
-    return {ExitCode::failure, "deda: error: an unknown exception. Please report it with the command line.\n"};
+    return {ExitCode::failure,
+            "deda: error: an unknown exception. Please report it with the command line.\n"};
   }
 }
 
@@ -75,7 +78,8 @@ double grace_s() {
 // Ends all ranks unless it is destroyed in time.
 class AbortTimer {
  public:
-  AbortTimer(Ending ending, int rank, bool printed) : ending_{std::move(ending)}, rank_{rank}, printed_{printed}, thread_{[this] { wait(); }} {}
+  AbortTimer(Ending ending, int rank, bool printed)
+      : ending_{std::move(ending)}, rank_{rank}, printed_{printed}, thread_{[this] { wait(); }} {}
   ~AbortTimer() {
     {
       const std::lock_guard lock{mutex_};
@@ -90,7 +94,8 @@ class AbortTimer {
     std::unique_lock lock{mutex_};
     if (changed_.wait_for(lock, std::chrono::duration<double>(grace_s()), [this] { return met_; })) return;
     if (!printed_) print_message(fmt::format("[rank {}] {}", rank_, ending_.message));
-    print_message(fmt::format("[rank {}] the other ranks do not end by themselves; this rank ends them all\n", rank_));
+    print_message(
+        fmt::format("[rank {}] the other ranks do not end by themselves; this rank ends them all\n", rank_));
     comm::Communicator::abort(static_cast<int>(ending_.code));
   }
 
@@ -100,7 +105,7 @@ class AbortTimer {
   bool met_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::thread thread_;   // last: it uses all the others
+  std::thread thread_;  // last: it uses all the others
 };
 
 // What decides for all: an error before a stop before success, the lowest rank first.
@@ -146,7 +151,8 @@ ExitCode end_together(const comm::Communicator& ends, const std::function<ExitCo
       first_rank = static_cast<int>(rank);
     }
   }
-  if (ends.is_root() && !threw && first_message != nullptr) print_message(fmt::format("[rank {}] {}", first_rank, first_message->substr(1)));
+  if (ends.is_root() && !threw && first_message != nullptr)
+    print_message(fmt::format("[rank {}] {}", first_rank, first_message->substr(1)));
   return common_code(codes);
 }
 

@@ -1,5 +1,5 @@
-// The one place that catches: runs the work of a rank, tells people what went wrong once, and gives every rank the same
-// exit code. A rank that failed alone, while others wait for it in a collective, ends them all.
+// The one place that catches: runs the work of a rank, tells people what went wrong once, and gives every
+// rank the same exit code. A rank that failed alone, while others wait for it in a collective, ends them all.
 #pragma once
 
 #include <functional>
@@ -9,9 +9,9 @@
 
 namespace deda::jobs {
 
-// `ends` is a communicator that the work does not use: the ranks meet on it when they are through. A rank that failed
-// waits there for grace_s seconds (DEDA_END_GRACE_S, default 20); then it prints its own problems and aborts the job.
-// With one rank there is nothing to wait for. Collective.
+// `ends` is a communicator that the work does not use: the ranks meet on it when they are through. A rank
+// that failed waits there for grace_s seconds (DEDA_END_GRACE_S, default 20); then it prints its own problems
+// and aborts the job. With one rank there is nothing to wait for. Collective.
 ExitCode end_together(const comm::Communicator& ends, const std::function<ExitCode()>& work);
 
 // For start-up, before there is a communicator: prints the error being handled and gives its exit code.

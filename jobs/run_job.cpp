@@ -16,8 +16,8 @@ void print_to_output(const std::string& text) {
   std::fflush(stdout);
 }
 
-ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc, char** argv,
-                     const comm::MpiEnvironment& mpi, const comm::Communicator& ranks) {
+ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc,
+                     char** argv, const comm::MpiEnvironment& mpi, const comm::Communicator& ranks) {
   const CommandLine line = parse_command_line(jobs, left_out, argc, argv);
   if (line.job == nullptr) {
     if (ranks.is_root()) print_to_output(line.text);
@@ -28,7 +28,8 @@ ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string
     if (ranks.is_root()) print_to_output(help_config(PipelineConfig{}));
     return ExitCode::done;
   }
-  JobContext context{.ranks = ranks, .config = {}, .options = line.options, .mpi_from_any_thread = mpi.thread_multiple()};
+  JobContext context{
+      .ranks = ranks, .config = {}, .options = line.options, .mpi_from_any_thread = mpi.thread_multiple()};
   if (line.job->takes_config) read_config(context.config, line.sources);
   if (line.output) context.config.run.output = *line.output;
   if (line.print_config) {
@@ -43,13 +44,15 @@ ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string
 
 }  // namespace
 
-int run_program(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc, char** argv) {
+int run_program(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc,
+                char** argv) {
   try {
     comm::MpiEnvironment mpi(argc, argv);
     const auto ranks = comm::Communicator::world();
     const auto ends = comm::Communicator::world();
     set_up_log(ranks.rank(), ranks.size());
-    return static_cast<int>(end_together(ends, [&] { return run_command(jobs, left_out, argc, argv, mpi, ranks); }));
+    return static_cast<int>(
+        end_together(ends, [&] { return run_command(jobs, left_out, argc, argv, mpi, ranks); }));
   } catch (...) {
     // MPI did not start, or the ranks did not meet at the end: nobody to agree with.
     return static_cast<int>(report_current_error());

@@ -13,7 +13,8 @@ constexpr std::size_t stage_digits = 16;
 
 }  // namespace
 
-std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage, const std::string& identity) {
+std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage,
+                                   const std::string& identity) {
   const std::string hash = xxhash128_hex(fmt::format("{}\n{}\n{}", stage, stage_schema_version, identity));
   return output / fmt::format("{}-{}", stage, hash.substr(0, stage_digits));
 }

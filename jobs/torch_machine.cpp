@@ -21,15 +21,19 @@ TorchMachine describe_torch_machine() {
   if (loaded.plugin == nullptr) return machine;
   machine.plugin = fmt::format("{}, NCCL {}", loaded.reason, loaded.plugin->nccl_version());
   for (int device = 0; device < loaded.plugin->device_count(); ++device) {
-    machine.devices.push_back(fmt::format("GPU {}: compute capability {}, {:.1f} GiB free", device, loaded.plugin->compute_capability(device),
-                                          static_cast<double>(loaded.plugin->free_bytes(device)) / bytes_per_gib));
+    machine.devices.push_back(fmt::format(
+        "GPU {}: compute capability {}, {:.1f} GiB free", device, loaded.plugin->compute_capability(device),
+        static_cast<double>(loaded.plugin->free_bytes(device)) / bytes_per_gib));
   }
   return machine;
 }
 
 #else
 
-TorchMachine describe_torch_machine() { return {.version = {}, .plugin = "not in this build (DEDA_TORCH=OFF)", .plugin_loaded = false, .devices = {}}; }
+TorchMachine describe_torch_machine() {
+  return {
+      .version = {}, .plugin = "not in this build (DEDA_TORCH=OFF)", .plugin_loaded = false, .devices = {}};
+}
 
 #endif
 

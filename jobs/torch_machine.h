@@ -1,4 +1,5 @@
-// LibTorch and the GPUs as plain text, so that `deda doctor` and `deda --version` need no LibTorch to compile.
+// LibTorch and the GPUs as plain text, so that `deda doctor` and `deda --version` need no LibTorch to
+// compile.
 #pragma once
 
 #include <string>
@@ -7,8 +8,8 @@
 namespace deda::jobs {
 
 struct TorchMachine {
-  std::string version;               // "2.11.0"; empty: this build has no LibTorch
-  std::string plugin;                // where the CUDA/NCCL plugin was loaded from, or why there is none
+  std::string version;  // "2.11.0"; empty: this build has no LibTorch
+  std::string plugin;   // where the CUDA/NCCL plugin was loaded from, or why there is none
   bool plugin_loaded = false;
   std::vector<std::string> devices;  // one line per GPU that this process sees
 };

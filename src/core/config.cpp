@@ -1,22 +1,26 @@
 // Reading TOML into described structs. The only file that sees toml++.
 //
-// toml++ 3.3 asserts on some broken texts ("[.]") and, with NDEBUG, takes the assertion for granted. Here it throws
-// instead, whatever the build type: a typo is no crash.
+// toml++ 3.3 asserts on some broken texts ("[.]") and, with NDEBUG, takes the assertion for granted. Here it
+// throws instead, whatever the build type: a typo is no crash.
 #include <stdexcept>
 namespace deda::detail {
-[[noreturn]] inline void refuse_toml() { throw std::invalid_argument("the text breaks the rules of TOML"); }
+[[noreturn]] inline void refuse_toml() {
+  throw std::invalid_argument("the text breaks the rules of TOML");
+}
 }  // namespace deda::detail
 #undef NDEBUG
 #define TOML_ASSERT(condition) ((condition) ? void() : ::deda::detail::refuse_toml())
+#include <fmt/format.h>
 #include <toml++/toml.h>
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "core/config.h"
+#include "core/config_keys.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/toml_text.h"
@@ -29,9 +33,9 @@ constexpr std::uint64_t largest_config_bytes = std::uint64_t{1} << 20;
 
 // A file or one --set, parsed.
 struct Source {
-  std::string name;          // "configs/demo.toml" or "--set train.epochs"
+  std::string name;  // "configs/demo.toml" or "--set train.epochs"
   bool is_override = false;
-  std::string override_text; // the raw value of a --set
+  std::string override_text;  // the raw value of a --set
   toml::table table;
 
   std::string at(const toml::source_region& region) const {
@@ -44,27 +48,10 @@ struct Source {
   }
 };
 
-// What describe() names, to tell unknown keys from known ones.
-struct KnownSection {
-  std::vector<std::string> fields;
-  std::map<std::string, KnownSection> sections;
-
-  std::vector<std::string> names() const {
-    std::vector<std::string> all = fields;
-    for (const auto& [name, section] : sections) all.push_back(name);
-    return all;
-  }
-};
-
 std::string join_key(const std::vector<std::string>& sections, std::string_view key) {
   std::string dotted;
   for (const std::string& section : sections) dotted += section + '.';
   return dotted += key;
-}
-
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& names) {
-  const std::string nearest = nearest_name(word, names);
-  return nearest.empty() ? std::string{} : fmt::format("Did you mean \"{}\"?", nearest);
 }
 
 // "3", "\"abc\"", "a list": what stands in the source, short enough for a message.
@@ -73,11 +60,16 @@ std::string shown(const toml::node& node) {
   if (node.is_table()) return "a section";
   if (node.is_array()) return "a list";
   std::string text;
-  if (const auto* string = node.as_string()) text = fmt::format("\"{}\"", string->get());
-  else if (const auto* integer = node.as_integer()) text = std::to_string(integer->get());
-  else if (const auto* number = node.as_floating_point()) text = fmt::format("{}", number->get());
-  else if (const auto* boolean = node.as_boolean()) text = boolean->get() ? "true" : "false";
-  else return "a date or time";
+  if (const auto* string = node.as_string())
+    text = fmt::format("\"{}\"", string->get());
+  else if (const auto* integer = node.as_integer())
+    text = std::to_string(integer->get());
+  else if (const auto* number = node.as_floating_point())
+    text = fmt::format("{}", number->get());
+  else if (const auto* boolean = node.as_boolean())
+    text = boolean->get() ? "true" : "false";
+  else
+    return "a date or time";
   if (text.size() > longest) text = text.substr(0, longest) + "...";
   return text;
 }
@@ -92,13 +84,14 @@ Misfit wrong_type(std::string_view wanted, const toml::node& node, std::string h
 }
 
 std::optional<Misfit> outside_range(const Field& field, double value, const toml::node& node) {
-  if (value >= field.min && value <= field.max) return std::nullopt;   // NaN is in no range
+  if (value >= field.min && value <= field.max) return std::nullopt;  // NaN is in no range
   const bool below = std::isfinite(field.min), above = std::isfinite(field.max);
   std::string range = below && above ? fmt::format("from {} to {}", field.min, field.max)
                       : below        ? fmt::format("at least {}", field.min)
                       : above        ? fmt::format("at most {}", field.max)
                                      : std::string{"a number"};
-  return Misfit{fmt::format("{} is outside the range of this key", shown(node)), fmt::format("It must be {}.", range)};
+  return Misfit{fmt::format("{} is outside the range of this key", shown(node)),
+                fmt::format("It must be {}.", range)};
 }
 
 // One overload per type: fills `value` or says why not.
@@ -113,16 +106,21 @@ std::optional<Misfit> take(const Field& field, const toml::node& node, std::int6
     return value = integer->get(), std::nullopt;
   }
   const auto* number = node.as_floating_point();
-  constexpr double exact_limit = 9007199254740992.0;   // 2^53: beyond it a double no longer names one integer
-  const bool whole = number != nullptr && number->get() == std::floor(number->get()) && std::abs(number->get()) < exact_limit;
-  return wrong_type("a whole number", node, whole ? fmt::format("Write {:.0f}, without a decimal point.", number->get()) : "");
+  constexpr double exact_limit = 9007199254740992.0;  // 2^53: beyond it a double no longer names one integer
+  const bool whole = number != nullptr && number->get() == std::floor(number->get()) &&
+                     std::abs(number->get()) < exact_limit;
+  return wrong_type("a whole number", node,
+                    whole ? fmt::format("Write {:.0f}, without a decimal point.", number->get()) : "");
 }
 
 std::optional<Misfit> take(const Field& field, const toml::node& node, double& value) {
   double number = 0;
-  if (const auto* floating = node.as_floating_point()) number = floating->get();
-  else if (const auto* integer = node.as_integer()) number = static_cast<double>(integer->get());
-  else return wrong_type("a number", node, node.is_string() ? "Write it without quotes." : "");
+  if (const auto* floating = node.as_floating_point())
+    number = floating->get();
+  else if (const auto* integer = node.as_integer())
+    number = static_cast<double>(integer->get());
+  else
+    return wrong_type("a number", node, node.is_string() ? "Write it without quotes." : "");
   if (auto misfit = outside_range(field, number, node)) return misfit;
   return value = number, std::nullopt;
 }
@@ -164,7 +162,8 @@ class Reader final : public ConfigVisitor {
       const auto found = std::find(candidates.begin(), candidates.end(), string->get());
       if (found == candidates.end()) {
         const std::string suggestion = did_you_mean(string->get(), candidates);
-        return Misfit{fmt::format("unknown name {}", shown(node)), suggestion.empty() ? all : suggestion + ' ' + all};
+        return Misfit{fmt::format("unknown name {}", shown(node)),
+                      suggestion.empty() ? all : suggestion + ' ' + all};
       }
       value = static_cast<std::size_t>(found - candidates.begin());
       return std::nullopt;
@@ -181,7 +180,8 @@ class Reader final : public ConfigVisitor {
       inner[i] = node->as_table();
       if (inner[i] == nullptr) {
         const std::string dotted = join_key(path_, key);
-        problems_.push_back({fmt::format("a section is wanted here, found {}", shown(*node)), sources_[i].at(node->source(), dotted),
+        problems_.push_back({fmt::format("a section is wanted here, found {}", shown(*node)),
+                             sources_[i].at(node->source(), dotted),
                              fmt::format("Write [{}] and its keys below.", dotted)});
       }
     }
@@ -201,7 +201,8 @@ class Reader final : public ConfigVisitor {
     // A rule over a value that could not be read would blame the default.
     if (holds || !complete_ || misread_.contains(dotted)) return;
     const auto set_at = set_at_.find(dotted);
-    problems_.push_back({std::string{what}, set_at == set_at_.end() ? dotted + " (default)" : set_at->second, std::string{hint}});
+    problems_.push_back({std::string{what}, set_at == set_at_.end() ? dotted + " (default)" : set_at->second,
+                         std::string{hint}});
   }
 
   // After describe(): the keys that nothing asked for.
@@ -237,7 +238,8 @@ class Reader final : public ConfigVisitor {
   template <class Value>
   void read_text_like(const Field& f, Value& value) {
     each_value(f, [&](const Source& source, const toml::node& node) -> std::optional<Misfit> {
-      if (source.is_override && !node.is_string() && !node.is_table()) return value = source.override_text, std::nullopt;
+      if (source.is_override && !node.is_string() && !node.is_table())
+        return value = source.override_text, std::nullopt;
       return take(f, node, value);
     });
   }
@@ -246,7 +248,8 @@ class Reader final : public ConfigVisitor {
   void read_list(const Field& f, std::vector<Element>& value) {
     each_value(f, [&](const Source& source, const toml::node& node) -> std::optional<Misfit> {
       const auto* array = node.as_array();
-      if (array == nullptr) return wrong_type("a list", node, node.is_table() ? "" : fmt::format("Write [{}].", shown(node)));
+      if (array == nullptr)
+        return wrong_type("a list", node, node.is_table() ? "" : fmt::format("Write [{}].", shown(node)));
       std::vector<Element> elements;
       for (std::size_t i = 0; i < array->size(); ++i) {
         const toml::node& item = *array->get(i);
@@ -255,13 +258,15 @@ class Reader final : public ConfigVisitor {
         if (!misfit) continue;
         const std::string dotted = join_key(path_, f.key);
         misread_.insert(dotted);
-        problems_.push_back({misfit->what, source.at(item.source(), fmt::format("{}[{}]", dotted, i)), misfit->hint});
+        problems_.push_back(
+            {misfit->what, source.at(item.source(), fmt::format("{}[{}]", dotted, i)), misfit->hint});
       }
       return value = std::move(elements), std::nullopt;
     });
   }
 
-  void list_unknown_keys(const Source& source, const toml::table& table, const KnownSection& known, const std::vector<std::string>& path) {
+  void list_unknown_keys(const Source& source, const toml::table& table, const KnownSection& known,
+                         const std::vector<std::string>& path) {
     for (const auto& [key, node] : table) {
       const std::string name{key.str()};
       if (const auto section = known.sections.find(name); section != known.sections.end()) {
@@ -271,38 +276,26 @@ class Reader final : public ConfigVisitor {
         continue;
       }
       if (std::find(known.fields.begin(), known.fields.end(), name) != known.fields.end()) continue;
-      problems_.push_back({fmt::format("unknown {}", node.is_table() ? "section" : "key"), source.at(key.source(), join_key(path, name)),
-                           unknown_hint(name, known)});
+      problems_.push_back({fmt::format("unknown {}", node.is_table() ? "section" : "key"),
+                           source.at(key.source(), join_key(path, name)),
+                           unknown_key_hint(name, known, known_)});
     }
   }
 
-  // The nearest name of this section, else the sections that have such a key, else all that is valid here.
-  std::string unknown_hint(const std::string& name, const KnownSection& known) const {
-    std::string hint = did_you_mean(name, known.names());
-    if (!hint.empty()) return hint;
-    std::vector<std::string> elsewhere;
-    find_field(name, known_, "", elsewhere);
-    if (!elsewhere.empty()) return fmt::format("Did you mean {}?", fmt::join(elsewhere, " or "));
-    return fmt::format("Valid here: {}.", fmt::join(known.names(), ", "));
-  }
-
-  static void find_field(const std::string& name, const KnownSection& known, const std::string& prefix, std::vector<std::string>& found) {
-    if (std::find(known.fields.begin(), known.fields.end(), name) != known.fields.end()) found.push_back(prefix + name);
-    for (const auto& [key, section] : known.sections) find_field(name, section, prefix + key + '.', found);
-  }
-
   const std::vector<Source>& sources_;
-  bool complete_;                                               // all sources could be parsed
+  bool complete_;  // all sources could be parsed
   KnownSection known_;
   std::vector<KnownSection*> open_known_{&known_};
-  std::vector<std::vector<const toml::table*>> open_tables_;    // per open section, per source; null where it is absent
+  std::vector<std::vector<const toml::table*>>
+      open_tables_;  // per open section, per source; null where it is absent
   std::vector<std::string> path_;
-  std::map<std::string, std::string> set_at_;                   // dotted key -> where its last value stands
+  std::map<std::string, std::string> set_at_;  // dotted key -> where its last value stands
   std::set<std::string> misread_;
   std::vector<Problem> problems_;
 };
 
-// toml++ builds one table inside another for each dot and takes them down by recursion; no configuration is that deep.
+// toml++ builds one table inside another for each dot and takes them down by recursion; no configuration is
+// that deep.
 bool nests_too_deep(std::string_view text) {
   constexpr int deepest = 256;
   int dots = 0;
@@ -337,11 +330,14 @@ std::optional<Problem> parse_file(const std::filesystem::path& path, std::vector
   } catch (const Error& error) {
     return error.problems().front();
   }
-  if (nests_too_deep(text)) return Problem{"keys are nested too deep", path.string(), "Is it a configuration file?"};
+  if (nests_too_deep(text))
+    return Problem{"keys are nested too deep", path.string(), "Is it a configuration file?"};
   Parsed parsed = parse_toml(text);
   Source source;
   source.name = path.string();
-  if (!parsed.table) return Problem{"no valid TOML: " + parsed.reason, source.at(parsed.error_at), "Mend this first; texts need double quotes."};
+  if (!parsed.table)
+    return Problem{"no valid TOML: " + parsed.reason, source.at(parsed.error_at),
+                   "Mend this first; texts need double quotes."};
   source.table = std::move(*parsed.table);
   sources.push_back(std::move(source));
   return std::nullopt;
@@ -353,17 +349,20 @@ std::optional<Problem> parse_override(const std::string& text, std::vector<Sourc
   const bool one_line = key.find_first_of("\n\r#\"'[]{}") == std::string::npos && !nests_too_deep(key);
   if (equals == std::string::npos || !one_line || !parse_toml(key + " = 0").table) {
     constexpr std::size_t longest_shown = 80;
-    return Problem{fmt::format("\"{}\" is not of the form section.key=value", text.substr(0, longest_shown)), "--set", "Example: --set train.epochs=10"};
+    return Problem{fmt::format("\"{}\" is not of the form section.key=value", text.substr(0, longest_shown)),
+                   "--set", "Example: --set train.epochs=10"};
   }
   Source source;
   source.name = "--set " + key;
   source.is_override = true;
   source.override_text = text.substr(equals + 1);
-  const bool may_be_toml = source.override_text.find_first_of("\n\r") == std::string::npos && !nests_too_deep(source.override_text);
+  const bool may_be_toml = source.override_text.find_first_of("\n\r") == std::string::npos &&
+                           !nests_too_deep(source.override_text);
   Parsed parsed;
   if (may_be_toml) parsed = parse_toml(key + " = " + source.override_text);
   if (!parsed.table) parsed = parse_toml(key + " = " + toml_string(source.override_text));
-  if (!parsed.table) return Problem{"the value cannot be read: " + parsed.reason, source.name, "It must be UTF-8 text."};
+  if (!parsed.table)
+    return Problem{"the value cannot be read: " + parsed.reason, source.name, "It must be UTF-8 text."};
   source.table = std::move(*parsed.table);
   sources.push_back(std::move(source));
   return std::nullopt;

@@ -17,7 +17,7 @@ namespace deda {
 
 namespace {
 
-using Json = nlohmann::json;   // keys in sorted order
+using Json = nlohmann::json;  // keys in sorted order
 
 // Shortest digits that read back to the same double, always recognisable as a float.
 std::string toml_double(double value) {
@@ -33,10 +33,14 @@ std::string toml_list(const std::vector<Element>& values, Format format) {
   return '[' + text + ']';
 }
 
-std::string toml_integer(std::int64_t value) { return std::to_string(value); }
+std::string toml_integer(std::int64_t value) {
+  return std::to_string(value);
+}
 
 // JSON has no infinities; as text they still differ from every number.
-Json json_double(double value) { return std::isfinite(value) ? Json(value) : Json(toml_double(value)); }
+Json json_double(double value) {
+  return std::isfinite(value) ? Json(value) : Json(toml_double(value));
+}
 
 struct ListedField {
   std::string key, help, type, toml, range;
@@ -47,11 +51,14 @@ struct ListedField {
 struct ListedSection {
   std::string key, path, help;
   std::vector<ListedField> fields;
-  std::deque<ListedSection> sections;   // a deque: references stay valid while it grows
+  std::deque<ListedSection> sections;  // a deque: references stay valid while it grows
 };
 
 std::string range_text(const Field& field) {
-  const auto bound = [](double value) { return value == std::floor(value) && std::abs(value) < 1e15 ? fmt::format("{:.0f}", value) : fmt::format("{}", value); };
+  const auto bound = [](double value) {
+    return value == std::floor(value) && std::abs(value) < 1e15 ? fmt::format("{:.0f}", value)
+                                                                : fmt::format("{}", value);
+  };
   const bool below = std::isfinite(field.min), above = std::isfinite(field.max);
   if (below && above) return fmt::format("{} to {}", bound(field.min), bound(field.max));
   if (below) return "at least " + bound(field.min);
@@ -63,11 +70,19 @@ class Listing final : public ConfigVisitor {
  public:
   const ListedSection& root() const { return root_; }
 
-  void field(const Field& f, bool& value) override { add(f, "true/false", value ? "true" : "false", value, ""); }
-  void field(const Field& f, std::int64_t& value) override { add(f, "integer", toml_integer(value), value, range_text(f)); }
-  void field(const Field& f, double& value) override { add(f, "number", toml_double(value), json_double(value), range_text(f)); }
+  void field(const Field& f, bool& value) override {
+    add(f, "true/false", value ? "true" : "false", value, "");
+  }
+  void field(const Field& f, std::int64_t& value) override {
+    add(f, "integer", toml_integer(value), value, range_text(f));
+  }
+  void field(const Field& f, double& value) override {
+    add(f, "number", toml_double(value), json_double(value), range_text(f));
+  }
   void field(const Field& f, std::string& value) override { add(f, "text", toml_string(value), value, ""); }
-  void field(const Field& f, std::filesystem::path& value) override { add(f, "path", toml_string(value.string()), value.string(), ""); }
+  void field(const Field& f, std::filesystem::path& value) override {
+    add(f, "path", toml_string(value.string()), value.string(), "");
+  }
   void field(const Field& f, std::vector<std::string>& value) override {
     add(f, "list of texts", toml_list(value, toml_string), value, "");
   }
@@ -80,7 +95,8 @@ class Listing final : public ConfigVisitor {
     add(f, "list of numbers", toml_list(value, toml_double), std::move(json), range_text(f));
   }
   void choice_index(const Field& f, std::size_t& value, const std::vector<std::string_view>& names) override {
-    add(f, "name", toml_string(names.at(value)), std::string{names.at(value)}, fmt::format("{}", fmt::join(names, ", ")));
+    add(f, "name", toml_string(names.at(value)), std::string{names.at(value)},
+        fmt::format("{}", fmt::join(names, ", ")));
   }
   void begin_section(std::string_view key, std::string_view help) override {
     ListedSection section;
@@ -96,7 +112,8 @@ class Listing final : public ConfigVisitor {
  private:
   ListedSection& current() { return *open_.back(); }
   void add(const Field& f, std::string type, std::string toml, Json json, std::string range) {
-    current().fields.push_back({std::string{f.key}, std::string{f.help}, std::move(type), std::move(toml), std::move(range), std::move(json), f.identity});
+    current().fields.push_back({std::string{f.key}, std::string{f.help}, std::move(type), std::move(toml),
+                                std::move(range), std::move(json), f.identity});
   }
 
   ListedSection root_;
@@ -133,7 +150,8 @@ void help_section(const ListedSection& section, std::size_t width, std::string& 
   if (!section.path.empty()) text += fmt::format("\n[{}]  {}\n", section.path, section.help);
   for (const ListedField& field : section.fields) {
     const std::string range = field.range.empty() ? "" : "; " + field.range;
-    text += fmt::format("  {:<{}}  {} [{}{}; default {}]\n", field.key, width, field.help, field.type, range, field.toml);
+    text += fmt::format("  {:<{}}  {} [{}{}; default {}]\n", field.key, width, field.help, field.type, range,
+                        field.toml);
   }
   for (const ListedSection& inner : section.sections) help_section(inner, width, text);
 }
@@ -163,7 +181,8 @@ std::string canonical_described(ConfigDescription& config, const std::vector<std
     Json wanted = Json::object();
     for (const std::string& name : sections) {
       const auto& all = listing.root().sections;
-      if (std::none_of(all.begin(), all.end(), [&](const ListedSection& section) { return section.key == name; })) {
+      if (std::none_of(all.begin(), all.end(),
+                       [&](const ListedSection& section) { return section.key == name; })) {
         throw ConfigError(fmt::format("the configuration has no section [{}]", name));
       }
       if (json.contains(name)) wanted[name] = json[name];

@@ -42,7 +42,8 @@ double unix_seconds() {
 
 }  // namespace
 
-EventLog::EventLog(const std::filesystem::path& folder, int rank, std::string stage) : state_{std::make_shared<State>()} {
+EventLog::EventLog(const std::filesystem::path& folder, int rank, std::string stage)
+    : state_{std::make_shared<State>()} {
   make_folder(folder);
   state_->path = folder / fmt::format("events-{}.jsonl", rank);
   state_->rank = rank;
@@ -54,8 +55,8 @@ EventLog::EventLog(const std::filesystem::path& folder, int rank, std::string st
 void EventLog::write(std::int64_t step, std::string_view name, EventValue value,
                      std::initializer_list<std::pair<std::string_view, EventValue>> more) {
   if (!state_) return;
-  Json line = {{"time", unix_seconds()}, {"rank", state_->rank}, {"stage", state_->stage}, {"step", step},
-               {"name", name},           {"value", to_json(value)}};
+  Json line = {{"time", unix_seconds()}, {"rank", state_->rank}, {"stage", state_->stage},
+               {"step", step},           {"name", name},         {"value", to_json(value)}};
   for (const auto& [key, further] : more) line[std::string{key}] = to_json(further);
   // Bytes that are no UTF-8 (file names) are replaced rather than thrown over.
   const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';

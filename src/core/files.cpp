@@ -14,7 +14,9 @@ namespace {
 constexpr mode_t file_mode = 0644;
 constexpr std::size_t read_piece = std::size_t{1} << 20;
 
-fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path{"."}; }
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path{"."};
+}
 
 // Reads piece by piece rather than by size, so that pipes and files of /proc work and growth is bounded.
 template <class Container>
@@ -24,7 +26,8 @@ Container read_whole(const fs::path& path, std::uint64_t max_bytes) {
   if (::fstat(file.get(), &status) != 0) throw posix::system_error("read", path, errno);
   if (S_ISDIR(status.st_mode)) throw posix::system_error("read", path, EISDIR);
   const auto too_large = [&] {
-    return DataError(fmt::format("the file is larger than {} bytes", max_bytes), path.string(), "Is it the right file?");
+    return DataError(fmt::format("the file is larger than {} bytes", max_bytes), path.string(),
+                     "Is it the right file?");
   };
   if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) > max_bytes) throw too_large();
   Container bytes;
@@ -62,7 +65,9 @@ class PartialFile {
 
 }  // namespace
 
-std::string read_text(const fs::path& path, std::uint64_t max_bytes) { return read_whole<std::string>(path, max_bytes); }
+std::string read_text(const fs::path& path, std::uint64_t max_bytes) {
+  return read_whole<std::string>(path, max_bytes);
+}
 
 std::vector<std::uint8_t> read_bytes(const fs::path& path, std::uint64_t max_bytes) {
   return read_whole<std::vector<std::uint8_t>>(path, max_bytes);
@@ -70,14 +75,18 @@ std::vector<std::uint8_t> read_bytes(const fs::path& path, std::uint64_t max_byt
 
 void write_atomically(const fs::path& path, std::string_view bytes) {
   PartialFile partial{path.string() + ".partial." + std::to_string(::getpid())};
-  // What lies there was left by a killed process that had our number; O_EXCL then proves that nobody else writes it now.
+  // What lies there was left by a killed process that had our number; O_EXCL then proves that nobody else
+  // writes it now.
   ::unlink(partial.path().c_str());
   posix::FileDescriptor file = posix::open_file(partial.path(), O_WRONLY | O_CREAT | O_EXCL, file_mode);
-  if (::fchmod(file.get(), file_mode) != 0) throw posix::system_error("set the mode of", partial.path(), errno);
+  if (::fchmod(file.get(), file_mode) != 0)
+    throw posix::system_error("set the mode of", partial.path(), errno);
   posix::write_all(file, bytes, partial.path());
   posix::sync_file(file, partial.path());
-  if (const int error_number = file.reset(); error_number != 0) throw posix::system_error("close", partial.path(), error_number);
-  if (::rename(partial.path().c_str(), path.c_str()) != 0) throw posix::system_error("rename the finished file to", path, errno);
+  if (const int error_number = file.reset(); error_number != 0)
+    throw posix::system_error("close", partial.path(), error_number);
+  if (::rename(partial.path().c_str(), path.c_str()) != 0)
+    throw posix::system_error("rename the finished file to", path, errno);
   partial.set_renamed();
   sync_path(folder_of(path));
 }
@@ -94,10 +103,13 @@ void append_line(const fs::path& path, std::string_view line, bool sync) {
   if (sync) posix::sync_file(file, path);
 }
 
-void sync_path(const fs::path& path) { posix::sync_file(posix::open_file(path, O_RDONLY), path); }
+void sync_path(const fs::path& path) {
+  posix::sync_file(posix::open_file(path, O_RDONLY), path);
+}
 
 void rename_durably(const fs::path& from, const fs::path& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) throw posix::system_error("rename to " + to.string(), from, errno);
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    throw posix::system_error("rename to " + to.string(), from, errno);
   sync_path(folder_of(to));
   if (folder_of(from) != folder_of(to)) sync_path(folder_of(from));
 }

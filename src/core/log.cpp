@@ -21,10 +21,14 @@ struct Log {
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return spdlog::level::debug;
-    case LogLevel::info: return spdlog::level::info;
-    case LogLevel::warning: return spdlog::level::warn;
-    case LogLevel::error: return spdlog::level::err;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warning:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -49,7 +53,9 @@ std::atomic<std::shared_ptr<const Log>>& current_log() {
 
 }  // namespace
 
-void set_up_log(int rank, int /*size*/, LogLevel level) { current_log().store(make_log(rank, level)); }
+void set_up_log(int rank, int /*size*/, LogLevel level) {
+  current_log().store(make_log(rank, level));
+}
 
 void log_line(LogLevel level, std::string_view text) {
   const auto log = current_log().load();

@@ -14,7 +14,8 @@ namespace {
 // Upper case and the kind of separator are never what sets two names apart.
 std::string folded(std::string_view word) {
   std::string text{word};
-  for (char& c : text) c = c == '-' || c == ' ' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (char& c : text)
+    c = c == '-' || c == ' ' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
 }
 
@@ -27,7 +28,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     for (std::size_t j = 1; j <= b.size(); ++j) {
       const std::size_t replaced = previous[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
       current[j] = std::min({previous[j] + 1, current[j - 1] + 1, replaced});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) current[j] = std::min(current[j], before_previous[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        current[j] = std::min(current[j], before_previous[j - 2] + 1);
     }
     before_previous = previous;
     std::swap(previous, current);
@@ -53,7 +55,9 @@ std::string nearest_name(std::string_view word, const std::vector<std::string>& 
     }
   }
   if (!nearest.empty() || wanted.size() < shortest_prefix) return nearest;
-  const auto begins = std::find_if(candidates.begin(), candidates.end(), [&](const std::string& candidate) { return folded(candidate).starts_with(wanted); });
+  const auto begins = std::find_if(candidates.begin(), candidates.end(), [&](const std::string& candidate) {
+    return folded(candidate).starts_with(wanted);
+  });
   return begins == candidates.end() ? std::string{} : *begins;
 }
 

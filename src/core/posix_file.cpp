@@ -16,27 +16,39 @@ constexpr std::size_t largest_write = std::size_t{1} << 30;
 
 const char* hint_for(int error_number) {
   switch (error_number) {
-    case ENOSPC: return "The disk is full: free space there or name another folder with --out.";
-    case EDQUOT: return "Your quota is used up: delete files there or name another folder with --out.";
+    case ENOSPC:
+      return "The disk is full: free space there or name another folder with --out.";
+    case EDQUOT:
+      return "Your quota is used up: delete files there or name another folder with --out.";
     case EACCES:
-    case EPERM: return "Check the permissions of the file and its folders.";
-    case EROFS: return "The file system is mounted read-only: name another folder.";
-    case ENOENT: return "Check the spelling of the path; a folder of it may be missing.";
-    case ENOTDIR: return "A part of the path is a file where a folder is needed.";
-    case EISDIR: return "This is a folder where a file is needed.";
-    case ENAMETOOLONG: return "Choose a shorter name.";
+    case EPERM:
+      return "Check the permissions of the file and its folders.";
+    case EROFS:
+      return "The file system is mounted read-only: name another folder.";
+    case ENOENT:
+      return "Check the spelling of the path; a folder of it may be missing.";
+    case ENOTDIR:
+      return "A part of the path is a file where a folder is needed.";
+    case EISDIR:
+      return "This is a folder where a file is needed.";
+    case ENAMETOOLONG:
+      return "Choose a shorter name.";
     case EMFILE:
-    case ENFILE: return "Too many files are open: raise the limit (ulimit -n).";
+    case ENFILE:
+      return "Too many files are open: raise the limit (ulimit -n).";
     case EIO:
-    case ESTALE: return "The file system has a fault; ask its administrator and run the same command again.";
-    default: return "";
+    case ESTALE:
+      return "The file system has a fault; ask its administrator and run the same command again.";
+    default:
+      return "";
   }
 }
 
 }  // namespace
 
 IoError system_error(std::string_view action, const std::filesystem::path& path, int error_number) {
-  return IoError(fmt::format("cannot {}: {}", action, std::strerror(error_number)), path.string(), hint_for(error_number));
+  return IoError(fmt::format("cannot {}: {}", action, std::strerror(error_number)), path.string(),
+                 hint_for(error_number));
 }
 
 int FileDescriptor::reset() {

@@ -30,14 +30,22 @@ std::string duration_text(double seconds) {
 // Three figures: 0.123, 1.23, 12.3, 123.
 std::string rate_text(double rate) {
   if (rate >= 100) return fmt::format("{:.0f}", rate);
-  return rate >= 10 ? fmt::format("{:.1f}", rate) : rate >= 1 ? fmt::format("{:.2f}", rate) : fmt::format("{:.3g}", rate);
+  return rate >= 10  ? fmt::format("{:.1f}", rate)
+         : rate >= 1 ? fmt::format("{:.2f}", rate)
+                     : fmt::format("{:.3g}", rate);
 }
 
 }  // namespace
 
 Progress::Progress(std::string task, std::string unit, std::uint64_t total, bool speaks)
-    : task_{std::move(task)}, unit_{std::move(unit)}, total_{total}, speaks_{speaks}, terminal_{isatty(STDERR_FILENO) != 0},
-      made_{Clock::now()}, start_{made_}, last_print_{made_} {
+    : task_{std::move(task)},
+      unit_{std::move(unit)},
+      total_{total},
+      speaks_{speaks},
+      terminal_{isatty(STDERR_FILENO) != 0},
+      made_{Clock::now()},
+      start_{made_},
+      last_print_{made_} {
   if (terminal_) last_print_ = made_ - bar_interval;
 }
 
@@ -73,11 +81,13 @@ void Progress::finish() {
 
 std::string Progress::line(bool last) const {
   const auto now = Clock::now();
-  // Nothing done since the first call: that call itself was the work, unless it came at once (all done before).
+  // Nothing done since the first call: that call itself was the work, unless it came at once (all done
+  // before).
   const bool one_step = done_ == start_done_;
   const double seconds = std::chrono::duration<double>(now - (one_step ? made_ : start_)).count();
   const double units = static_cast<double>(one_step ? done_ : done_ - start_done_);
-  std::string text = total_ > 0 ? fmt::format("{}: {}/{} {}", task_, done_, total_, unit_) : fmt::format("{}: {} {}", task_, done_, unit_);
+  std::string text = total_ > 0 ? fmt::format("{}: {}/{} {}", task_, done_, total_, unit_)
+                                : fmt::format("{}: {} {}", task_, done_, unit_);
   constexpr double shortest_rated_s = 0.05;
   const double rate = seconds >= shortest_rated_s ? units / seconds : 0.0;
   if (rate > 0) text += fmt::format(", {} {}/s", rate_text(rate), unit_);
@@ -97,8 +107,11 @@ void Progress::print(bool last) {
   }
   std::string bar;
   if (total_ > 0) {
-    const auto filled = static_cast<int>(static_cast<double>(bar_width) * static_cast<double>(std::min(done_, total_)) / static_cast<double>(total_));
-    bar = fmt::format("[{}{}] ", std::string(static_cast<std::size_t>(filled), '#'), std::string(static_cast<std::size_t>(bar_width - filled), '.'));
+    const auto filled =
+        static_cast<int>(static_cast<double>(bar_width) * static_cast<double>(std::min(done_, total_)) /
+                         static_cast<double>(total_));
+    bar = fmt::format("[{}{}] ", std::string(static_cast<std::size_t>(filled), '#'),
+                      std::string(static_cast<std::size_t>(bar_width - filled), '.'));
   }
   const std::string text = fmt::format("\r\033[K{}{}", bar, line(false));
   std::fwrite(text.data(), 1, text.size(), stderr);

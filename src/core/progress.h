@@ -1,5 +1,5 @@
-// Progress: done/total, rate over all ranks, time left. A bar on a terminal, a line per 30 s elsewhere (never carriage
-// returns in a file). Rank 0 makes one; other ranks make one with speaks = false, which is silent.
+// Progress: done/total, rate over all ranks, time left. A bar on a terminal, a line per 30 s elsewhere (never
+// carriage returns in a file). Rank 0 makes one; other ranks make one with speaks = false, which is silent.
 #pragma once
 
 #include <chrono>
@@ -16,9 +16,10 @@ class Progress {
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  // The first call says where the work begins: 0, or what an earlier run had finished. The rate counts from there.
-  void advance_to(std::uint64_t done, std::string_view note = {});   // note: "loss 1.23"
-  void finish();                                                     // prints the final line once
+  // The first call says where the work begins: 0, or what an earlier run had finished. The rate counts from
+  // there.
+  void advance_to(std::uint64_t done, std::string_view note = {});  // note: "loss 1.23"
+  void finish();                                                    // prints the final line once
 
  private:
   using Clock = std::chrono::steady_clock;

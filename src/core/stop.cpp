@@ -21,14 +21,16 @@ constexpr double no_deadline = std::numeric_limits<double>::infinity();
 
 // The only things a handler may touch are lock-free atomics.
 std::atomic<int> received_signal{0};
-std::atomic<double> deadline_s{no_deadline};   // on the steady clock
+std::atomic<double> deadline_s{no_deadline};  // on the steady clock
 std::atomic<bool> asked{false};
 static_assert(std::atomic<int>::is_always_lock_free);
 
 std::mutex reason_mutex;
 std::string asked_reason;
 
-void remember_signal(int number) { received_signal.store(number, std::memory_order_relaxed); }
+void remember_signal(int number) {
+  received_signal.store(number, std::memory_order_relaxed);
+}
 
 double steady_now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -36,24 +38,29 @@ double steady_now_s() {
 
 const char* signal_name(int number) {
   switch (number) {
-    case SIGTERM: return "TERM";
-    case SIGINT: return "INT";
-    case SIGUSR1: return "USR1";
-    case SIGUSR2: return "USR2";
-    default: return "unknown";
+    case SIGTERM:
+      return "TERM";
+    case SIGINT:
+      return "INT";
+    case SIGUSR1:
+      return "USR1";
+    case SIGUSR2:
+      return "USR2";
+    default:
+      return "unknown";
   }
 }
 
-// The number in an environment variable; empty when unset. A value that is no number is an error, never ignored:
-// it would cost the work of an allocation.
+// The number in an environment variable; empty when unset. A value that is no number is an error, never
+// ignored: it would cost the work of an allocation.
 std::optional<double> number_from_environment(const char* name) {
   const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return std::nullopt;
   char* end = nullptr;
   const double value = std::strtod(text, &end);
   if (end == text || *end != '\0' || !std::isfinite(value)) {
-    throw ConfigError(fmt::format("\"{}\" is not a number of seconds", text), fmt::format("environment variable {}", name),
-                      "Correct it or unset it.");
+    throw ConfigError(fmt::format("\"{}\" is not a number of seconds", text),
+                      fmt::format("environment variable {}", name), "Correct it or unset it.");
   }
   return value;
 }
@@ -86,11 +93,13 @@ void set_deadline_from_environment(double margin_s) {
 }
 
 bool stop_requested() {
-  return received_signal.load(std::memory_order_relaxed) != 0 || asked.load() || steady_now_s() >= deadline_s.load();
+  return received_signal.load(std::memory_order_relaxed) != 0 || asked.load() ||
+         steady_now_s() >= deadline_s.load();
 }
 
 std::string stop_reason() {
-  if (const int number = received_signal.load(); number != 0) return fmt::format("signal {} ({})", number, signal_name(number));
+  if (const int number = received_signal.load(); number != 0)
+    return fmt::format("signal {} ({})", number, signal_name(number));
   if (asked.load()) {
     const std::lock_guard lock{reason_mutex};
     return asked_reason;

@@ -12,15 +12,17 @@
 namespace deda {
 namespace {
 
+using test::SampleConfig;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using test::SampleConfig;
 
-// Reads `texts` as files 0.toml, 1.toml, ... and returns each problem as one line; the folder's name is cut off.
-std::vector<std::string> problems_of(const std::vector<std::string>& texts, const std::vector<std::string>& overrides = {},
+// Reads `texts` as files 0.toml, 1.toml, ... and returns each problem as one line; the folder's name is cut
+// off.
+std::vector<std::string> problems_of(const std::vector<std::string>& texts,
+                                     const std::vector<std::string>& overrides = {},
                                      SampleConfig* result = nullptr) {
   const test::TemporaryFolder folder;
   ConfigSources sources;
@@ -51,7 +53,8 @@ SampleConfig read(const std::vector<std::string>& texts, const std::vector<std::
 }
 
 TEST(ReadConfig, KeepsDefaultsAndLetsLaterSourcesWin) {
-  const SampleConfig config = read({"[train]\nepochs = 10\nname = \"a\"\n", "[train]\nepochs = 20\n"}, {"train.epochs=30", "train.epochs=40"});
+  const SampleConfig config = read({"[train]\nepochs = 10\nname = \"a\"\n", "[train]\nepochs = 20\n"},
+                                   {"train.epochs=30", "train.epochs=40"});
   EXPECT_EQ(config.train.epochs, 40);
   EXPECT_EQ(config.train.name, "a");
   EXPECT_EQ(config.train.optimizer.momentum, 0.9);
@@ -85,19 +88,26 @@ rate = 1
 }
 
 TEST(ReadConfig, ListsAllProblemsOfAllSourcesAtOnce) {
-  const auto problems = problems_of({"[train]\nepoch = 10\nverbose = 1\n", "[train]\nrecipe = \"fine_tnue\"\n", "[train\n"}, {"train.epochs=0"});
-  EXPECT_THAT(problems, testing::UnorderedElementsAre(
-                            AllOf(StartsWith("0.toml:2:1: train.epoch: unknown key"), HasSubstr("Did you mean \"epochs\"?")),
-                            AllOf(StartsWith("0.toml:3:11: train.verbose: true or false is wanted"), HasSubstr("found 1")),
-                            AllOf(StartsWith("1.toml:2:10: train.recipe: unknown name \"fine_tnue\""), HasSubstr("\"fine_tune\"?"), HasSubstr("from_scratch")),
-                            AllOf(StartsWith("2.toml:1:"), HasSubstr("no valid TOML")),
-                            AllOf(StartsWith("--set train.epochs: 0 is outside"), HasSubstr("at least 1"))));
+  const auto problems =
+      problems_of({"[train]\nepoch = 10\nverbose = 1\n", "[train]\nrecipe = \"fine_tnue\"\n", "[train\n"},
+                  {"train.epochs=0"});
+  EXPECT_THAT(
+      problems,
+      testing::UnorderedElementsAre(
+          AllOf(StartsWith("0.toml:2:1: train.epoch: unknown key"), HasSubstr("Did you mean \"epochs\"?")),
+          AllOf(StartsWith("0.toml:3:11: train.verbose: true or false is wanted"), HasSubstr("found 1")),
+          AllOf(StartsWith("1.toml:2:10: train.recipe: unknown name \"fine_tnue\""),
+                HasSubstr("\"fine_tune\"?"), HasSubstr("from_scratch")),
+          AllOf(StartsWith("2.toml:1:"), HasSubstr("no valid TOML")),
+          AllOf(StartsWith("--set train.epochs: 0 is outside"), HasSubstr("at least 1"))));
 }
 
 TEST(ReadConfig, TakesWholeNumbersAsNumbersButNotTheOtherWay) {
   EXPECT_EQ(read({"[train.optimizer]\nrate = 1\n"}).train.optimizer.rate, 1.0);
-  EXPECT_THAT(problems_of({"[train]\nepochs = 10.0\n"}), ElementsAre(AllOf(HasSubstr("whole number"), HasSubstr("Write 10,"))));
-  EXPECT_THAT(problems_of({"[train]\nepochs = 10.5\n"}), ElementsAre(HasSubstr("whole number is wanted here, found 10.5")));
+  EXPECT_THAT(problems_of({"[train]\nepochs = 10.0\n"}),
+              ElementsAre(AllOf(HasSubstr("whole number"), HasSubstr("Write 10,"))));
+  EXPECT_THAT(problems_of({"[train]\nepochs = 10.5\n"}),
+              ElementsAre(HasSubstr("whole number is wanted here, found 10.5")));
 }
 
 TEST(ReadConfig, RefusesWrongTypesWithWhatToWrite) {
@@ -114,29 +124,39 @@ TEST(ReadConfig, RefusesWrongTypesWithWhatToWrite) {
 
 TEST(ReadConfig, NamesEachWrongElementOfAList) {
   EXPECT_THAT(problems_of({"[train]\nmilestones = [1, \"two\", 3.0, -4]\n"}),
-              ElementsAre(StartsWith("0.toml:2:18: train.milestones[1]:"), StartsWith("0.toml:2:25: train.milestones[2]:"),
+              ElementsAre(StartsWith("0.toml:2:18: train.milestones[1]:"),
+                          StartsWith("0.toml:2:25: train.milestones[2]:"),
                           AllOf(StartsWith("0.toml:2:30: train.milestones[3]:"), HasSubstr("at least 0"))));
 }
 
 TEST(ReadConfig, ChecksRangesAndShowsThem) {
-  EXPECT_THAT(problems_of({"[train.optimizer]\nmomentum = 1.5\n"}),
-              ElementsAre(AllOf(StartsWith("0.toml:2:12: train.optimizer.momentum: 1.5"), HasSubstr("from 0 to 1"))));
+  EXPECT_THAT(
+      problems_of({"[train.optimizer]\nmomentum = 1.5\n"}),
+      ElementsAre(AllOf(StartsWith("0.toml:2:12: train.optimizer.momentum: 1.5"), HasSubstr("from 0 to 1"))));
 }
 
 TEST(ReadConfig, ChecksRulesWhereTheKeyWasSet) {
-  EXPECT_THAT(problems_of({"[train]\nepochs = 5\nwarm_up = 6\n"}), ElementsAre(StartsWith("0.toml:3:11: train.warm_up: the warm-up is longer")));
-  EXPECT_THAT(problems_of({}, {"train.warm_up=400"}), ElementsAre(StartsWith("--set train.warm_up: the warm-up")));
-  EXPECT_THAT(problems_of({"[train]\nepochs = 1\n"}), ElementsAre(StartsWith("train.warm_up (default): the warm-up")));
+  EXPECT_THAT(problems_of({"[train]\nepochs = 5\nwarm_up = 6\n"}),
+              ElementsAre(StartsWith("0.toml:3:11: train.warm_up: the warm-up is longer")));
+  EXPECT_THAT(problems_of({}, {"train.warm_up=400"}),
+              ElementsAre(StartsWith("--set train.warm_up: the warm-up")));
+  EXPECT_THAT(problems_of({"[train]\nepochs = 1\n"}),
+              ElementsAre(StartsWith("train.warm_up (default): the warm-up")));
 }
 
 TEST(ReadConfig, DoesNotBlameDefaultsForValuesItCouldNotRead) {
-  EXPECT_THAT(problems_of({"[train]\nepochs = 1\nwarm_up = \"x\"\n"}), ElementsAre(HasSubstr("whole number")));
+  EXPECT_THAT(problems_of({"[train]\nepochs = 1\nwarm_up = \"x\"\n"}),
+              ElementsAre(HasSubstr("whole number")));
 }
 
 TEST(ReadConfig, SuggestsSectionsAndKeysOfOtherSections) {
-  EXPECT_THAT(problems_of({"[trian]\nepochs = 1\n"}), ElementsAre(AllOf(StartsWith("0.toml:1:"), HasSubstr("unknown section"), HasSubstr("\"train\""))));
-  EXPECT_THAT(problems_of({"momentum = 1\n"}), ElementsAre(HasSubstr("Did you mean train.optimizer.momentum?")));
-  EXPECT_THAT(problems_of({"[train.optimizer]\nxyzzy = 1\n"}), ElementsAre(HasSubstr("Valid here: momentum, rate.")));
+  EXPECT_THAT(
+      problems_of({"[trian]\nepochs = 1\n"}),
+      ElementsAre(AllOf(StartsWith("0.toml:1:"), HasSubstr("unknown section"), HasSubstr("\"train\""))));
+  EXPECT_THAT(problems_of({"momentum = 1\n"}),
+              ElementsAre(HasSubstr("Did you mean train.optimizer.momentum?")));
+  EXPECT_THAT(problems_of({"[train.optimizer]\nxyzzy = 1\n"}),
+              ElementsAre(HasSubstr("Valid here: momentum, rate.")));
 }
 
 TEST(ReadConfig, ReportsMissingFilesAndFoldersAmongTheOtherProblems) {
@@ -153,8 +173,17 @@ TEST(ReadConfig, ReportsMissingFilesAndFoldersAmongTheOtherProblems) {
 }
 
 TEST(ReadConfig, SurvivesBrokenFiles) {
-  const std::vector<std::string> broken{"[train]\nepochs = \n", "[train]\nepochs = 1\nepochs = 2\n", "\"", "[train]\nname = \"\xff\xfe\"\n", "= 1", "[train]\nx = {",
-                                        std::string(1000, '['),  "x = " + std::string(100000, '['), std::string(3, '\0'), "[.]", "[train]\nname = 'a\n"};
+  const std::vector<std::string> broken{"[train]\nepochs = \n",
+                                        "[train]\nepochs = 1\nepochs = 2\n",
+                                        "\"",
+                                        "[train]\nname = \"\xff\xfe\"\n",
+                                        "= 1",
+                                        "[train]\nx = {",
+                                        std::string(1000, '['),
+                                        "x = " + std::string(100000, '['),
+                                        std::string(3, '\0'),
+                                        "[.]",
+                                        "[train]\nname = 'a\n"};
   for (const std::string& text : broken) {
     EXPECT_THAT(problems_of({text}), ElementsAre(HasSubstr("no valid TOML"))) << text.substr(0, 40);
   }
@@ -186,7 +215,8 @@ TEST(Override, TakesBareWordsAsTexts) {
 }
 
 TEST(Override, SaysWhatItsFormIs) {
-  for (const char* text : {"train.epochs", "=5", "train..epochs=5", "", "train epochs=5", "[train]\nepochs=5", "train.epochs#=5", "a=1\nb=2\n[c]"}) {
+  for (const char* text : {"train.epochs", "=5", "train..epochs=5", "", "train epochs=5", "[train]\nepochs=5",
+                           "train.epochs#=5", "a=1\nb=2\n[c]"}) {
     const auto problems = problems_of({}, {text});
     ASSERT_EQ(problems.size(), 1u) << text;
     EXPECT_THAT(problems[0], HasSubstr("--set")) << text;
@@ -194,7 +224,9 @@ TEST(Override, SaysWhatItsFormIs) {
 }
 
 TEST(Override, NamesItselfInProblems) {
-  EXPECT_THAT(problems_of({}, {"train.optimiser.rate=1"}), ElementsAre(AllOf(StartsWith("--set train.optimiser.rate: unknown section"), HasSubstr("\"optimizer\""))));
+  EXPECT_THAT(problems_of({}, {"train.optimiser.rate=1"}),
+              ElementsAre(AllOf(StartsWith("--set train.optimiser.rate: unknown section"),
+                                HasSubstr("\"optimizer\""))));
   EXPECT_THAT(problems_of({}, {"train.verbose=True"}), ElementsAre(HasSubstr("Write true or false")));
 }
 

@@ -13,9 +13,9 @@
 namespace deda {
 namespace {
 
+using test::SampleConfig;
 using testing::HasSubstr;
 using testing::Not;
-using test::SampleConfig;
 
 TEST(PrintConfig, ReadsBackToTheSameValues) {
   SampleConfig config;
@@ -49,9 +49,10 @@ TEST(CanonicalConfig, IsSortedJsonOfWhatChangesResults) {
   SampleConfig config;
   config.train.name = "a";
   config.train.weights = {0.1, 1, std::numeric_limits<double>::infinity()};
-  EXPECT_EQ(canonical_config(config),
-            R"({"train":{"epochs":300,"labels":[],"milestones":[100,200],"name":"a","optimizer":{"momentum":0.9,"rate":0.1},)"
-            R"("recipe":"from_scratch","warm_up":5,"weights":[0.1,1.0,"inf"]}})");
+  EXPECT_EQ(
+      canonical_config(config),
+      R"({"train":{"epochs":300,"labels":[],"milestones":[100,200],"name":"a","optimizer":{"momentum":0.9,"rate":0.1},)"
+      R"("recipe":"from_scratch","warm_up":5,"weights":[0.1,1.0,"inf"]}})");
   SampleConfig other = config;
   other.train.threads = 7;
   other.train.folder = "/elsewhere";
@@ -71,7 +72,8 @@ TEST(CanonicalConfig, TakesOnlyTheNamedSections) {
 TEST(HelpConfig, ShowsDefaultsAndRanges) {
   const std::string text = help_config(SampleConfig{});
   EXPECT_THAT(text, HasSubstr("[train.optimizer]"));
-  EXPECT_THAT(text, testing::ContainsRegex("epochs +passes over the images \\[integer; at least 1; default 300\\]"));
+  EXPECT_THAT(
+      text, testing::ContainsRegex("epochs +passes over the images \\[integer; at least 1; default 300\\]"));
 }
 
 }  // namespace

@@ -68,7 +68,9 @@ TEST(EventLog, KeepsLinesWholeWhenThreadsWriteTogether) {
   for (const auto& line : lines) EXPECT_TRUE(nlohmann::json::accept(line)) << line;
 }
 
-TEST(EventLog, IsSilentByDefault) { EXPECT_NO_THROW(EventLog{}.write(0, "nothing", true)); }
+TEST(EventLog, IsSilentByDefault) {
+  EXPECT_NO_THROW(EventLog{}.write(0, "nothing", true));
+}
 
 }  // namespace
 }  // namespace deda

@@ -81,7 +81,8 @@ TEST(WriteAtomically, KeepsTheOldFileWhenTheNewOneDoesNotFit) {
 TEST(WriteAtomically, NamesThePathTheReasonAndTheCureWhenTheFolderIsMissing) {
   const test::TemporaryFolder folder;
   const std::string message = message_of([&] { write_atomically(folder.path() / "none" / "a", "x"); });
-  EXPECT_THAT(message, AllOf(HasSubstr("none/a"), HasSubstr("No such file or directory"), HasSubstr("spelling")));
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("none/a"), HasSubstr("No such file or directory"), HasSubstr("spelling")));
 }
 
 TEST(WriteAtomically, RefusesAPathThatIsAFolder) {
@@ -92,7 +93,8 @@ TEST(WriteAtomically, RefusesAPathThatIsAFolder) {
 }
 
 TEST(AppendLine, SaysThatTheDiskIsFull) {
-  EXPECT_THAT(message_of([] { append_line("/dev/full", "x"); }), AllOf(HasSubstr("No space left"), HasSubstr("free space")));
+  EXPECT_THAT(message_of([] { append_line("/dev/full", "x"); }),
+              AllOf(HasSubstr("No space left"), HasSubstr("free space")));
 }
 
 TEST(AppendLine, ClosesATornLineFirst) {
@@ -114,7 +116,9 @@ TEST(ReadText, RefusesFoldersMissingFilesAndFilesThatAreTooLarge) {
   EXPECT_THROW(read_bytes("/dev/zero", 1000), DataError);
 }
 
-TEST(ReadBytes, ReadsFilesThatDoNotKnowTheirSize) { EXPECT_FALSE(read_bytes("/proc/self/status").empty()); }
+TEST(ReadBytes, ReadsFilesThatDoNotKnowTheirSize) {
+  EXPECT_FALSE(read_bytes("/proc/self/status").empty());
+}
 
 TEST(RenameDurably, MovesBetweenFolders) {
   const test::TemporaryFolder folder;
@@ -129,7 +133,8 @@ TEST(RenameDurably, MovesBetweenFolders) {
 TEST(MakeFolder, SaysThatAFileIsInTheWay) {
   const test::TemporaryFolder folder;
   write_atomically(folder / "a", "1");
-  EXPECT_THAT(message_of([&] { make_folder(folder.path() / "a" / "b"); }), HasSubstr("file where a folder is needed"));
+  EXPECT_THAT(message_of([&] { make_folder(folder.path() / "a" / "b"); }),
+              HasSubstr("file where a folder is needed"));
   EXPECT_THROW(make_folder(folder / "a"), IoError);
   EXPECT_NO_THROW(make_folder(folder.path()));
 }

@@ -6,7 +6,9 @@
 namespace deda {
 namespace {
 
-std::uint64_t hash_of(std::string_view text) { return xxhash64({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}); }
+std::uint64_t hash_of(std::string_view text) {
+  return xxhash64({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
 
 TEST(Hash, Of64BitsEqualsThePublishedValues) {
   EXPECT_EQ(hash_of(""), 0xef46db3751d8e999u);

@@ -62,7 +62,8 @@ std::string written_to_terminal(Work work) {
   fcntl(controller, F_SETFL, O_NONBLOCK);
   std::string text;
   std::array<char, 4096> piece{};
-  for (ssize_t count = 0; (count = read(controller, piece.data(), piece.size())) > 0;) text.append(piece.data(), static_cast<std::size_t>(count));
+  for (ssize_t count = 0; (count = read(controller, piece.data(), piece.size())) > 0;)
+    text.append(piece.data(), static_cast<std::size_t>(count));
   close(terminal);
   close(controller);
   return text;

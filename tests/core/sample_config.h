@@ -39,7 +39,8 @@ struct Train {
     v.field({.key = "verbose", .help = "say more", .identity = false}, verbose);
     v.field({.key = "name", .help = "name for people"}, name);
     v.field({.key = "folder", .help = "where results go", .identity = false}, folder);
-    v.choice({.key = "recipe", .help = "which recipe"}, recipe, {{"from_scratch", Recipe::from_scratch}, {"fine_tune", Recipe::fine_tune}});
+    v.choice({.key = "recipe", .help = "which recipe"}, recipe,
+             {{"from_scratch", Recipe::from_scratch}, {"fine_tune", Recipe::fine_tune}});
     v.field({.key = "milestones", .help = "epochs", .min = 0}, milestones);
     v.field({.key = "weights", .help = "numbers"}, weights);
     v.field({.key = "labels", .help = "texts"}, labels);

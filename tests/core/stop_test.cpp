@@ -33,7 +33,8 @@ TEST_F(Stop, IsNotRequestedAtFirst) {
 
 TEST_F(Stop, FollowsEachSignalWithItsName) {
   install_stop_signals();
-  for (const auto& [number, name] : {std::pair{SIGTERM, "TERM"}, {SIGUSR1, "USR1"}, {SIGUSR2, "USR2"}, {SIGINT, "INT"}}) {
+  for (const auto& [number, name] :
+       {std::pair{SIGTERM, "TERM"}, {SIGUSR1, "USR1"}, {SIGUSR2, "USR2"}, {SIGINT, "INT"}}) {
     clear_stop_request();
     raise(number);
     EXPECT_TRUE(stop_requested());

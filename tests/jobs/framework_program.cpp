@@ -1,4 +1,5 @@
-// A program with the framework of `deda` and jobs that fail in every way, for framework_test.cpp to run under mpirun.
+// A program with the framework of `deda` and jobs that fail in every way, for framework_test.cpp to run under
+// mpirun.
 #include <chrono>
 #include <new>
 #include <stdexcept>
@@ -15,10 +16,13 @@ using deda::jobs::Job;
 using deda::jobs::JobContext;
 
 Job job(const std::string& name, std::function<ExitCode(JobContext&)> run) {
-  return {.name = name, .summary = "a job of the test", .example = {}, .add_options = {}, .run = std::move(run)};
+  return {
+      .name = name, .summary = "a job of the test", .example = {}, .add_options = {}, .run = std::move(run)};
 }
 
-int last(const JobContext& context) { return context.ranks.size() - 1; }
+int last(const JobContext& context) {
+  return context.ranks.size() - 1;
+}
 
 ExitCode wait_for_stop(JobContext& context) {
   constexpr auto longest = std::chrono::seconds{20};
@@ -38,7 +42,9 @@ int main(int argc, char** argv) {
   jobs.push_back(job("succeed", [](JobContext&) { return ExitCode::done; }));
   jobs.push_back(job("fail-together", [](JobContext& context) -> ExitCode {
     context.ranks.agree("reading", [&] {
-      if (context.ranks.rank() == last(context)) throw deda::DataError({{"the first thing is broken", "a.jpg", ""}, {"the second thing too", "b.jpg", "Repair it."}});
+      if (context.ranks.rank() == last(context))
+        throw deda::DataError(
+            {{"the first thing is broken", "a.jpg", ""}, {"the second thing too", "b.jpg", "Repair it."}});
     });
     return ExitCode::done;
   }));
@@ -48,7 +54,8 @@ int main(int argc, char** argv) {
     return ExitCode::done;
   }));
   jobs.push_back(job("fail-at-the-end", [](JobContext& context) {
-    if (context.ranks.rank() == last(context)) throw deda::DataError("broken picture", "c.jpg", "Replace it.");
+    if (context.ranks.rank() == last(context))
+      throw deda::DataError("broken picture", "c.jpg", "Replace it.");
     return ExitCode::done;
   }));
   jobs.push_back(job("fail-on-rank-0", [](JobContext& context) {
@@ -57,9 +64,13 @@ int main(int argc, char** argv) {
     return ExitCode::done;
   }));
   jobs.push_back(job("run-out-of-memory", [](JobContext&) -> ExitCode { throw std::bad_alloc{}; }));
-  jobs.push_back(job("throw-foreign", [](JobContext&) -> ExitCode { throw std::runtime_error("shape mismatch\nException raised from f at x.cpp"); }));
+  jobs.push_back(job("throw-foreign", [](JobContext&) -> ExitCode {
+    throw std::runtime_error("shape mismatch\nException raised from f at x.cpp");
+  }));
   jobs.push_back(job("throw-number", [](JobContext&) -> ExitCode { throw 7; }));
-  jobs.push_back(job("return-data", [](JobContext& context) { return context.ranks.is_root() ? ExitCode::data : ExitCode::done; }));
+  jobs.push_back(job("return-data", [](JobContext& context) {
+    return context.ranks.is_root() ? ExitCode::data : ExitCode::done;
+  }));
   jobs.push_back(job("wait", wait_for_stop));
   return deda::jobs::run_program(jobs, {"train"}, argc, argv);
 }

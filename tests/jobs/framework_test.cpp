@@ -16,7 +16,9 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-CommandResult alone(const std::string& arguments) { return run_command(DEDA_FRAMEWORK_PROGRAM " " + arguments); }
+CommandResult alone(const std::string& arguments) {
+  return run_command(DEDA_FRAMEWORK_PROGRAM " " + arguments);
+}
 CommandResult on_three_ranks(const std::string& arguments) {
   return run_command("DEDA_END_GRACE_S=1 " DEDA_MPIEXEC " -n 3 " DEDA_FRAMEWORK_PROGRAM " " + arguments);
 }
@@ -36,7 +38,9 @@ TEST(ExitCodes, SayHowAJobEnded) {
 
 TEST(Messages, ListEveryProblemWithPlaceAndCure) {
   const CommandResult result = alone("fail-together");
-  EXPECT_THAT(result.errors, AllOf(HasSubstr("deda: 2 problems:\n"), HasSubstr("  a.jpg: the first thing is broken\n"), HasSubstr("  b.jpg: the second thing too. Repair it.\n")));
+  EXPECT_THAT(result.errors,
+              AllOf(HasSubstr("deda: 2 problems:\n"), HasSubstr("  a.jpg: the first thing is broken\n"),
+                    HasSubstr("  b.jpg: the second thing too. Repair it.\n")));
   EXPECT_EQ(result.output, "");
   EXPECT_THAT(alone("fail-alone").errors, HasSubstr("deda: error: store/0.h5: disk full. Free space.\n"));
 }
@@ -82,15 +86,21 @@ TEST(SeveralRanks, PrintACommandLineErrorOnce) {
   EXPECT_EQ(count_of(result.errors, "Did you mean \"succeed\"?"), 1u) << result.errors;
 }
 
-TEST(SeveralRanks, ShareTheCodeOfOne) { EXPECT_EQ(on_three_ranks("return-data").code, 3); }
-
-TEST(Stopping, FollowsASignal) {
-  const CommandResult result = run_command(DEDA_FRAMEWORK_PROGRAM " wait & program=$!; sleep 1; kill -USR2 $program; wait $program");
-  EXPECT_EQ(result.code, 75);
-  EXPECT_THAT(result.errors, HasSubstr("deda: stopped: epoch 3 of 7 is saved. Run the same command to continue."));
+TEST(SeveralRanks, ShareTheCodeOfOne) {
+  EXPECT_EQ(on_three_ranks("return-data").code, 3);
 }
 
-TEST(Stopping, FollowsTheTimeLimitOfTheConfiguration) { EXPECT_EQ(alone("wait --set run.time_limit_s=0.2").code, 75); }
+TEST(Stopping, FollowsASignal) {
+  const CommandResult result =
+      run_command(DEDA_FRAMEWORK_PROGRAM " wait & program=$!; sleep 1; kill -USR2 $program; wait $program");
+  EXPECT_EQ(result.code, 75);
+  EXPECT_THAT(result.errors,
+              HasSubstr("deda: stopped: epoch 3 of 7 is saved. Run the same command to continue."));
+}
+
+TEST(Stopping, FollowsTheTimeLimitOfTheConfiguration) {
+  EXPECT_EQ(alone("wait --set run.time_limit_s=0.2").code, 75);
+}
 
 TEST(Stopping, FollowsTheEndOfTheAllocation) {
   EXPECT_EQ(run_command("SLURM_JOB_END_TIME=$(($(date +%s) + 60)) " DEDA_FRAMEWORK_PROGRAM " wait").code, 75);
@@ -109,7 +119,8 @@ TEST(StageFolder, IsNamedByStageAndIdentity) {
   EXPECT_EQ(folder.filename().string().size(), std::string{"decouple-"}.size() + 16);
   EXPECT_EQ(folder, stage_folder("runs", "decouple", "{}"));
   EXPECT_NE(folder.filename(), stage_folder("runs", "decouple", "{1}").filename());
-  EXPECT_NE(folder.filename().string().substr(9), stage_folder("runs", "traindec", "{}").filename().string().substr(9));
+  EXPECT_NE(folder.filename().string().substr(9),
+            stage_folder("runs", "traindec", "{}").filename().string().substr(9));
 }
 
 }  // namespace

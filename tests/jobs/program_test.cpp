@@ -1,4 +1,5 @@
-// The real program as a user meets it: mistakes in the command line and the configuration, help, versions, doctor.
+// The real program as a user meets it: mistakes in the command line and the configuration, help, versions,
+// doctor.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +19,9 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-CommandResult deda(const std::string& arguments) { return run_command(DEDA_PROGRAM " " + arguments); }
+CommandResult deda(const std::string& arguments) {
+  return run_command(DEDA_PROGRAM " " + arguments);
+}
 
 TEST(Program, ListsThreeMistakesOfAConfigurationBeforeAnyWork) {
   const TemporaryFolder folder;
@@ -26,9 +29,12 @@ TEST(Program, ListsThreeMistakesOfAConfigurationBeforeAnyWork) {
   write_atomically(config, "[run]\nseeed = 1\n[dataset]\nlayout = \"tyo\"\n[train]\nepochs = \"many\"\n");
   const CommandResult result = deda("decouple --config " + config + " --out " + output);
   EXPECT_EQ(result.code, 2);
-  EXPECT_THAT(result.errors, AllOf(HasSubstr("3 problems"), HasSubstr(config + ":2:1: run.seeed: unknown key. Did you mean \"seed\"?"),
-                                   HasSubstr(config + ":4:10: dataset.layout: unknown name \"tyo\". Did you mean \"toy\"?"),
-                                   HasSubstr(config + ":6:10: train.epochs: a whole number is wanted here, found \"many\"")));
+  EXPECT_THAT(
+      result.errors,
+      AllOf(HasSubstr("3 problems"),
+            HasSubstr(config + ":2:1: run.seeed: unknown key. Did you mean \"seed\"?"),
+            HasSubstr(config + ":4:10: dataset.layout: unknown name \"tyo\". Did you mean \"toy\"?"),
+            HasSubstr(config + ":6:10: train.epochs: a whole number is wanted here, found \"many\"")));
   EXPECT_FALSE(std::filesystem::exists(output));
 }
 
@@ -38,7 +44,8 @@ TEST(Program, SuggestsTheNearestSubcommandAndOption) {
   EXPECT_THAT(subcommand.errors, HasSubstr("unknown subcommand \"decuple\". Did you mean \"decouple\"?"));
   const CommandResult option = deda("decouple --confg x.toml");
   EXPECT_EQ(option.code, 2);
-  EXPECT_THAT(option.errors, AllOf(HasSubstr("\"--confg\". Did you mean \"--config\"?"), Not(HasSubstr("problems"))));
+  EXPECT_THAT(option.errors,
+              AllOf(HasSubstr("\"--confg\". Did you mean \"--config\"?"), Not(HasSubstr("problems"))));
   const CommandResult bare = deda("decouple run.seed=3");
   EXPECT_EQ(bare.code, 2);
   EXPECT_THAT(bare.errors, HasSubstr("Did you mean --set run.seed=3?"));
@@ -56,9 +63,11 @@ TEST(Program, NamesAConfigurationThatIsNotThere) {
 
 TEST(Program, PrintsAConfigurationThatReadsBackToItself) {
   const TemporaryFolder folder;
-  const CommandResult first = deda("decouple --print-config --set run.seed=7 --set train.epochs=3 --out /somewhere/else");
+  const CommandResult first =
+      deda("decouple --print-config --set run.seed=7 --set train.epochs=3 --out /somewhere/else");
   ASSERT_EQ(first.code, 0) << first.errors;
-  EXPECT_THAT(first.output, AllOf(HasSubstr("seed = 7\n"), HasSubstr("epochs = 3\n"), HasSubstr("output = \"/somewhere/else\"\n")));
+  EXPECT_THAT(first.output, AllOf(HasSubstr("seed = 7\n"), HasSubstr("epochs = 3\n"),
+                                  HasSubstr("output = \"/somewhere/else\"\n")));
   write_atomically(folder / "again.toml", first.output);
   const CommandResult second = deda("decouple --print-config --config " + (folder / "again.toml").string());
   ASSERT_EQ(second.code, 0) << second.errors;
@@ -81,7 +90,8 @@ TEST(Program, ExplainsItself) {
 TEST(Program, NamesTheVersionsOfItsParts) {
   const CommandResult result = deda("--version");
   EXPECT_EQ(result.code, 0);
-  for (const char* part : {"deda ", "compiler", "MPI", "HDF5", "LibTorch", "OpenCV", "fmt", "CUDA/NCCL plugin"}) {
+  for (const char* part :
+       {"deda ", "compiler", "MPI", "HDF5", "LibTorch", "OpenCV", "fmt", "CUDA/NCCL plugin"}) {
     EXPECT_THAT(result.output, HasSubstr(part));
   }
 }
@@ -89,16 +99,21 @@ TEST(Program, NamesTheVersionsOfItsParts) {
 TEST(Doctor, WorksWithoutAConfiguration) {
   const CommandResult result = deda("doctor");
   EXPECT_EQ(result.code, 0) << result.output;
-  for (const char* part : {"MPI", "processor", "LibTorch", "Slurm", "GB free", "Nothing is in the way"}) EXPECT_THAT(result.output, HasSubstr(part));
+  for (const char* part : {"MPI", "processor", "LibTorch", "Slurm", "GB free", "Nothing is in the way"})
+    EXPECT_THAT(result.output, HasSubstr(part));
 }
 
 TEST(Doctor, FindsWhatIsMissing) {
   const TemporaryFolder folder;
   const std::string weights = (folder / "weights.safetensors").string();
   write_atomically(weights, "this is no header");
-  const CommandResult result = deda("doctor --set dataset.layout=pets --set dataset.root=/nowhere --set train.store=/no/store --set train.weights=" + weights);
+  const CommandResult result = deda(
+      "doctor --set dataset.layout=pets --set dataset.root=/nowhere --set train.store=/no/store --set "
+      "train.weights=" +
+      weights);
   EXPECT_EQ(result.code, 3) << result.output;
-  EXPECT_THAT(result.output, AllOf(HasSubstr("to mend"), HasSubstr("/nowhere"), HasSubstr("/no/store"), HasSubstr(weights)));
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("to mend"), HasSubstr("/nowhere"), HasSubstr("/no/store"), HasSubstr(weights)));
 }
 
 TEST(Doctor, SpeaksOnceForAllRanks) {
