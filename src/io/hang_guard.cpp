@@ -1,5 +1,6 @@
 #include "io/hang_guard.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "comm/communicator.h"
@@ -7,6 +8,11 @@
 #include "core/log.h"
 
 namespace deda::io {
+
+namespace {
+// What the others need to leave a call that one rank has left by an error, if they can leave it at all.
+constexpr double grace_after_failure_s = 10.0;
+}  // namespace
 
 HangGuard::HangGuard(std::string what) : what_{std::move(what)}, thread_{[this] { watch(); }} {}
 
@@ -27,18 +33,27 @@ void HangGuard::progress() {
   changed_.notify_all();
 }
 
+void HangGuard::failed(std::string why) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (failure_.empty()) failure_ = std::move(why);
+  }
+  changed_.notify_all();
+}
+
 void HangGuard::watch() {
   const double limit_s = comm::Communicator::timeout_s();
   std::unique_lock lock{mutex_};
-  while (!over_) {
+  while (!over_ && failure_.empty()) {
     const int seen = steps_;
-    const bool moved = changed_.wait_for(lock, std::chrono::duration<double>(limit_s), [&] { return over_ || steps_ != seen; });
-    if (moved) continue;
-    log_line(LogLevel::error, to_string(Problem{fmt::format("no progress for {:.0f} s inside MPI-IO", limit_s), what_,
-                                                "Another rank may have died or its disk may be full. Run the same command to "
-                                                "continue; DEDA_TIMEOUT_S changes the limit."}));
-    comm::Communicator::abort(static_cast<int>(ExitCode::failure));
+    const bool moved = changed_.wait_for(lock, std::chrono::duration<double>(limit_s),
+                                         [&] { return over_ || !failure_.empty() || steps_ != seen; });
+    if (!moved) failure_ = fmt::format("no progress for {:.0f} s inside MPI-IO; another rank may have died", limit_s);
   }
+  const double grace_s = std::min(limit_s, grace_after_failure_s);
+  if (changed_.wait_for(lock, std::chrono::duration<double>(grace_s), [&] { return over_; })) return;
+  log_line(LogLevel::error, to_string(Problem{failure_, what_, "Is the disk full? Run the same command to continue."}));
+  comm::Communicator::abort(static_cast<int>(ExitCode::failure));
 }
 
 }  // namespace deda::io

@@ -17,10 +17,13 @@ class HangGuard {
   HangGuard(const HangGuard&) = delete;
   HangGuard& operator=(const HangGuard&) = delete;
   void progress();
+  // This rank met an error that the others may not know of: from now on everything together may take only a few seconds
+  // more, and the message says why.
+  void failed(std::string why);
 
  private:
   void watch();
-  std::string what_;
+  std::string what_, failure_;
   std::mutex mutex_;
   std::condition_variable changed_;
   int steps_ = 0;

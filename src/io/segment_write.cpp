@@ -1,7 +1,8 @@
 // Writing one segment with parallel HDF5. See segment_file.h.
 //
 // Every rank makes the same collective HDF5 calls whatever fails on the way; failures are kept and agreed on afterwards,
-// because a rank that left early would let the others wait inside MPI-IO.
+// because a rank that left early would let the others wait inside MPI-IO. Where MPI-IO itself leaves them waiting (Open MPI
+// does when one of several writing ranks meets a full disk), HangGuard ends the job.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <mpi.h>
@@ -241,13 +242,17 @@ PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::files
   const auto round_count =
       static_cast<std::size_t>(ranks.all_reduce(static_cast<std::int64_t>(rounds.size()), comm::Reduction::maximum));
 
+  const auto lock = lock_hdf5();
+  HangGuard guard{path.string()};
   std::string failure;   // the first one of this rank
-  const auto attempt = [&failure](auto&& step) {
+  const auto attempt = [&](auto&& step) {
     try {
       step();
     } catch (const Hdf5Failure& caught) {
       if (failure.empty()) failure = caught.what();
+      guard.failed(failure);
     }
+    guard.progress();
   };
   const auto agree_on_failure = [&] {
     ranks.agree("writing a segment", [&] {
@@ -255,8 +260,6 @@ PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::files
     });
   };
 
-  const auto lock = lock_hdf5();
-  HangGuard guard{"writing " + path.string()};
   std::unique_ptr<OpenSegment> segment;
   attempt([&] { segment = std::make_unique<OpenSegment>(ranks, path, identity, plan); });
   if (ranks.any(!failure.empty())) {
@@ -265,19 +268,16 @@ PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::files
   }
   for (std::size_t round = 0; round < round_count; ++round) {
     attempt([&] { segment->write_pixels(round < rounds.size() ? rounds[round] : std::vector<Piece>{}); });
-    guard.progress();
   }
   if (plan.columns.size() > 0) {
     std::size_t column = 0;
     for_each_column(plan.columns, segment->outcome_type(), [&](const ColumnType& type, const auto& values) {
       attempt([&] { segment->write_column(column, type, values, ranks.is_root()); });
       ++column;
-      guard.progress();
     });
   }
   const PixelsPlace place = segment->place();
   attempt([&] { segment->close(); });
-  guard.progress();
   agree_on_failure();
   return place;
 }

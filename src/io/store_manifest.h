@@ -56,6 +56,7 @@ std::string description_hash(const StoreDescription& description);
 bool manifest_exists(const std::filesystem::path& folder);
 // Reads both files. A torn last line of segments.jsonl is dropped, and so, with a warning, is any other line that cannot be
 // read: its segment counts as missing. Anything wrong in manifest.json is a DataError.
+Manifest read_manifest_file(const std::filesystem::path& folder);   // manifest.json alone
 Manifest read_manifest(const std::filesystem::path& folder);
 // Replaces manifest.json by the description alone and segments.jsonl by the finished segments.
 void write_open_manifest(const std::filesystem::path& folder, const Manifest& manifest);

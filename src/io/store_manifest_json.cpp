@@ -172,7 +172,7 @@ void read_journal(const std::filesystem::path& path, Manifest& manifest) {
       SegmentEntry entry = reading(where, [&] { return entry_from(unsealed(line), manifest); });
       manifest.segments.insert_or_assign(entry.identity.number, std::move(entry));
     } catch (const DataError& error) {
-      log_warning("{} This segment counts as missing and is made again.", error.what());
+      log_warning("{}: {}. Its segment counts as missing and is made again.", where, error.problems().front().what);
     }
   }
 }
@@ -191,10 +191,10 @@ bool manifest_exists(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / manifest_name, error);
 }
 
-Manifest read_manifest(const std::filesystem::path& folder) {
+Manifest read_manifest_file(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / manifest_name;
   const std::string text = read_text(path);
-  Manifest manifest = reading(path.string(), [&] {
+  return reading(path.string(), [&] {
     const json object = unsealed(text);
     Manifest result;
     result.description = description_from(object);
@@ -209,6 +209,10 @@ Manifest read_manifest(const std::filesystem::path& folder) {
     }
     return result;
   });
+}
+
+Manifest read_manifest(const std::filesystem::path& folder) {
+  Manifest manifest = read_manifest_file(folder);
   if (!manifest.complete && journal_exists(folder)) read_journal(folder / journal_name, manifest);
   return manifest;
 }

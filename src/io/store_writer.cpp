@@ -1,6 +1,7 @@
 // StoreWriter: opening or continuing a store, and the steps that make a segment count as finished.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -51,11 +52,9 @@ void drop_damaged_segments(const std::filesystem::path& folder, Manifest& manife
   if (static_cast<std::int64_t>(manifest.segments.size()) != manifest.segment_count()) manifest.complete = false;
 }
 
-Manifest read_and_compare(const std::filesystem::path& folder, const StoreDescription& description) {
-  Manifest manifest = read_manifest(folder);
-  refuse_other_description(folder, manifest.description, description);
-  drop_damaged_segments(folder, manifest);
-  return manifest;
+bool all_segments_are_good(const std::filesystem::path& folder, const Manifest& manifest) {
+  return std::all_of(manifest.segments.begin(), manifest.segments.end(),
+                     [&](const auto& numbered) { return problem_of_segment(folder, numbered.second).empty(); });
 }
 
 }  // namespace
@@ -71,14 +70,18 @@ struct StoreWriter::State {
   void open(const StoreDescription& description) {
     make_folder(folder);
     if (manifest_exists(folder)) {
-      manifest = read_and_compare(folder, description);
-      if (manifest.complete && nothing_to_tidy()) return;
+      // A finished store is only looked at: no lock, so that it may lie on a disk that cannot be written.
+      manifest = read_manifest_file(folder);
+      refuse_other_description(folder, manifest.description, description);
+      if (manifest.complete && nothing_to_tidy() && all_segments_are_good(folder, manifest)) return;
     }
     lock = std::make_unique<StoreLock>(folder);
     for (const auto& path : partial_files(folder)) std::filesystem::remove(path);
     // Again under the lock: another run may just have finished it.
     if (manifest_exists(folder)) {
-      manifest = read_and_compare(folder, description);
+      manifest = read_manifest(folder);
+      refuse_other_description(folder, manifest.description, description);
+      drop_damaged_segments(folder, manifest);
     } else {
       manifest = {};
       manifest.description = description;
@@ -89,9 +92,7 @@ struct StoreWriter::State {
       write_open_manifest(folder, manifest);
     }
   }
-  bool nothing_to_tidy() const {
-    return partial_files(folder).empty() && !journal_exists(folder);
-  }
+  bool nothing_to_tidy() const { return partial_files(folder).empty() && !journal_exists(folder); }
 
   void check_same_description_everywhere(const StoreDescription& description) {
     const auto hashes = ranks.all_gather(description_hash(description));
