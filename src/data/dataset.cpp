@@ -76,7 +76,7 @@ Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options, st
 }
 
 std::string dataset_identity(const Dataset& dataset) {
-  std::string text = dataset.name + '\n';
+  std::string text = fmt::format("{}\t{}\n", dataset.name, dataset.banner_rows);
   for (const std::string& name : dataset.class_names) text += name + '\n';
   const auto size_of = [&](const std::string& relative) -> std::uintmax_t {
     std::error_code error;

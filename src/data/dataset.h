@@ -41,6 +41,7 @@ struct Dataset {
   std::vector<std::string> class_names;
   std::vector<std::string> group_names;              // empty where items have no group
   std::vector<Item> items;                           // order is fixed by the dataset's own files, never by the directory
+  std::int32_t banner_rows = 0;                      // lowest pixel rows to drop from every picture (Aircraft)
   std::vector<std::size_t> indices(Split split) const;
 };
 

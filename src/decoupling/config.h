@@ -1,0 +1,51 @@
+// Section [decouple]: how pictures become CDPs and CIPs. The paper (section 3.1) fixes masks, union and "alpha pyramid"
+// filling; the rest is decided here, one field per choice, with the reason in the help.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+
+namespace deda::decoupling {
+
+enum class SplitChoice : std::uint8_t { train, all };
+enum class TrimapBorder : std::uint8_t { outside, inside };
+enum class Fill : std::uint8_t { alpha_pyramid, telea };
+
+struct DecoupleConfig {
+  std::vector<std::string> sources = {"annotated"};   // the ladder: the first source with an accepted mask wins
+  SplitChoice split = SplitChoice::train;
+  TrimapBorder trimap_border = TrimapBorder::outside;
+  double min_mask_share = 0.005, max_mask_share = 0.95;
+
+  std::int64_t hole_dilation_pixels = 3;
+  double hole_dilation_share = 0.01;
+  Fill fill = Fill::alpha_pyramid;
+  double pyramid_ratio = 1.2;
+  double max_hole_share = 1.0;
+
+  double feather_sigma = 1.0;
+  std::int64_t erode_pixels = 0;
+  double margin_share = 0.05;
+  std::int64_t margin_pixels = 4;
+
+  std::int64_t cip_shorter_side = 0;
+  std::int64_t cdp_longer_side = 0;
+
+  std::int64_t grabcut_side = 320;
+  std::int64_t grabcut_iterations = 5;
+  double grabcut_box_growth = 0.02;
+  double grabcut_seed_share = 0.4;
+
+  std::int64_t items_per_segment = 256;
+  double max_failed_share = 1.0;
+
+  void describe(ConfigVisitor& v);
+};
+
+// Names that `sources` may hold.
+const std::vector<std::string>& mask_source_names();
+
+}  // namespace deda::decoupling
