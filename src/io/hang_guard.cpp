@@ -44,14 +44,18 @@ void HangGuard::failed(std::string why) {
 void HangGuard::watch() {
   const double limit_s = comm::Communicator::timeout_s();
   std::unique_lock lock{mutex_};
-  while (!over_ && failure_.empty()) {
+  bool stuck = false;
+  while (!over_ && !stuck && failure_.empty()) {
     const int seen = steps_;
-    const bool moved = changed_.wait_for(lock, std::chrono::duration<double>(limit_s),
-                                         [&] { return over_ || !failure_.empty() || steps_ != seen; });
-    if (!moved) failure_ = fmt::format("no progress for {:.0f} s inside MPI-IO; another rank may have died", limit_s);
+    const auto changed = [&] { return over_ || !failure_.empty() || steps_ != seen; };
+    stuck = !changed_.wait_for(lock, std::chrono::duration<double>(limit_s), changed);
   }
-  const double grace_s = std::min(limit_s, grace_after_failure_s);
-  if (changed_.wait_for(lock, std::chrono::duration<double>(grace_s), [&] { return over_; })) return;
+  if (stuck) {
+    failure_ = fmt::format("no progress for {:.0f} s inside MPI-IO; another rank may have died", limit_s);
+  } else {
+    const std::chrono::duration<double> grace{std::min(limit_s, grace_after_failure_s)};
+    if (changed_.wait_for(lock, grace, [&] { return over_; })) return;
+  }
   log_line(LogLevel::error, to_string(Problem{failure_, what_, "Is the disk full? Run the same command to continue."}));
   comm::Communicator::abort(static_cast<int>(ExitCode::failure));
 }

@@ -97,17 +97,31 @@ void select_pieces(hid_t space, const std::vector<Piece>& round) {
   }
 }
 
-// Makes room on the disk before HDF5 writes, because HDF5 and MPI-IO recover badly from a full disk.
-void reserve_space(const std::filesystem::path& path, std::uint64_t bytes) {
-  const auto file = posix::open_file(path, O_RDWR | O_CREAT | O_TRUNC);
+// Asks the file system for the room that the segment will need, because HDF5 and MPI-IO recover badly from a full disk.
+// File systems that cannot tell are believed to have it.
+void allocate(const posix::FileDescriptor& file, int mode, std::uint64_t bytes, const std::filesystem::path& path) {
   int result = 0;
   do {
-    result = ::fallocate(file.get(), 0, 0, static_cast<off_t>(bytes));
+    result = ::fallocate(file.get(), mode, 0, static_cast<off_t>(bytes));
   } while (result != 0 && errno == EINTR);
   if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return;
-  const int reason = errno;
-  ::unlink(path.c_str());
-  throw posix::system_error(fmt::format("reserve {} bytes for", bytes), path, reason);
+  throw posix::system_error(fmt::format("reserve {} bytes for", bytes), path, errno);
+}
+
+// Before HDF5 is called: there is nothing to clean up yet when this fails.
+void make_file_with_room(const std::filesystem::path& path, std::uint64_t bytes) {
+  const auto file = posix::open_file(path, O_RDWR | O_CREAT | O_TRUNC);
+  try {
+    allocate(file, 0, bytes, path);
+  } catch (...) {
+    ::unlink(path.c_str());
+    throw;
+  }
+}
+
+// After HDF5 has cut the file to nothing: keeps the room until the data come.
+void keep_room(const std::filesystem::path& path, std::uint64_t bytes) {
+  allocate(posix::open_file(path, O_RDWR), FALLOC_FL_KEEP_SIZE, bytes, path);
 }
 
 // A node that does not see the file that rank 0 made has another disk mounted there.
@@ -234,7 +248,7 @@ PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::files
                                const SegmentPlan& plan, std::uint64_t write_limit) {
   const std::uint64_t expected_bytes = plan.pixels_bytes + metadata_allowance + plan.columns.size() * column_bytes_per_record;
   ranks.agree("reserving space for a segment", [&] {
-    if (ranks.is_root()) reserve_space(path, expected_bytes);
+    if (ranks.is_root()) make_file_with_room(path, expected_bytes);
   });
   ranks.agree("finding the segment's file", [&] { check_that_file_is_shared(path); });
 
@@ -246,13 +260,15 @@ PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::files
   HangGuard guard{path.string()};
   std::string failure;   // the first one of this rank
   const auto attempt = [&](auto&& step) {
+    guard.progress();
     try {
       step();
-    } catch (const Hdf5Failure& caught) {
+      return true;
+    } catch (const std::exception& caught) {
       if (failure.empty()) failure = caught.what();
       guard.failed(failure);
+      return false;
     }
-    guard.progress();
   };
   const auto agree_on_failure = [&] {
     ranks.agree("writing a segment", [&] {
@@ -264,6 +280,10 @@ PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::files
   attempt([&] { segment = std::make_unique<OpenSegment>(ranks, path, identity, plan); });
   if (ranks.any(!failure.empty())) {
     if (segment) segment->abandon();
+    agree_on_failure();
+  }
+  if (ranks.any(ranks.is_root() && !attempt([&] { keep_room(path, expected_bytes); }))) {
+    segment.reset();
     agree_on_failure();
   }
   for (std::size_t round = 0; round < round_count; ++round) {

@@ -22,13 +22,14 @@ namespace {
 constexpr int write_attempts = 2;
 constexpr std::string_view partial_mark = ".partial";
 
-// Files that a killed run left half made.
+// Files of the store that a killed run left half made; what others keep in the folder is not ours to remove.
 std::vector<std::filesystem::path> partial_files(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> paths;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const bool is_partial = entry.path().filename().string().find(partial_mark) != std::string::npos;
-    if (is_partial && entry.is_regular_file(error)) paths.push_back(entry.path());
+    const std::string name = entry.path().filename().string();
+    const bool is_ours = name.starts_with("segment") || name.starts_with("manifest.json");
+    if (is_ours && name.find(partial_mark) != std::string::npos && entry.is_regular_file(error)) paths.push_back(entry.path());
   }
   return paths;
 }

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
+#include <array>
 #include <csignal>
+#include <cstdio>
 
 #include "core/error.h"
 #include "io/example_store.h"
@@ -160,6 +163,18 @@ TEST_F(StoreDamage, LeftoversOfAKilledRunAreRemoved) {
   write_atomically(folder.path() / "segments.jsonl", "half");
   { const io::StoreWriter writer{world, folder.path(), example.description()}; }
   EXPECT_TRUE(test::content_of(folder.path()) == before);
+}
+
+TEST_F(StoreDamage, AnyHdf5ToolOpensASegment) {
+  FILE* pipe = popen(("h5dump -d outcome -d version -a segment " + segment(1).string() + " 2>&1").c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::array<char, 4096> buffer{};
+  std::string output;
+  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe)) output.append(buffer.data(), n);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) GTEST_SKIP() << "h5dump is not installed";
+  EXPECT_EQ(status, 0) << output;
+  EXPECT_THAT(output, testing::AllOf(HasSubstr("\"nothing_found\""), HasSubstr("done, done"), HasSubstr("(0): 1")));
 }
 
 // RLIMIT_FSIZE makes the system refuse a larger file, as a full disk does.
