@@ -18,8 +18,7 @@ class Classifier : public torch::nn::Module {
   virtual std::int64_t classes() const = 0;
 };
 
-// Convolution kernels to channels-last order; 1x1 kernels keep theirs (the bytes are the same, and their strides would
-// differ from those of the gradient buckets).
+// Convolution kernels to channels-last order: faster on CPUs and GPUs, same results up to rounding.
 void use_channels_last(torch::nn::Module& network);
 
 }  // namespace deda::models

@@ -96,7 +96,9 @@ std::optional<Checkpoint> CheckpointFolder::newest() const {
     try {
       return read_checkpoint(path);
     } catch (const Error& error) {
-      log_warning("checkpoint passed over: {}", error.what());
+      const auto& problems = error.problems();
+      log_warning("checkpoint passed over: {}{}", to_string(problems.front()),
+                  problems.size() > 1 ? fmt::format(" (and {} more problems)", problems.size() - 1) : std::string{});
     }
   }
   return std::nullopt;

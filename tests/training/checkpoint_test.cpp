@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/files.h"
+#include "core/log.h"
 
 namespace deda::training {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 class CheckpointTest : public testing::Test {
  protected:
   void SetUp() override {
+    set_up_log(0, 1, LogLevel::error);   // damaged checkpoints are warned about by the hundred here
     folder_ = fs::temp_directory_path() / ("deda-checkpoint-test-" + std::to_string(::getpid())) /
               testing::UnitTest::GetInstance()->current_test_info()->name();
     fs::remove_all(folder_);

@@ -1,0 +1,151 @@
+// Data-parallel steps against one process that adds up the shares, and a whole run: every sample once, exact counts,
+// complete results.
+#include "training/learner.h"
+
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "models/initialise.h"
+#include "models/registry.h"
+#include "models/weights.h"
+#include "training/evaluation.h"
+#include "training/loss.h"
+#include "training/normalise.h"
+#include "training/trainer_fixture.h"
+
+namespace deda::training {
+namespace {
+
+using LearnerTest = TrainerTest;
+
+// One process that does what the ranks do: a forward pass per share, gradients added with the share's weight.
+class Reference {
+ public:
+  explicit Reference(const TrainConfig& config) : network_{models::make_classifier("resnet18", test::made_up_classes)} {
+    models::initialise(*network_, 1);
+    optimizer_ = std::make_unique<Sgd>(network_->parameters(),
+                                       SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov});
+    for (const auto& entry : network_->named_buffers()) buffers_.push_back(entry.value());
+  }
+  // Returns the mean loss of the global batch.
+  double step(const std::vector<augment::Batch>& shares, double rate) {
+    network_->zero_grad();
+    std::int64_t global_size = 0;
+    for (const auto& share : shares) global_size += share.size;
+    double loss_sum = 0;
+    for (std::size_t rank = 0; rank < shares.size(); ++rank) {
+      const auto& share = shares[rank];
+      if (share.size == 0) continue;
+      std::vector<at::Tensor> before;
+      for (const auto& buffer : buffers_) before.push_back(buffer.clone());
+      const auto input = normalise(share.pixels, share.size, share.height, share.width, at::kCPU, true);
+      const auto labels = at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
+      const auto loss = soft_cross_entropy(network_->forward(input), labels);
+      (loss * (static_cast<double>(share.size) / static_cast<double>(global_size))).backward();
+      loss_sum += loss.item<double>() * static_cast<double>(share.size);
+      if (rank == 0) continue;
+      const torch::NoGradGuard no_gradients;   // running statistics are rank 0's
+      for (std::size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(before[i]);
+    }
+    optimizer_->step(rate);
+    return loss_sum / static_cast<double>(global_size);
+  }
+  // Starts the next step from where the ranks stand.
+  void follow(Learner& learner) {
+    const torch::NoGradGuard no_gradients;
+    const auto theirs = models::state_of(learner.network());
+    for (auto& [name, tensor] : models::state_of(*network_)) tensor.copy_(theirs.at(name));
+    for (std::size_t i = 0; i < optimizer_->momentum_buffers().size(); ++i) {
+      at::Tensor(optimizer_->momentum_buffers()[i]).copy_(learner.optimizer().momentum_buffers()[i]);
+    }
+  }
+  models::Classifier& network() { return *network_; }
+
+ private:
+  std::shared_ptr<models::Classifier> network_;
+  std::unique_ptr<Sgd> optimizer_;
+  std::vector<at::Tensor> buffers_;
+};
+
+TEST_F(LearnerTest, StepsAreThoseOfOneProcessThatAddsUpTheSharesUnevenAndEmptyOnesToo) {
+  const auto settings = config(1);
+  const auto order = permutation(pictures, RandomStream(1, Purpose::shuffle, 1, 0));
+  const int size = ranks_.size();
+  Learner learner(ranks_, settings, test::made_up_classes, 1, at::kCPU);
+  Reference reference(settings);
+  // Even shares; uneven ones; and a batch for two ranks alone, the others having nothing.
+  struct Cut {
+    std::int64_t first, last;
+    int over;
+  };
+  const std::vector<Cut> cuts{{0, 8, size}, {8, 17, size}, {17, 22, std::min(size, 2)}};
+  for (const auto& cut : cuts) {
+    std::vector<augment::Batch> shares;
+    for (int rank = 0; rank < size; ++rank) {
+      shares.push_back(rank < cut.over ? test::share_of(order, cut.first, cut.last, rank, cut.over) : test::empty_batch());
+    }
+    const auto global_size = cut.last - cut.first;
+    // Each step from the same start: a network at its start multiplies a difference of 1e-6 in a weight by a thousand in
+    // every step (ReLUs that switch), so over several steps there would be nothing to compare.
+    learner.synchronise_buffers();
+    reference.follow(learner);
+    const double own = learner.step(shares[static_cast<std::size_t>(ranks_.rank())], global_size, 0.01, nullptr).item<double>();
+    const double loss = ranks_.all_reduce(std::vector<double>{own}, comm::Reduction::sum).at(0) / static_cast<double>(global_size);
+    learner.synchronise_buffers();
+    EXPECT_NEAR(loss, reference.step(shares, 0.01), 1e-6) << "batch from " << cut.first;
+    const auto ours = models::state_of(learner.network());
+    for (const auto& [name, tensor] : models::state_of(reference.network())) {
+      // What is left is the order in which float32 gradients are added up; the smallest updates are of size 1e-3.
+      EXPECT_LE((ours.at(name) - tensor).to(at::kDouble).abs().max().item<double>(), 1e-6) << name << ", batch from " << cut.first;
+    }
+  }
+}
+
+TEST_F(LearnerTest, LearnsVisitsEverySampleOnceAnEpochAndLeavesCompleteResults) {
+  std::vector<Visit> visits;
+  const auto order = request("whole", 2);
+  EXPECT_FALSE(finished_run(order.folder, order.identity).has_value());
+  const auto state = run(ranks_, order, {}, &visits);
+  EXPECT_EQ(gathered(visits), expected_visits(2));
+  ASSERT_EQ(state.history.size(), 2u);
+  EXPECT_DOUBLE_EQ(state.history[0].learning_rate, 0.01);
+  EXPECT_DOUBLE_EQ(state.history[1].learning_rate, 0.001);
+  ASSERT_EQ(state.history[1].scores.size(), 2u);
+  EXPECT_EQ(state.history[1].scores[0].total, tests);
+  EXPECT_EQ(state.history[1].scores[1].group, "even");
+  EXPECT_EQ(state.history[1].scores[1].total, 7);
+  EXPECT_LT(state.history[1].loss, state.history[0].loss);
+
+  const auto results = nlohmann::json::parse(read_text(order.folder / "results.json"));
+  EXPECT_EQ(results.at("finished"), true);
+  EXPECT_EQ(results.at("ranks"), ranks_.size());
+  EXPECT_EQ(results.at("epochs_done"), 2);
+  EXPECT_EQ(results.at("groups"), nlohmann::json({"all", "even"}));
+  EXPECT_EQ(results.at("accuracy").at("all").at("images"), tests);
+  EXPECT_THAT(read_text(order.folder / "history.csv"), testing::StartsWith("epoch,learning_rate,loss,accuracy.all,accuracy.even\n1,0.01,"));
+  EXPECT_TRUE(finished_run(order.folder, order.identity).has_value());
+  EXPECT_FALSE(finished_run(order.folder, "another identity").has_value());
+
+  // What best.safetensors holds scores what the results say.
+  const auto network = models::make_classifier("resnet18", test::made_up_classes);
+  models::load_weights(*network, order.folder / "best.safetensors");
+  const auto scores = evaluate(*network, test::made_up_tests(ranks_, tests), ranks_, at::kCPU, order.config);
+  EXPECT_DOUBLE_EQ(scores.front().accuracy(), state.best_accuracy);
+}
+
+TEST_F(LearnerTest, RefusesSharesThatCannotWorkBeforeWorkStarts) {
+  auto settings = config(1);
+  training::TrainingSamples samples = test::made_up_training(ranks_, 20, 8);
+  samples.height = samples.width = 32;
+  EXPECT_NO_THROW(check_shares(settings, samples, 2));
+  EXPECT_THROW(check_shares(settings, samples, 16), ConfigError);   // more ranks than samples in a batch
+  EXPECT_THROW(check_shares(settings, samples, 3), ConfigError);    // the last batch of 4 leaves one rank with one picture
+  samples.height = samples.width = 64;
+  EXPECT_NO_THROW(check_shares(settings, samples, 3));
+  samples.count = 0;
+  EXPECT_THROW(check_shares(settings, samples, 1), ConfigError);
+}
+
+}  // namespace
+}  // namespace deda::training

@@ -1,0 +1,102 @@
+// Stopping and continuing at any step and with another number of ranks, damaged checkpoints, numbers gone bad, data that
+// fails on one rank.
+#include "training/trainer.h"
+
+#include <torch/types.h>
+
+#include <nlohmann/json.hpp>
+
+#include "models/tensor_file.h"
+#include "training/checkpoint.h"
+#include "training/trainer_fixture.h"
+
+namespace deda::training {
+namespace {
+
+TEST_F(TrainerTest, StoppedAnywhereAndContinuedEndsWithTheBytesOfAnUndisturbedRun) {
+  const auto quiet = request("quiet", 2), stopped = request("stopped", 2);
+  run(ranks_, quiet);
+  auto disturbed = stopped;
+  std::vector<Visit> visits;
+  // In the middle of an epoch, at the end of one, and in the last one.
+  for (const auto& [epoch, step] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {1, 2}, {2, 0}}) {
+    try {
+      run(ranks_, disturbed, {.stop_epoch = epoch, .stop_step = step}, &visits);
+      ADD_FAILURE() << "not stopped at " << epoch << " " << step;
+    } catch (const Stopped& error) {
+      EXPECT_THAT(error.what(), HasSubstr("stopped at epoch " + std::to_string(epoch)));
+    }
+    clear_stop_request();
+    EXPECT_FALSE(finished_run(disturbed.folder, disturbed.identity).has_value());
+  }
+  run(ranks_, disturbed, {}, &visits);
+  EXPECT_EQ(gathered(visits), expected_visits(2));
+  if (!ranks_.is_root()) return;
+  EXPECT_EQ(bytes_of("stopped", "history.csv"), bytes_of("quiet", "history.csv"));
+  const auto a = models::read_tensors(quiet.folder / "last.safetensors"), b = models::read_tensors(stopped.folder / "last.safetensors");
+  for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
+}
+
+TEST_F(TrainerTest, ContinuesWithAnotherNumberOfRanksOnTheSameSamples) {
+  const auto order = request("regrouped", 2);
+  std::vector<Visit> visits;
+  EXPECT_THROW(run(ranks_, order, {.stop_epoch = 1, .stop_step = 1}, &visits), Stopped);
+  clear_stop_request();
+  ranks_.barrier("stopped");
+  if (ranks_.is_root()) {
+    const auto state = run(Communicator::self(), order, {}, &visits);
+    EXPECT_EQ(state.history.size(), 2u);
+    EXPECT_EQ(nlohmann::json::parse(read_text(order.folder / "results.json")).at("ranks"), 1);
+  }
+  EXPECT_EQ(gathered(visits), expected_visits(2));
+}
+
+TEST_F(TrainerTest, WithADamagedCheckpointGoesBackToTheOneBeforeAndEndsTheSame) {
+  const auto order = request("damaged", 2);
+  run(ranks_, order);
+  const auto expected = bytes_of("damaged", "last.safetensors");
+  ranks_.barrier("read");
+  if (ranks_.is_root()) {
+    const auto files = CheckpointFolder(order.folder, 2).files();
+    ASSERT_EQ(files.size(), 2u);
+    fs::resize_file(files.front(), fs::file_size(files.front()) / 2);
+    fs::remove(order.folder / "last.safetensors");
+  }
+  ranks_.barrier("damaged");
+  std::vector<Visit> visits;
+  run(ranks_, order, {}, &visits);
+  EXPECT_EQ(gathered(visits).front().epoch, 2) << "continued after the first epoch";
+  EXPECT_EQ(bytes_of("damaged", "last.safetensors"), expected);
+}
+
+TEST_F(TrainerTest, StopsWithANameWhenTheLossIsNoNumberAnyMore) {
+  auto order = request("broken", 2);
+  order.config.learning_rate = 1e9;
+  std::string message;
+  try {
+    run(ranks_, order);
+  } catch (const ModelError& error) {
+    message = error.what();
+  }
+  EXPECT_THAT(message, HasSubstr("epoch 1"));
+  EXPECT_THAT(message, HasSubstr("learning_rate"));
+  const auto results = nlohmann::json::parse(read_text(order.folder / "results.json"));
+  EXPECT_EQ(results.at("finished"), false);
+  EXPECT_THAT(results.at("failure").get<std::string>(), HasSubstr("epoch 1"));
+  EXPECT_FALSE(finished_run(order.folder, order.identity).has_value());
+  EXPECT_TRUE(CheckpointFolder(order.folder, 2).files().empty()) << "bad numbers were saved";
+}
+
+TEST_F(TrainerTest, DataThatFailsOnOneRankEndsAllRanksWithItsMessage) {
+  const auto order = request("unreadable", 1);
+  const bool mine = ranks_.rank() == ranks_.size() - 1;
+  try {
+    run(ranks_, order, mine ? test::Incidents{.fail_epoch = 1, .fail_step = 1} : test::Incidents{});
+    ADD_FAILURE() << "no error";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("picture 7 is broken"));
+  }
+}
+
+}  // namespace
+}  // namespace deda::training
