@@ -14,7 +14,7 @@ namespace deda::io {
 // A file opened for reading by place. Bounded memory whatever the size.
 class FileRange {
  public:
-  explicit FileRange(std::filesystem::path path);   // IoError names path and reason
+  explicit FileRange(std::filesystem::path path);  // IoError names path and reason
   std::uint64_t size() const { return size_; }
   // Fills `target` from byte `offset`; DataError when the file ends before.
   void read(std::uint64_t offset, std::span<std::uint8_t> target) const;

@@ -56,7 +56,8 @@ void HangGuard::watch() {
     const std::chrono::duration<double> grace{std::min(limit_s, grace_after_failure_s)};
     if (changed_.wait_for(lock, grace, [&] { return over_; })) return;
   }
-  log_line(LogLevel::error, to_string(Problem{failure_, what_, "Is the disk full? Run the same command to continue."}));
+  log_line(LogLevel::error,
+           to_string(Problem{failure_, what_, "Is the disk full? Run the same command to continue."}));
   comm::Communicator::abort(static_cast<int>(ExitCode::failure));
 }
 

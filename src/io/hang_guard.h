@@ -1,5 +1,5 @@
-// Ends a job that hangs inside a call which cannot be watched: MPI-IO below HDF5 waits for ever when one rank's disk fails
-// in the middle of a collective write. Internal to src/io.
+// Ends a job that hangs inside a call which cannot be watched: MPI-IO below HDF5 waits for ever when one
+// rank's disk fails in the middle of a collective write. Internal to src/io.
 #pragma once
 
 #include <condition_variable>
@@ -9,7 +9,8 @@
 
 namespace deda::io {
 
-// While it lives, and unless progress() was called within Communicator::timeout_s(), prints what hung and aborts all ranks.
+// While it lives, and unless progress() was called within Communicator::timeout_s(), prints what hung and
+// aborts all ranks.
 class HangGuard {
  public:
   explicit HangGuard(std::string what);
@@ -17,8 +18,8 @@ class HangGuard {
   HangGuard(const HangGuard&) = delete;
   HangGuard& operator=(const HangGuard&) = delete;
   void progress();
-  // This rank met an error that the others may not know of: from now on everything together may take only a few seconds
-  // more, and the message says why.
+  // This rank met an error that the others may not know of: from now on everything together may take only a
+  // few seconds more, and the message says why.
   void failed(std::string why);
 
  private:

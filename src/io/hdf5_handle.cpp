@@ -6,7 +6,8 @@ namespace {
 
 herr_t append_message(unsigned, const H5E_error2_t* entry, void* target) {
   auto& text = *static_cast<std::string*>(target);
-  if (entry->desc != nullptr && *entry->desc != '\0') text += std::string{text.empty() ? "" : ", "} + entry->desc;
+  if (entry->desc != nullptr && *entry->desc != '\0')
+    text += std::string{text.empty() ? "" : ", "} + entry->desc;
   return 0;
 }
 

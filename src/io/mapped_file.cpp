@@ -17,7 +17,8 @@ MappedFile::MappedFile(const std::filesystem::path& path, std::uint64_t expected
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw posix::system_error("read", path, errno);
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (size != expected_bytes) throw DataError(fmt::format("the file has {} bytes instead of {}", size, expected_bytes), path.string());
+  if (size != expected_bytes)
+    throw DataError(fmt::format("the file has {} bytes instead of {}", size, expected_bytes), path.string());
   if (size == 0) return;
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
   if (address == MAP_FAILED) throw posix::system_error("map", path, errno);

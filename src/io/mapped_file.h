@@ -9,12 +9,13 @@
 
 namespace deda::io {
 
-// Finished segments never change, so the mapping stays good while the file system does. No descriptor is kept open.
+// Finished segments never change, so the mapping stays good while the file system does. No descriptor is kept
+// open.
 class MappedFile {
  public:
   MappedFile() = default;
-  // Pages are read when touched, single (random access). DataError unless the file has `expected_bytes`; IoError when the
-  // system refuses.
+  // Pages are read when touched, single (random access). DataError unless the file has `expected_bytes`;
+  // IoError when the system refuses.
   MappedFile(const std::filesystem::path& path, std::uint64_t expected_bytes);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept : bytes_{std::exchange(other.bytes_, {})} {}

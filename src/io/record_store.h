@@ -1,9 +1,10 @@
-// The record store: a folder of immutable HDF5 segments and a manifest (design section 4; schema in README.md here).
+// The record store: a folder of immutable HDF5 segments and a manifest (schema: README.md here).
 //
-// Items (images, CDPs) are numbered 0..n-1 and cut into segments of fixed membership, so the bytes do not depend on the
-// number of ranks. One segment is written by all ranks together: sizes agreed by exclusive scan in item order, one
-// collective write of the pixels, columns by rank 0; `.partial`, closed, verified (hash per record), synced, renamed,
-// then named in the manifest. What the manifest names is finished and never lost; a kill costs the segment in flight.
+// Items (images, CDPs) are numbered 0..n-1 and cut into segments of fixed membership, so the bytes do not
+// depend on the number of ranks. One segment is written by all ranks together: layout agreed in item order,
+// one collective write of the pixels, columns by rank 0; `.partial`, closed, verified (hash per record),
+// synced, renamed, then named in the manifest. What the manifest names is finished and never lost; a kill
+// costs the segment in flight.
 #pragma once
 
 #include <array>
@@ -25,54 +26,57 @@ enum class Outcome : std::uint8_t { done = 0, nothing_found = 1, unreadable = 2,
 std::string_view name_of(Outcome outcome);
 
 struct RecordInfo {
-  std::int64_t source_index = -1;          // item number: index of the picture in the dataset's list
+  std::int64_t source_index = -1;  // item number: index of the picture in the dataset's list
   std::int32_t class_id = -1;
   RecordKind kind = RecordKind::cdp;
-  std::int32_t height = 0, width = 0, channels = 0;   // 4 = CDP (RGBA, straight alpha), 3 = CIP (RGB)
-  std::array<std::int32_t, 4> crop{};      // xyxy in source pixels, half open: where the record's pixels lie
-  std::array<std::int32_t, 4> box{};       // xyxy of the mask in source pixels, half open
-  std::int64_t mask_area = 0;              // pixels of the binary mask
-  std::int32_t version = 0;                // 0 real, 1..K synthetic
-  float strength = 0.0f;                   // SDEdit strength of a synthetic record
+  std::int32_t height = 0, width = 0, channels = 0;  // 4 = CDP (RGBA, straight alpha), 3 = CIP (RGB)
+  std::array<std::int32_t, 4> crop{};  // xyxy in source pixels, half open: where the record's pixels lie
+  std::array<std::int32_t, 4> box{};   // xyxy of the mask in source pixels, half open
+  std::int64_t mask_area = 0;          // pixels of the binary mask
+  std::int32_t version = 0;            // 0 real, 1..K synthetic
+  float strength = 0.0f;               // SDEdit strength of a synthetic record
   std::uint64_t seed = 0;
   Outcome outcome = Outcome::done;
 };
 
 struct Record {
   RecordInfo info;
-  std::vector<std::uint8_t> pixels;        // [height, width, channels]
+  std::vector<std::uint8_t> pixels;  // [height, width, channels]
 };
 
 // What became of one item: its records (none unless done) and, if not done, the reason in words.
 struct ItemResult {
   std::int64_t item = -1;
   Outcome outcome = Outcome::done;
-  std::string reason;                      // also notes of done items ("alpha dropped")
+  std::string reason;  // also notes of done items ("alpha dropped")
   std::vector<Record> records;
 };
 
 // What a store is made of, fixed at creation and kept in the manifest.
 struct StoreDescription {
-  std::string stage;                       // "decouple", "generate"
-  std::string configuration;               // canonical JSON of what identifies the content
-  std::string dataset;                     // name for people
+  std::string stage;          // "decouple", "generate"
+  std::string configuration;  // canonical JSON of what identifies the content
+  std::string dataset;        // name for people
   std::vector<std::string> class_names;
-  std::vector<std::string> sources;        // source path of every item, relative to the dataset
+  std::vector<std::string> sources;  // source path of every item, relative to the dataset
   std::vector<std::int32_t> source_classes;
   std::int64_t items_per_segment = 64;
 };
 
 class StoreWriter {
  public:
-  // Collective. Opens `folder` or continues what is there; refuses (DataError) a folder made with another description.
-  StoreWriter(const comm::Communicator& ranks, const std::filesystem::path& folder, const StoreDescription& description);
+  // Collective. Opens `folder` or continues what is there; refuses (DataError) a folder made with another
+  // description.
+  StoreWriter(const comm::Communicator& ranks, const std::filesystem::path& folder,
+              const StoreDescription& description);
   ~StoreWriter();
-  bool complete() const;                            // finish() was called, now or by an earlier run: nothing is left to do
+  bool complete() const;  // finish() was called, now or by an earlier run: nothing is left to do
   std::vector<std::int64_t> missing_segments() const;
-  std::pair<std::int64_t, std::int64_t> items_of(std::int64_t segment) const;   // [first, last)
+  std::pair<std::int64_t, std::int64_t> items_of(std::int64_t segment) const;  // [first, last)
   // Collective: every item of the segment is in exactly one rank's `results`, in any order.
   void write_segment(std::int64_t segment, std::vector<ItemResult> results);
-  // Collective: after the last segment writes totals, checks that counts add up, and marks the store complete.
+  // Collective: after the last segment writes totals, checks that counts add up, and marks the store
+  // complete.
   void finish();
 
  private:
@@ -91,13 +95,15 @@ struct OutcomeCount {
   std::int64_t items = 0;
 };
 
-// Maps every segment of a complete (or, when allowed, unfinished) store; no copy, no lock, safe from many threads.
+// Maps every segment of a complete (or, when allowed, unfinished) store; no copy, no lock, safe from many
+// threads.
 class StoreReader {
  public:
-  enum class Check { sizes, hashes };        // hashes: verify every record's xxHash64 on opening
-  explicit StoreReader(const std::filesystem::path& folder, Check check = Check::sizes, bool allow_unfinished = false);
-  std::size_t size() const;                               // records
-  RecordView at(std::size_t record) const;                // in item order, CDP before CIP, by version
+  enum class Check { sizes, hashes };  // hashes: verify every record's xxHash64 on opening
+  explicit StoreReader(const std::filesystem::path& folder, Check check = Check::sizes,
+                       bool allow_unfinished = false);
+  std::size_t size() const;                 // records
+  RecordView at(std::size_t record) const;  // in item order, CDP before CIP, by version
   bool hash_matches(std::size_t record) const;
   const StoreDescription& description() const;
   OutcomeCount outcomes() const;

@@ -10,8 +10,8 @@ namespace deda::io {
 
 namespace {
 
-constexpr std::array<Outcome, 5> all_outcomes{Outcome::done, Outcome::nothing_found, Outcome::unreadable, Outcome::rejected,
-                                              Outcome::failed};
+constexpr std::array<Outcome, 5> all_outcomes{Outcome::done, Outcome::nothing_found, Outcome::unreadable,
+                                              Outcome::rejected, Outcome::failed};
 constexpr std::uint8_t last_kind = static_cast<std::uint8_t>(RecordKind::cip);
 constexpr std::uint8_t last_outcome = static_cast<std::uint8_t>(Outcome::failed);
 
@@ -25,11 +25,16 @@ std::array<std::int32_t, 4> four_of(const std::vector<std::int32_t>& values, std
 
 std::string_view name_of(Outcome outcome) {
   switch (outcome) {
-    case Outcome::done: return "done";
-    case Outcome::nothing_found: return "nothing_found";
-    case Outcome::unreadable: return "unreadable";
-    case Outcome::rejected: return "rejected";
-    case Outcome::failed: return "failed";
+    case Outcome::done:
+      return "done";
+    case Outcome::nothing_found:
+      return "nothing_found";
+    case Outcome::unreadable:
+      return "unreadable";
+    case Outcome::rejected:
+      return "rejected";
+    case Outcome::failed:
+      return "failed";
   }
   return "unknown";
 }
@@ -38,12 +43,14 @@ H5Type outcome_enumeration() {
   H5Type type{H5Tenum_create(H5T_STD_U8LE), "making the enumeration of outcomes"};
   for (const Outcome outcome : all_outcomes) {
     const auto value = static_cast<std::uint8_t>(outcome);
-    check_hdf5(H5Tenum_insert(type.get(), std::string{name_of(outcome)}.c_str(), &value), "naming an outcome");
+    check_hdf5(H5Tenum_insert(type.get(), std::string{name_of(outcome)}.c_str(), &value),
+               "naming an outcome");
   }
   return type;
 }
 
-void append_row(SegmentColumns& columns, const RecordInfo& info, std::uint64_t offset, std::uint64_t nbytes, std::uint64_t hash) {
+void append_row(SegmentColumns& columns, const RecordInfo& info, std::uint64_t offset, std::uint64_t nbytes,
+                std::uint64_t hash) {
   columns.offset.push_back(offset);
   columns.nbytes.push_back(nbytes);
   columns.height.push_back(info.height);
@@ -81,23 +88,31 @@ RecordInfo info_of_row(const SegmentColumns& columns, std::size_t row) {
 }
 
 std::string problem_of(const RecordInfo& info, std::uint64_t nbytes, std::size_t class_count) {
-  if (static_cast<std::uint8_t>(info.kind) > last_kind) return fmt::format("kind {} is unknown", static_cast<int>(info.kind));
-  if (static_cast<std::uint8_t>(info.outcome) > last_outcome) return fmt::format("outcome {} is unknown", static_cast<int>(info.outcome));
-  const bool sizes_possible = info.height >= 1 && info.width >= 1 && (info.channels == 1 || info.channels == 3 || info.channels == 4);
-  if (!sizes_possible) return fmt::format("a size of {} x {} x {} is impossible", info.height, info.width, info.channels);
+  if (static_cast<std::uint8_t>(info.kind) > last_kind)
+    return fmt::format("kind {} is unknown", static_cast<int>(info.kind));
+  if (static_cast<std::uint8_t>(info.outcome) > last_outcome)
+    return fmt::format("outcome {} is unknown", static_cast<int>(info.outcome));
+  const bool sizes_possible =
+      info.height >= 1 && info.width >= 1 && (info.channels == 1 || info.channels == 3 || info.channels == 4);
+  if (!sizes_possible)
+    return fmt::format("a size of {} x {} x {} is impossible", info.height, info.width, info.channels);
   // No overflow: two numbers below 2^31 and one of at most 4.
-  const std::uint64_t expected = static_cast<std::uint64_t>(info.height) * static_cast<std::uint64_t>(info.width) *
+  const std::uint64_t expected = static_cast<std::uint64_t>(info.height) *
+                                 static_cast<std::uint64_t>(info.width) *
                                  static_cast<std::uint64_t>(info.channels);
   if (nbytes != expected) {
-    return fmt::format("{} bytes of pixels do not fit a size of {} x {} x {}", nbytes, info.height, info.width, info.channels);
+    return fmt::format("{} bytes of pixels do not fit a size of {} x {} x {}", nbytes, info.height,
+                       info.width, info.channels);
   }
-  const bool class_possible = info.class_id >= -1 && (class_count == 0 || info.class_id < static_cast<std::int64_t>(class_count));
+  const bool class_possible =
+      info.class_id >= -1 && (class_count == 0 || info.class_id < static_cast<std::int64_t>(class_count));
   if (!class_possible) return fmt::format("class {} is not one of {}", info.class_id, class_count);
   if (!std::isfinite(info.strength)) return fmt::format("strength {} is not a number", info.strength);
   return {};
 }
 
-std::string problem_of_row(const SegmentColumns& columns, std::size_t row, std::uint64_t pixels_bytes, std::size_t class_count) {
+std::string problem_of_row(const SegmentColumns& columns, std::size_t row, std::uint64_t pixels_bytes,
+                           std::size_t class_count) {
   const std::uint64_t offset = columns.offset[row], nbytes = columns.nbytes[row];
   if (offset > pixels_bytes || nbytes > pixels_bytes - offset) {
     return fmt::format("bytes {} + {} lie outside the {} bytes of pixels", offset, nbytes, pixels_bytes);

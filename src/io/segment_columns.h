@@ -1,5 +1,5 @@
-// The columns of a store segment as they lie in the file: names, types and order in one place, for writer and reader.
-// Internal to src/io. Schema for people: README.md here.
+// The columns of a store segment as they lie in the file: names, types and order in one place, for writer and
+// reader. Internal to src/io. Schema for people: README.md here.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,9 @@
 namespace deda::io {
 
 inline constexpr std::int32_t store_schema_version = 1;
-inline constexpr std::uint64_t record_alignment = 64;   // bytes; a record starts on a cache line
-inline constexpr std::uint64_t pixels_alignment = 4096; // bytes; the pixels start on a page and fill whole pages
+inline constexpr std::uint64_t record_alignment = 64;  // bytes; a record starts on a cache line
+inline constexpr std::uint64_t pixels_alignment =
+    4096;  // bytes; the pixels start on a page and fill whole pages
 inline constexpr const char* pixels_dataset_name = "pixels";
 
 // One value per record and column, in file order; `crop` and `box` have four (xyxy).
@@ -31,12 +32,13 @@ struct SegmentColumns {
 // What HDF5 has to know of one column.
 struct ColumnType {
   const char* name;
-  hid_t in_file;                     // H5T_STD_..., little endian whatever the machine
+  hid_t in_file;  // H5T_STD_..., little endian whatever the machine
   hid_t in_memory;
   std::size_t values_per_record = 1;
 };
 
-// Calls visit(ColumnType, vector) for every column in the order of the file. `outcome_type` is outcome_enumeration().
+// Calls visit(ColumnType, vector) for every column in the order of the file. `outcome_type` is
+// outcome_enumeration().
 template <class Columns, class Visit>
 void for_each_column(Columns& columns, hid_t outcome_type, Visit visit) {
   visit(ColumnType{"offset", H5T_STD_U64LE, H5T_NATIVE_UINT64}, columns.offset);
@@ -60,13 +62,16 @@ void for_each_column(Columns& columns, hid_t outcome_type, Visit visit) {
 // A new HDF5 enumeration of 8 bits with the names of Outcome.
 H5Type outcome_enumeration();
 
-void append_row(SegmentColumns& columns, const RecordInfo& info, std::uint64_t offset, std::uint64_t nbytes, std::uint64_t hash);
+void append_row(SegmentColumns& columns, const RecordInfo& info, std::uint64_t offset, std::uint64_t nbytes,
+                std::uint64_t hash);
 // The description of one record. Call only where problem_of_row() is empty.
 RecordInfo info_of_row(const SegmentColumns& columns, std::size_t row);
 
-// What is wrong with the sizes, kind, outcome or class of a record; empty when nothing is. `class_count` 0: not known.
+// What is wrong with the sizes, kind, outcome or class of a record; empty when nothing is. `class_count` 0:
+// not known.
 std::string problem_of(const RecordInfo& info, std::uint64_t nbytes, std::size_t class_count);
 // The same for one row of a file, whose numbers may be anything, and whether it lies inside the pixels.
-std::string problem_of_row(const SegmentColumns& columns, std::size_t row, std::uint64_t pixels_bytes, std::size_t class_count);
+std::string problem_of_row(const SegmentColumns& columns, std::size_t row, std::uint64_t pixels_bytes,
+                           std::size_t class_count);
 
 }  // namespace deda::io

@@ -23,7 +23,7 @@ constexpr std::size_t problems_shown = 20;
 struct WireRow {
   RecordInfo info;
   std::int64_t item = 0;
-  std::int64_t place_on_rank = 0;   // its number among the rank's records
+  std::int64_t place_on_rank = 0;  // its number among the rank's records
   std::uint64_t nbytes = 0;
   std::uint64_t hash = 0;
 };
@@ -33,7 +33,9 @@ struct OwnedRow : WireRow {
   int owner = 0;
 };
 
-std::uint64_t round_up(std::uint64_t value, std::uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+std::uint64_t round_up(std::uint64_t value, std::uint64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 std::vector<OwnedRow> gather_rows(const comm::Communicator& ranks, const std::vector<ItemResult>& results) {
   std::vector<WireRow> mine;
@@ -49,8 +51,8 @@ std::vector<OwnedRow> gather_rows(const comm::Communicator& ranks, const std::ve
       mine.push_back(row);
     }
   }
-  const auto everybody =
-      ranks.all_gather(std::span(reinterpret_cast<const std::uint8_t*>(mine.data()), mine.size() * sizeof(WireRow)));
+  const auto everybody = ranks.all_gather(
+      std::span(reinterpret_cast<const std::uint8_t*>(mine.data()), mine.size() * sizeof(WireRow)));
   std::vector<OwnedRow> rows;
   for (std::size_t rank = 0; rank < everybody.size(); ++rank) {
     for (std::size_t at = 0; at + sizeof(WireRow) <= everybody[rank].size(); at += sizeof(WireRow)) {
@@ -73,16 +75,20 @@ std::vector<Remark> gather_items(const comm::Communicator& ranks, const std::vec
     mine.push_back({result.item, static_cast<int>(result.outcome), result.reason});
   }
   std::vector<Remark> items;
-  for (const std::string& text : ranks.all_gather(mine.dump(-1, ' ', false, json::error_handler_t::replace))) {
+  for (const std::string& text :
+       ranks.all_gather(mine.dump(-1, ' ', false, json::error_handler_t::replace))) {
     for (const json& item : json::parse(text)) {
-      items.push_back({item[0].get<std::int64_t>(), static_cast<Outcome>(item[1].get<int>()), item[2].get<std::string>()});
+      items.push_back({item[0].get<std::int64_t>(), static_cast<Outcome>(item[1].get<int>()),
+                       item[2].get<std::string>()});
     }
   }
-  std::stable_sort(items.begin(), items.end(), [](const Remark& a, const Remark& b) { return a.item < b.item; });
+  std::stable_sort(items.begin(), items.end(),
+                   [](const Remark& a, const Remark& b) { return a.item < b.item; });
   return items;
 }
 
-std::vector<std::string> problems_of_items(const SegmentIdentity& identity, const std::vector<Remark>& items) {
+std::vector<std::string> problems_of_items(const SegmentIdentity& identity,
+                                           const std::vector<Remark>& items) {
   std::vector<std::string> problems;
   const std::int64_t last = identity.first_item + identity.item_count;
   std::size_t next = 0;
@@ -95,7 +101,8 @@ std::vector<std::string> problems_of_items(const SegmentIdentity& identity, cons
   }
   for (const Remark& remark : items) {
     if (remark.item < identity.first_item || remark.item >= last) {
-      problems.push_back(fmt::format("item {} is not in the segment, which has {} to {}", remark.item, identity.first_item, last - 1));
+      problems.push_back(fmt::format("item {} is not in the segment, which has {} to {}", remark.item,
+                                     identity.first_item, last - 1));
     }
   }
   return problems;
@@ -108,7 +115,8 @@ std::vector<std::string> problems_of_rows(const std::vector<OwnedRow>& rows, std
     if (problem.empty() && row.info.outcome != Outcome::done) {
       problem = fmt::format("it has a record although its outcome is {}", name_of(row.info.outcome));
     }
-    if (!problem.empty()) problems.push_back(fmt::format("item {} (rank {}): {}", row.item, row.owner, problem));
+    if (!problem.empty())
+      problems.push_back(fmt::format("item {} (rank {}): {}", row.item, row.owner, problem));
   }
   return problems;
 }
@@ -132,8 +140,8 @@ std::uint64_t SegmentPlan::end_of_record(std::size_t row) const {
   return row + 1 < columns.size() ? columns.offset[row + 1] : pixels_bytes;
 }
 
-SegmentPlan plan_segment(const comm::Communicator& ranks, const SegmentIdentity& identity, const std::vector<ItemResult>& results,
-                         std::size_t class_count) {
+SegmentPlan plan_segment(const comm::Communicator& ranks, const SegmentIdentity& identity,
+                         const std::vector<ItemResult>& results, std::size_t class_count) {
   std::vector<Remark> items = gather_items(ranks, results);
   const std::vector<OwnedRow> rows = gather_rows(ranks, results);
   auto problems = problems_of_items(identity, items);
@@ -148,13 +156,15 @@ SegmentPlan plan_segment(const comm::Communicator& ranks, const SegmentIdentity&
   SegmentPlan plan;
   std::uint64_t offset = 0;
   for (const OwnedRow& row : rows) {
-    if (row.owner == ranks.rank()) plan.own.push_back({plan.columns.size(), own_pixels[static_cast<std::size_t>(row.place_on_rank)]});
+    if (row.owner == ranks.rank())
+      plan.own.push_back({plan.columns.size(), own_pixels[static_cast<std::size_t>(row.place_on_rank)]});
     append_row(plan.columns, row.info, offset, row.nbytes, row.hash);
     plan.owner.push_back(row.owner);
     offset = round_up(offset + row.nbytes, record_alignment);
   }
   plan.pixels_bytes = std::max(pixels_alignment, round_up(offset, pixels_alignment));
-  std::erase_if(items, [](const Remark& item) { return item.outcome == Outcome::done && item.reason.empty(); });
+  std::erase_if(items,
+                [](const Remark& item) { return item.outcome == Outcome::done && item.reason.empty(); });
   plan.remarks = std::move(items);
   return plan;
 }

@@ -17,7 +17,7 @@ namespace deda::io {
 
 namespace {
 
-constexpr std::size_t differences_shown = 5;   // per rank
+constexpr std::size_t differences_shown = 5;  // per rank
 
 H5File open_file(const std::filesystem::path& path) {
   H5Plist access{H5Pcreate(H5P_FILE_ACCESS), "making file access properties"};
@@ -29,7 +29,8 @@ H5File open_file(const std::filesystem::path& path) {
 std::int64_t read_attribute(hid_t file, const char* name) {
   H5Attribute attribute{H5Aopen(file, name, H5P_DEFAULT), fmt::format("opening attribute {}", name)};
   H5Space space{H5Aget_space(attribute.get()), "asking for an attribute's shape"};
-  if (H5Sget_simple_extent_npoints(space.get()) != 1) throw Hdf5Failure(fmt::format("attribute {} is not one number", name));
+  if (H5Sget_simple_extent_npoints(space.get()) != 1)
+    throw Hdf5Failure(fmt::format("attribute {} is not one number", name));
   std::int64_t value = 0;
   check_hdf5(H5Aread(attribute.get(), H5T_NATIVE_INT64, &value), fmt::format("reading attribute {}", name));
   return value;
@@ -37,13 +38,15 @@ std::int64_t read_attribute(hid_t file, const char* name) {
 
 void expect_attribute(hid_t file, const char* name, std::int64_t expected) {
   const std::int64_t value = read_attribute(file, name);
-  if (value != expected) throw Hdf5Failure(fmt::format("attribute {} is {} instead of {}", name, value, expected));
+  if (value != expected)
+    throw Hdf5Failure(fmt::format("attribute {} is {} instead of {}", name, value, expected));
 }
 
 std::vector<hsize_t> shape_of(hid_t dataset, const char* name) {
   H5Space space{H5Dget_space(dataset), "asking for a dataset's shape"};
   const int dimensions = H5Sget_simple_extent_ndims(space.get());
-  if (dimensions < 1 || dimensions > 2) throw Hdf5Failure(fmt::format("dataset {} has {} dimensions", name, dimensions));
+  if (dimensions < 1 || dimensions > 2)
+    throw Hdf5Failure(fmt::format("dataset {} has {} dimensions", name, dimensions));
   std::vector<hsize_t> shape(static_cast<std::size_t>(dimensions));
   check_hdf5(H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr), "asking for a dataset's shape");
   return shape;
@@ -76,11 +79,13 @@ PixelsPlace place_of_pixels(hid_t file) {
   const H5Dataset pixels = open_dataset(file, pixels_dataset_name, H5T_STD_U8LE);
   const auto shape = shape_of(pixels.get(), pixels_dataset_name);
   const haddr_t offset = H5Dget_offset(pixels.get());
-  if (shape.size() != 1 || offset == HADDR_UNDEF) throw Hdf5Failure("the pixels are not one contiguous row of bytes");
+  if (shape.size() != 1 || offset == HADDR_UNDEF)
+    throw Hdf5Failure("the pixels are not one contiguous row of bytes");
   return {offset, shape[0]};
 }
 
-SegmentFile read_with_hdf5(const std::filesystem::path& path, const SegmentIdentity& identity, std::size_t records) {
+SegmentFile read_with_hdf5(const std::filesystem::path& path, const SegmentIdentity& identity,
+                           std::size_t records) {
   const auto lock = lock_hdf5();
   const H5File file = open_file(path);
   expect_attribute(file.get(), "schema_version", store_schema_version);
@@ -90,14 +95,15 @@ SegmentFile read_with_hdf5(const std::filesystem::path& path, const SegmentIdent
   SegmentFile segment;
   segment.pixels = place_of_pixels(file.get());
   const H5Type outcome_type = outcome_enumeration();
-  for_each_column(segment.columns, outcome_type.get(),
-                  [&](const ColumnType& type, auto& values) { read_column(file.get(), type, records, values); });
+  for_each_column(segment.columns, outcome_type.get(), [&](const ColumnType& type, auto& values) {
+    read_column(file.get(), type, records, values);
+  });
   return segment;
 }
 
 // Rank 0: the columns and the place of the pixels as a fresh look at the file finds them.
-std::string difference_of_columns(const std::filesystem::path& path, const SegmentIdentity& identity, const SegmentPlan& plan,
-                                  const PixelsPlace& place) {
+std::string difference_of_columns(const std::filesystem::path& path, const SegmentIdentity& identity,
+                                  const SegmentPlan& plan, const PixelsPlace& place) {
   try {
     const SegmentFile found = read_with_hdf5(path, identity, plan.columns.size());
     if (found.pixels != place) return "the pixels lie elsewhere than they were written";
@@ -109,8 +115,8 @@ std::string difference_of_columns(const std::filesystem::path& path, const Segme
 }
 
 // The record's pixels have their hash and the padding after them is zero.
-std::string difference_of_record(const FileRange& file, const SegmentPlan& plan, std::size_t row, const PixelsPlace& place,
-                                 std::vector<std::uint8_t>& buffer) {
+std::string difference_of_record(const FileRange& file, const SegmentPlan& plan, std::size_t row,
+                                 const PixelsPlace& place, std::vector<std::uint8_t>& buffer) {
   const std::uint64_t begin = plan.columns.offset[row], bytes = plan.columns.nbytes[row];
   buffer.resize(plan.end_of_record(row) - begin);
   file.read(place.offset + begin, buffer);
@@ -124,18 +130,22 @@ std::string difference_of_record(const FileRange& file, const SegmentPlan& plan,
 
 }  // namespace
 
-std::vector<std::string> differences_from_plan(const comm::Communicator& ranks, const std::filesystem::path& path,
-                                               const SegmentIdentity& identity, const SegmentPlan& plan, const PixelsPlace& place) {
+std::vector<std::string> differences_from_plan(const comm::Communicator& ranks,
+                                               const std::filesystem::path& path,
+                                               const SegmentIdentity& identity, const SegmentPlan& plan,
+                                               const PixelsPlace& place) {
   std::vector<std::string> mine;
   ranks.agree("checking a written segment", [&] {
     if (ranks.is_root()) {
-      if (auto difference = difference_of_columns(path, identity, plan, place); !difference.empty()) mine.push_back(difference);
+      if (auto difference = difference_of_columns(path, identity, plan, place); !difference.empty())
+        mine.push_back(difference);
     }
     const FileRange file{path};
     std::vector<std::uint8_t> buffer;
     for (std::size_t row = 0; row < plan.columns.size() && mine.size() < differences_shown; ++row) {
       if ((plan.owner[row] + 1) % ranks.size() != ranks.rank()) continue;
-      if (auto difference = difference_of_record(file, plan, row, place, buffer); !difference.empty()) mine.push_back(difference);
+      if (auto difference = difference_of_record(file, plan, row, place, buffer); !difference.empty())
+        mine.push_back(difference);
     }
   });
   std::vector<std::string> all;
@@ -145,11 +155,13 @@ std::vector<std::string> differences_from_plan(const comm::Communicator& ranks, 
   return all;
 }
 
-SegmentFile read_segment_file(const std::filesystem::path& path, const SegmentIdentity& identity, std::size_t records) {
+SegmentFile read_segment_file(const std::filesystem::path& path, const SegmentIdentity& identity,
+                              std::size_t records) {
   try {
     return read_with_hdf5(path, identity, records);
   } catch (const Hdf5Failure& failure) {
-    throw DataError(failure.what(), path.string(), "Delete this file and run the stage that made it again: only its items are made anew.");
+    throw DataError(failure.what(), path.string(),
+                    "Delete this file and run the stage that made it again: only its items are made anew.");
   }
 }
 

@@ -1,8 +1,9 @@
 // Writing one segment with parallel HDF5. See segment_file.h.
 //
-// Every rank makes the same collective HDF5 calls whatever fails on the way; failures are kept and agreed on afterwards,
-// because a rank that left early would let the others wait inside MPI-IO. Where MPI-IO itself leaves them waiting (Open MPI
-// does when one of several writing ranks meets a full disk), HangGuard ends the job.
+// Every rank makes the same collective HDF5 calls whatever fails on the way; failures are kept and agreed on
+// afterwards, because a rank that left early would let the others wait inside MPI-IO. Where MPI-IO itself
+// leaves them waiting (Open MPI does when one of several writing ranks meets a full disk), HangGuard ends the
+// job.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <mpi.h>
@@ -40,14 +41,16 @@ std::vector<Piece> own_pieces(const comm::Communicator& ranks, const SegmentPlan
   std::vector<Piece> pieces;
   for (const OwnRecord& record : plan.own) {
     const std::uint64_t offset = plan.columns.offset[record.row];
-    pieces.push_back({offset, plan.end_of_record(record.row) - offset, record.pixels->data(), record.pixels->size()});
+    pieces.push_back(
+        {offset, plan.end_of_record(record.row) - offset, record.pixels->data(), record.pixels->size()});
   }
   // No record at all: somebody has to write the one page of zeros.
   if (plan.columns.size() == 0 && ranks.is_root()) pieces.push_back({0, plan.pixels_bytes, nullptr, 0});
   return pieces;
 }
 
-// Cuts the pieces into rounds of at most `limit` bytes each, so that a rank's share may exceed what one MPI-IO call takes.
+// Cuts the pieces into rounds of at most `limit` bytes each, so that a rank's share may exceed what one
+// MPI-IO call takes.
 std::vector<std::vector<Piece>> rounds_of(const std::vector<Piece>& pieces, std::uint64_t limit) {
   std::vector<std::vector<Piece>> rounds;
   std::uint64_t room = 0;
@@ -74,7 +77,7 @@ std::vector<std::vector<Piece>> rounds_of(const std::vector<Piece>& pieces, std:
 std::vector<std::uint8_t> buffer_of(const std::vector<Piece>& round) {
   std::uint64_t bytes = 0;
   for (const Piece& piece : round) bytes += piece.bytes;
-  std::vector<std::uint8_t> buffer(bytes);   // zeros: the padding
+  std::vector<std::uint8_t> buffer(bytes);  // zeros: the padding
   std::uint8_t* target = buffer.data();
   for (const Piece& piece : round) {
     if (piece.source_bytes > 0) std::memcpy(target, piece.source, piece.source_bytes);
@@ -97,9 +100,10 @@ void select_pieces(hid_t space, const std::vector<Piece>& round) {
   }
 }
 
-// Asks the file system for the room that the segment will need, because HDF5 and MPI-IO recover badly from a full disk.
-// File systems that cannot tell are believed to have it.
-void allocate(const posix::FileDescriptor& file, int mode, std::uint64_t bytes, const std::filesystem::path& path) {
+// Asks the file system for the room that the segment will need, because HDF5 and MPI-IO recover badly from a
+// full disk. File systems that cannot tell are believed to have it.
+void allocate(const posix::FileDescriptor& file, int mode, std::uint64_t bytes,
+              const std::filesystem::path& path) {
   int result = 0;
   do {
     result = ::fallocate(file.get(), mode, 0, static_cast<off_t>(bytes));
@@ -129,8 +133,9 @@ void check_that_file_is_shared(const std::filesystem::path& path) {
   try {
     static_cast<void>(posix::open_file(path, O_RDWR));
   } catch (const IoError& error) {
-    throw IoError("this rank cannot open the segment that rank 0 has just made: " + error.problems().front().what, path.string(),
-                  "The output folder has to be on a file system that all nodes share.");
+    throw IoError(
+        "this rank cannot open the segment that rank 0 has just made: " + error.problems().front().what,
+        path.string(), "The output folder has to be on a file system that all nodes share.");
   }
 }
 
@@ -141,25 +146,30 @@ H5File create_file(const comm::Communicator& ranks, const std::filesystem::path&
   check_hdf5(H5Pset_alignment(access.get(), pixels_alignment, pixels_alignment), "choosing the alignment");
   H5Plist creation{H5Pcreate(H5P_FILE_CREATE), "making file creation properties"};
   check_hdf5(H5Pset_obj_track_times(creation.get(), 0), "switching off times");
-  check_hdf5(H5Pset_link_phase_change(creation.get(), root_links_in_header, 0), "choosing the form of the root group");
-  check_hdf5(H5Pset_est_link_info(creation.get(), root_links_in_header / 2, root_link_name_length), "sizing the root group");
+  check_hdf5(H5Pset_link_phase_change(creation.get(), root_links_in_header, 0),
+             "choosing the form of the root group");
+  check_hdf5(H5Pset_est_link_info(creation.get(), root_links_in_header / 2, root_link_name_length),
+             "sizing the root group");
   return H5File{H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), "creating the file"};
 }
 
 void write_attribute(hid_t file, const char* name, std::int64_t value) {
   H5Space scalar{H5Screate(H5S_SCALAR), "making an attribute"};
-  H5Attribute attribute{H5Acreate2(file, name, H5T_STD_I64LE, scalar.get(), H5P_DEFAULT, H5P_DEFAULT), "making an attribute"};
+  H5Attribute attribute{H5Acreate2(file, name, H5T_STD_I64LE, scalar.get(), H5P_DEFAULT, H5P_DEFAULT),
+                        "making an attribute"};
   check_hdf5(H5Awrite(attribute.get(), H5T_NATIVE_INT64, &value), "writing an attribute");
 }
 
-// Contiguous, allocated at once, never filled, without times: so that bytes depend on nothing but the content.
+// Contiguous, allocated at once, never filled, without times: so that bytes depend on nothing but the
+// content.
 H5Dataset create_dataset(hid_t file, const char* name, hid_t type, const std::vector<hsize_t>& shape) {
   H5Plist creation{H5Pcreate(H5P_DATASET_CREATE), "making dataset properties"};
   check_hdf5(H5Pset_layout(creation.get(), H5D_CONTIGUOUS), "choosing the layout");
   check_hdf5(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), "choosing early allocation");
   check_hdf5(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), "switching off filling");
   check_hdf5(H5Pset_obj_track_times(creation.get(), 0), "switching off times");
-  H5Space space{H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), "making a dataset's shape"};
+  H5Space space{H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
+                "making a dataset's shape"};
   return H5Dataset{H5Dcreate2(file, name, type, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT),
                    fmt::format("creating dataset {}", name)};
 }
@@ -168,9 +178,10 @@ H5Dataset create_dataset(hid_t file, const char* name, hid_t type, const std::ve
 class OpenSegment {
  public:
   // Creates file, attributes and datasets; no data yet.
-  OpenSegment(const comm::Communicator& ranks, const std::filesystem::path& path, const SegmentIdentity& identity,
-              const SegmentPlan& plan)
-      : outcome_type_{outcome_enumeration()}, transfer_{H5Pcreate(H5P_DATASET_XFER), "making transfer properties"} {
+  OpenSegment(const comm::Communicator& ranks, const std::filesystem::path& path,
+              const SegmentIdentity& identity, const SegmentPlan& plan)
+      : outcome_type_{outcome_enumeration()},
+        transfer_{H5Pcreate(H5P_DATASET_XFER), "making transfer properties"} {
     check_hdf5(H5Pset_dxpl_mpio(transfer_.get(), H5FD_MPIO_COLLECTIVE), "choosing collective writes");
     file_ = create_file(ranks, path);
     write_attribute(file_.get(), "schema_version", store_schema_version);
@@ -206,14 +217,16 @@ class OpenSegment {
 
   // Rank 0 writes the column, the others take part with nothing.
   template <class Value>
-  void write_column(std::size_t column, const ColumnType& type, const std::vector<Value>& values, bool writes) {
+  void write_column(std::size_t column, const ColumnType& type, const std::vector<Value>& values,
+                    bool writes) {
     H5Space in_file{H5Dget_space(columns_[column].get()), "asking for a dataset's shape"};
     H5Space in_memory{H5Scopy(in_file.get()), "making a selection"};
     if (!writes) {
       check_hdf5(H5Sselect_none(in_file.get()), "selecting nothing");
       check_hdf5(H5Sselect_none(in_memory.get()), "selecting nothing");
     }
-    check_hdf5(H5Dwrite(columns_[column].get(), type.in_memory, in_memory.get(), in_file.get(), transfer_.get(), values.data()),
+    check_hdf5(H5Dwrite(columns_[column].get(), type.in_memory, in_memory.get(), in_file.get(),
+                        transfer_.get(), values.data()),
                fmt::format("writing column {}", type.name));
   }
 
@@ -244,21 +257,23 @@ class OpenSegment {
 
 }  // namespace
 
-PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::filesystem::path& path, const SegmentIdentity& identity,
-                               const SegmentPlan& plan, std::uint64_t write_limit) {
-  const std::uint64_t expected_bytes = plan.pixels_bytes + metadata_allowance + plan.columns.size() * column_bytes_per_record;
+PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::filesystem::path& path,
+                               const SegmentIdentity& identity, const SegmentPlan& plan,
+                               std::uint64_t write_limit) {
+  const std::uint64_t expected_bytes =
+      plan.pixels_bytes + metadata_allowance + plan.columns.size() * column_bytes_per_record;
   ranks.agree("reserving space for a segment", [&] {
     if (ranks.is_root()) make_file_with_room(path, expected_bytes);
   });
   ranks.agree("finding the segment's file", [&] { check_that_file_is_shared(path); });
 
   const auto rounds = rounds_of(own_pieces(ranks, plan), write_limit);
-  const auto round_count =
-      static_cast<std::size_t>(ranks.all_reduce(static_cast<std::int64_t>(rounds.size()), comm::Reduction::maximum));
+  const auto round_count = static_cast<std::size_t>(
+      ranks.all_reduce(static_cast<std::int64_t>(rounds.size()), comm::Reduction::maximum));
 
   const auto lock = lock_hdf5();
   HangGuard guard{path.string()};
-  std::string failure;   // the first one of this rank
+  std::string failure;  // the first one of this rank
   const auto attempt = [&](auto&& step) {
     guard.progress();
     try {
@@ -272,7 +287,8 @@ PixelsPlace write_segment_file(const comm::Communicator& ranks, const std::files
   };
   const auto agree_on_failure = [&] {
     ranks.agree("writing a segment", [&] {
-      if (!failure.empty()) throw IoError(failure, path.string(), "Is the disk full? Run the same command to continue.");
+      if (!failure.empty())
+        throw IoError(failure, path.string(), "Is the disk full? Run the same command to continue.");
     });
   };
 

@@ -44,15 +44,19 @@ bool StoreLock::try_to_lock() {
   } while (result != 0 && errno == EINTR);
   if (result != 0 && errno == EWOULDBLOCK) {
     const std::string holder = text_of(file_);
-    throw DataError(fmt::format("another run writes this store: {}", holder.empty() ? "its name is not known yet" : holder),
+    throw DataError(fmt::format("another run writes this store: {}",
+                                holder.empty() ? "its name is not known yet" : holder),
                     path_.string(), "Wait for it or stop it, then run the same command.");
   }
   if (result != 0) {
-    log_warning("{}: this file system has no locks (error {}); do not let two runs write this store at once", path_.string(), errno);
+    log_warning("{}: this file system has no locks (error {}); do not let two runs write this store at once",
+                path_.string(), errno);
     return true;
   }
-  struct stat ours {}, there {};
-  if (::fstat(file_.get(), &ours) != 0 || ::stat(path_.c_str(), &there) != 0 || ours.st_ino != there.st_ino) return false;
+  struct stat ours {
+  }, there{};
+  if (::fstat(file_.get(), &ours) != 0 || ::stat(path_.c_str(), &there) != 0 || ours.st_ino != there.st_ino)
+    return false;
   const std::string text = this_process();
   if (::ftruncate(file_.get(), 0) == 0) posix::write_all(file_, text, path_);
   return true;

@@ -7,9 +7,9 @@
 
 namespace deda::io {
 
-// Holds `folder/writer.lock` (flock) while it lives and removes the file at the end. DataError, naming process and host,
-// when another process writes the store. A lock file left by a killed process does not count. File systems without
-// locks: a warning, and no protection.
+// Holds `folder/writer.lock` (flock) while it lives and removes the file at the end. DataError, naming
+// process and host, when another process writes the store. A lock file left by a killed process does not
+// count. File systems without locks: a warning, and no protection.
 class StoreLock {
  public:
   explicit StoreLock(const std::filesystem::path& folder);
@@ -18,7 +18,7 @@ class StoreLock {
   StoreLock& operator=(const StoreLock&) = delete;
 
  private:
-  bool try_to_lock();   // false: the file was removed by its former holder in between
+  bool try_to_lock();  // false: the file was removed by its former holder in between
   std::filesystem::path path_;
   posix::FileDescriptor file_;
 };

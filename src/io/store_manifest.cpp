@@ -16,25 +16,30 @@ namespace {
 constexpr std::int64_t items_per_segment_limit = 1'000'000;
 
 // The bytes outside the pixels.
-std::array<std::pair<std::uint64_t, std::uint64_t>, 2> metadata_ranges(const PixelsPlace& pixels, std::uint64_t bytes) {
+std::array<std::pair<std::uint64_t, std::uint64_t>, 2> metadata_ranges(const PixelsPlace& pixels,
+                                                                       std::uint64_t bytes) {
   return {{{0, pixels.offset}, {pixels.offset + pixels.bytes, bytes}}};
 }
 
 template <class Value>
-void note_difference(std::vector<std::string>& notes, std::string_view field, const Value& there, const Value& wanted) {
-  if (there != wanted) notes.push_back(fmt::format("{}: the store has \"{}\", this run wants \"{}\"", field, there, wanted));
+void note_difference(std::vector<std::string>& notes, std::string_view field, const Value& there,
+                     const Value& wanted) {
+  if (there != wanted)
+    notes.push_back(fmt::format("{}: the store has \"{}\", this run wants \"{}\"", field, there, wanted));
 }
 
 template <class Value>
-void note_list_difference(std::vector<std::string>& notes, std::string_view field, const std::vector<Value>& there,
-                          const std::vector<Value>& wanted) {
+void note_list_difference(std::vector<std::string>& notes, std::string_view field,
+                          const std::vector<Value>& there, const std::vector<Value>& wanted) {
   if (there.size() != wanted.size()) {
-    notes.push_back(fmt::format("{}: the store has {}, this run wants {}", field, there.size(), wanted.size()));
+    notes.push_back(
+        fmt::format("{}: the store has {}, this run wants {}", field, there.size(), wanted.size()));
     return;
   }
   const auto [first, second] = std::mismatch(there.begin(), there.end(), wanted.begin());
   if (first == there.end()) return;
-  notes.push_back(fmt::format("{}: number {} is \"{}\" in the store and \"{}\" in this run", field, first - there.begin(), *first, *second));
+  notes.push_back(fmt::format("{}: number {} is \"{}\" in the store and \"{}\" in this run", field,
+                              first - there.begin(), *first, *second));
 }
 
 }  // namespace
@@ -62,7 +67,9 @@ OutcomeCount Manifest::outcomes() const {
   return count;
 }
 
-std::string name_of_segment(std::int64_t segment) { return fmt::format("segment-{:06}.h5", segment); }
+std::string name_of_segment(std::int64_t segment) {
+  return fmt::format("segment-{:06}.h5", segment);
+}
 
 void check_description(const StoreDescription& description) {
   std::vector<Problem> problems;
@@ -71,9 +78,13 @@ void check_description(const StoreDescription& description) {
     problems.push_back({fmt::format("items_per_segment is {}", description.items_per_segment), "store",
                         fmt::format("Choose 1 to {}.", items_per_segment_limit)});
   }
-  if (description.sources.size() > item_limit) problems.push_back({fmt::format("{} items are too many", description.sources.size()), "store", {}});
+  if (description.sources.size() > item_limit)
+    problems.push_back({fmt::format("{} items are too many", description.sources.size()), "store", {}});
   if (description.source_classes.size() != description.sources.size()) {
-    problems.push_back({fmt::format("{} sources have {} classes", description.sources.size(), description.source_classes.size()), "store", {}});
+    problems.push_back({fmt::format("{} sources have {} classes", description.sources.size(),
+                                    description.source_classes.size()),
+                        "store",
+                        {}});
   }
   if (!problems.empty()) throw DataError(std::move(problems));
 }
@@ -90,7 +101,8 @@ std::vector<std::string> differences(const StoreDescription& there, const StoreD
   return notes;
 }
 
-SegmentEntry measure_segment(const std::filesystem::path& path, const SegmentIdentity& identity, const PixelsPlace& pixels) {
+SegmentEntry measure_segment(const std::filesystem::path& path, const SegmentIdentity& identity,
+                             const PixelsPlace& pixels) {
   const FileRange file{path};
   SegmentEntry entry;
   entry.identity = identity;
@@ -107,7 +119,8 @@ std::string problem_of_segment(const std::filesystem::path& folder, const Segmen
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return "the file is missing";
   const FileRange file{path};
-  if (file.size() != entry.bytes) return fmt::format("the file has {} bytes, the manifest says {}", file.size(), entry.bytes);
+  if (file.size() != entry.bytes)
+    return fmt::format("the file has {} bytes, the manifest says {}", file.size(), entry.bytes);
   if (entry.pixels.offset > entry.bytes || entry.pixels.bytes > entry.bytes - entry.pixels.offset) {
     return "the manifest places the pixels outside the file";
   }

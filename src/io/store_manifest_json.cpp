@@ -21,17 +21,22 @@ constexpr const char* manifest_name = "manifest.json";
 constexpr const char* journal_name = "segments.jsonl";
 constexpr const char* seal_key = "seal";
 constexpr const char* remake_hint = "Delete the store's folder and run the stage that made it again.";
-constexpr std::array<Outcome, 5> all_outcomes{Outcome::done, Outcome::nothing_found, Outcome::unreadable, Outcome::rejected,
-                                              Outcome::failed};
+constexpr std::array<Outcome, 5> all_outcomes{Outcome::done, Outcome::nothing_found, Outcome::unreadable,
+                                              Outcome::rejected, Outcome::failed};
 
-std::string text_of(const json& value, int indent = -1) { return value.dump(indent, ' ', false, json::error_handler_t::replace); }
+std::string text_of(const json& value, int indent = -1) {
+  return value.dump(indent, ' ', false, json::error_handler_t::replace);
+}
 
-std::string hexadecimal(std::uint64_t value) { return fmt::format("{:016x}", value); }
+std::string hexadecimal(std::uint64_t value) {
+  return fmt::format("{:016x}", value);
+}
 
 std::uint64_t from_hexadecimal(const std::string& text) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  if (error != std::errc{} || end != text.data() + text.size()) throw DataError("\"" + text + "\" is not a hexadecimal number");
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw DataError("\"" + text + "\" is not a hexadecimal number");
   return value;
 }
 
@@ -55,7 +60,8 @@ json unsealed(std::string_view text) {
   if (seal == object.end() || !seal->is_string()) throw DataError("the seal is missing");
   const std::string expected = seal->get<std::string>();
   object.erase(seal_key);
-  if (seal_of(object) != expected) throw DataError("the seal does not fit the content: the file was changed or damaged");
+  if (seal_of(object) != expected)
+    throw DataError("the seal does not fit the content: the file was changed or damaged");
   return object;
 }
 
@@ -94,7 +100,8 @@ json json_of(const StoreDescription& description) {
 
 StoreDescription description_from(const json& object) {
   if (const auto version = object.at("schema_version").get<std::int64_t>(); version != store_schema_version) {
-    throw DataError(fmt::format("schema version {} is not {}: another version of this program made the store", version, store_schema_version));
+    throw DataError(fmt::format("schema version {} is not {}: another version of this program made the store",
+                                version, store_schema_version));
   }
   StoreDescription description;
   description.stage = object.at("stage").get<std::string>();
@@ -111,7 +118,8 @@ StoreDescription description_from(const json& object) {
 json json_of(const SegmentEntry& entry) {
   json remarks = json::array();
   for (const Remark& remark : entry.remarks) {
-    remarks.push_back({{"item", remark.item}, {"outcome", name_of(remark.outcome)}, {"reason", remark.reason}});
+    remarks.push_back(
+        {{"item", remark.item}, {"outcome", name_of(remark.outcome)}, {"reason", remark.reason}});
   }
   json object;
   object["segment"] = entry.identity.number;
@@ -136,14 +144,17 @@ SegmentEntry entry_from(const json& object, const Manifest& manifest) {
   }
   entry.identity = manifest.identity_of(number);
   entry.file = object.at("file").get<std::string>();
-  if (entry.file != name_of_segment(number)) throw DataError("segment " + std::to_string(number) + " is called \"" + entry.file + "\"");
+  if (entry.file != name_of_segment(number))
+    throw DataError("segment " + std::to_string(number) + " is called \"" + entry.file + "\"");
   entry.bytes = object.at("bytes").get<std::uint64_t>();
   entry.hash = from_hexadecimal(object.at("hash").get<std::string>());
   entry.metadata_hash = from_hexadecimal(object.at("metadata_hash").get<std::string>());
-  entry.pixels = {object.at("pixels_offset").get<std::uint64_t>(), object.at("pixels_bytes").get<std::uint64_t>()};
+  entry.pixels = {object.at("pixels_offset").get<std::uint64_t>(),
+                  object.at("pixels_bytes").get<std::uint64_t>()};
   entry.records = object.at("records").get<std::size_t>();
   for (const json& remark : object.at("remarks")) {
-    entry.remarks.push_back({remark.at("item").get<std::int64_t>(), outcome_from(remark.at("outcome").get<std::string>()),
+    entry.remarks.push_back({remark.at("item").get<std::int64_t>(),
+                             outcome_from(remark.at("outcome").get<std::string>()),
                              remark.at("reason").get<std::string>()});
   }
   return entry;
@@ -163,7 +174,7 @@ void read_journal(const std::filesystem::path& path, Manifest& manifest) {
   std::size_t line_number = 0;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = text.find('\n', begin);
-    if (end == std::string::npos) return;   // torn by a kill
+    if (end == std::string::npos) return;  // torn by a kill
     const std::string_view line = std::string_view(text).substr(begin, end - begin);
     begin = end + 1;
     ++line_number;
@@ -172,7 +183,8 @@ void read_journal(const std::filesystem::path& path, Manifest& manifest) {
       SegmentEntry entry = reading(where, [&] { return entry_from(unsealed(line), manifest); });
       manifest.segments.insert_or_assign(entry.identity.number, std::move(entry));
     } catch (const DataError& error) {
-      log_warning("{}: {}. Its segment counts as missing and is made again.", where, error.problems().front().what);
+      log_warning("{}: {}. Its segment counts as missing and is made again.", where,
+                  error.problems().front().what);
     }
   }
 }
@@ -184,7 +196,9 @@ StoreDescription as_stored(const StoreDescription& description) {
   return description_from(json::parse(text_of(json_of(description))));
 }
 
-std::string description_hash(const StoreDescription& description) { return xxhash128_hex(text_of(json_of(description))); }
+std::string description_hash(const StoreDescription& description) {
+  return xxhash128_hex(text_of(json_of(description)));
+}
 
 bool manifest_exists(const std::filesystem::path& folder) {
   std::error_code error;
@@ -205,7 +219,8 @@ Manifest read_manifest_file(const std::filesystem::path& folder) {
       result.segments.insert_or_assign(entry.identity.number, std::move(entry));
     }
     if (static_cast<std::int64_t>(result.segments.size()) != result.segment_count()) {
-      throw DataError(fmt::format("{} of {} segments are listed", result.segments.size(), result.segment_count()));
+      throw DataError(
+          fmt::format("{} of {} segments are listed", result.segments.size(), result.segment_count()));
     }
     return result;
   });

@@ -29,15 +29,18 @@ std::vector<std::filesystem::path> partial_files(const std::filesystem::path& fo
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     const bool is_ours = name.starts_with("segment") || name.starts_with("manifest.json");
-    if (is_ours && name.find(partial_mark) != std::string::npos && entry.is_regular_file(error)) paths.push_back(entry.path());
+    if (is_ours && name.find(partial_mark) != std::string::npos && entry.is_regular_file(error))
+      paths.push_back(entry.path());
   }
   return paths;
 }
 
-void refuse_other_description(const std::filesystem::path& folder, const StoreDescription& there, const StoreDescription& wanted) {
+void refuse_other_description(const std::filesystem::path& folder, const StoreDescription& there,
+                              const StoreDescription& wanted) {
   std::vector<Problem> problems;
   for (const std::string& difference : differences(there, wanted)) {
-    problems.push_back({difference, folder.string(), "Name another folder, or delete this one to make it anew."});
+    problems.push_back(
+        {difference, folder.string(), "Name another folder, or delete this one to make it anew."});
   }
   if (!problems.empty()) throw DataError(std::move(problems));
 }
@@ -50,12 +53,14 @@ void drop_damaged_segments(const std::filesystem::path& folder, Manifest& manife
     log_warning("{}: {}. This segment is made again.", (folder / numbered.second.file).string(), problem);
     return true;
   });
-  if (static_cast<std::int64_t>(manifest.segments.size()) != manifest.segment_count()) manifest.complete = false;
+  if (static_cast<std::int64_t>(manifest.segments.size()) != manifest.segment_count())
+    manifest.complete = false;
 }
 
 bool all_segments_are_good(const std::filesystem::path& folder, const Manifest& manifest) {
-  return std::all_of(manifest.segments.begin(), manifest.segments.end(),
-                     [&](const auto& numbered) { return problem_of_segment(folder, numbered.second).empty(); });
+  return std::all_of(manifest.segments.begin(), manifest.segments.end(), [&](const auto& numbered) {
+    return problem_of_segment(folder, numbered.second).empty();
+  });
 }
 
 }  // namespace
@@ -63,9 +68,9 @@ bool all_segments_are_good(const std::filesystem::path& folder, const Manifest& 
 struct StoreWriter::State {
   comm::Communicator ranks;
   std::filesystem::path folder;
-  Manifest manifest;                    // entries only on rank 0
-  std::set<std::int64_t> finished;      // numbers of finished segments
-  std::unique_ptr<StoreLock> lock;      // rank 0, unless there is nothing to write
+  Manifest manifest;                // entries only on rank 0
+  std::set<std::int64_t> finished;  // numbers of finished segments
+  std::unique_ptr<StoreLock> lock;  // rank 0, unless there is nothing to write
 
   // Rank 0: reads what is there, or starts anew.
   void open(const StoreDescription& description) {
@@ -99,8 +104,8 @@ struct StoreWriter::State {
     const auto hashes = ranks.all_gather(description_hash(description));
     for (std::size_t rank = 0; rank < hashes.size(); ++rank) {
       if (hashes[rank] != hashes[0]) {
-        throw DataError(fmt::format("rank {} describes the store otherwise than rank 0", rank), folder.string(),
-                        "All ranks have to read the same configuration and dataset.");
+        throw DataError(fmt::format("rank {} describes the store otherwise than rank 0", rank),
+                        folder.string(), "All ranks have to read the same configuration and dataset.");
       }
     }
   }
@@ -114,21 +119,24 @@ struct StoreWriter::State {
   }
 
   // Writes `partial` and checks it; once more when the check fails. Returns where the pixels lie.
-  PixelsPlace write_checked(const std::filesystem::path& partial, const SegmentIdentity& identity, const SegmentPlan& plan) {
+  PixelsPlace write_checked(const std::filesystem::path& partial, const SegmentIdentity& identity,
+                            const SegmentPlan& plan) {
     std::vector<std::string> found;
     for (int attempt = 0; attempt < write_attempts; ++attempt) {
       const PixelsPlace place = write_segment_file(ranks, partial, identity, plan);
       found = differences_from_plan(ranks, partial, identity, plan, place);
       if (found.empty()) return place;
-      if (ranks.is_root()) log_warning("{}: written wrongly (attempt {}): {}", partial.string(), attempt + 1, found.front());
+      if (ranks.is_root())
+        log_warning("{}: written wrongly (attempt {}): {}", partial.string(), attempt + 1, found.front());
     }
-    throw IoError("the file came back with other content than was written: " + found.front(), partial.string(),
-                  "The file system or MPI-IO has a fault. With Open MPI 4.1 set OMPI_MCA_fs_ufs_lock_algorithm=3.");
+    throw IoError(
+        "the file came back with other content than was written: " + found.front(), partial.string(),
+        "The file system or MPI-IO has a fault. With Open MPI 4.1 set OMPI_MCA_fs_ufs_lock_algorithm=3.");
   }
 
   // Rank 0: the written file becomes a finished segment.
-  void name_segment(const std::filesystem::path& partial, const SegmentIdentity& identity, const SegmentPlan& plan,
-                    const PixelsPlace& place) {
+  void name_segment(const std::filesystem::path& partial, const SegmentIdentity& identity,
+                    const SegmentPlan& plan, const PixelsPlace& place) {
     SegmentEntry entry = measure_segment(partial, identity, place);
     entry.records = plan.columns.size();
     entry.remarks = plan.remarks;
@@ -138,7 +146,8 @@ struct StoreWriter::State {
   }
 };
 
-StoreWriter::StoreWriter(const comm::Communicator& ranks, const std::filesystem::path& folder, const StoreDescription& description)
+StoreWriter::StoreWriter(const comm::Communicator& ranks, const std::filesystem::path& folder,
+                         const StoreDescription& description)
     : state_{new State{.ranks = ranks, .folder = folder, .manifest = {}, .finished = {}, .lock = nullptr}} {
   StoreDescription stored;
   ranks.agree("describing a store", [&] { stored = as_stored(description); });
@@ -155,7 +164,9 @@ StoreWriter::StoreWriter(const comm::Communicator& ranks, const std::filesystem:
 
 StoreWriter::~StoreWriter() = default;
 
-bool StoreWriter::complete() const { return state_->manifest.complete; }
+bool StoreWriter::complete() const {
+  return state_->manifest.complete;
+}
 
 std::vector<std::int64_t> StoreWriter::missing_segments() const {
   std::vector<std::int64_t> missing;
@@ -173,13 +184,15 @@ std::pair<std::int64_t, std::int64_t> StoreWriter::items_of(std::int64_t segment
 void StoreWriter::write_segment(std::int64_t segment, std::vector<ItemResult> results) {
   State& state = *state_;
   if (segment < 0 || segment >= state.manifest.segment_count()) {
-    throw DataError(fmt::format("segment {} is not one of {}", segment, state.manifest.segment_count()), state.folder.string());
+    throw DataError(fmt::format("segment {} is not one of {}", segment, state.manifest.segment_count()),
+                    state.folder.string());
   }
   if (state.finished.contains(segment)) {
     throw DataError(fmt::format("segment {} is finished already", segment), state.folder.string());
   }
   const SegmentIdentity identity = state.manifest.identity_of(segment);
-  const SegmentPlan plan = plan_segment(state.ranks, identity, results, state.manifest.description.class_names.size());
+  const SegmentPlan plan =
+      plan_segment(state.ranks, identity, results, state.manifest.description.class_names.size());
   const std::filesystem::path partial = state.folder / (name_of_segment(segment) + std::string{partial_mark});
   const PixelsPlace place = state.write_checked(partial, identity, plan);
   // Each host has its own share of the file in its cache.
@@ -196,14 +209,16 @@ void StoreWriter::finish() {
   State& state = *state_;
   if (state.manifest.complete) return;
   if (const auto missing = missing_segments(); !missing.empty()) {
-    throw DataError(fmt::format("{} segments are missing, the first is {}", missing.size(), missing.front()), state.folder.string(),
-                    "Run the same command to continue.");
+    throw DataError(fmt::format("{} segments are missing, the first is {}", missing.size(), missing.front()),
+                    state.folder.string(), "Run the same command to continue.");
   }
   state.ranks.agree("finishing a store", [&] {
     if (!state.ranks.is_root()) return;
     const OutcomeCount count = state.manifest.outcomes();
     if (count.items != state.manifest.items() || count.counts.at(Outcome::done) < 0) {
-      throw DataError(fmt::format("the outcomes of {} items do not add up to {}", count.items, state.manifest.items()), state.folder.string());
+      throw DataError(
+          fmt::format("the outcomes of {} items do not add up to {}", count.items, state.manifest.items()),
+          state.folder.string());
     }
     write_complete_manifest(state.folder, state.manifest);
   });

@@ -1,5 +1,6 @@
-// Random reads of whole records from a mapped store beside plain copies of the same sizes from anonymous memory in the same
-// random order: A B A B ..., median of the pairs' ratios. Page cache warm. Target: at least 85 % of memcpy.
+// Random reads of whole records from a mapped store beside plain copies of the same sizes from anonymous
+// memory in the same random order: A B A B ..., median of the pairs' ratios. Page cache warm. Target: at
+// least 85 % of memcpy.
 //   bench_store [FOLDER]    FOLDER (default: the current one) gets a store of some 250 MB, removed at the end
 #include <unistd.h>
 
@@ -32,7 +33,8 @@ io::Record made_record(std::int64_t item, io::RecordKind kind) {
   record.info.height = smallest_side + static_cast<std::int32_t>(draw.below(largest_side - smallest_side));
   record.info.width = smallest_side + static_cast<std::int32_t>(draw.below(largest_side - smallest_side));
   record.info.channels = kind == io::RecordKind::cdp ? 4 : 3;
-  record.pixels.assign(static_cast<std::size_t>(record.info.height) * static_cast<std::size_t>(record.info.width) *
+  record.pixels.assign(static_cast<std::size_t>(record.info.height) *
+                           static_cast<std::size_t>(record.info.width) *
                            static_cast<std::size_t>(record.info.channels),
                        static_cast<std::uint8_t>(item));
   return record;
@@ -50,7 +52,10 @@ double write_store(const comm::Communicator& self, const std::filesystem::path& 
     std::vector<io::ItemResult> results;
     const auto [first, last] = writer.items_of(segment);
     for (std::int64_t item = first; item < last; ++item) {
-      results.push_back({item, io::Outcome::done, {}, {made_record(item, io::RecordKind::cdp), made_record(item, io::RecordKind::cip)}});
+      results.push_back({item,
+                         io::Outcome::done,
+                         {},
+                         {made_record(item, io::RecordKind::cdp), made_record(item, io::RecordKind::cip)}});
     }
     const auto start = std::chrono::steady_clock::now();
     writer.write_segment(segment, std::move(results));
@@ -62,12 +67,13 @@ double write_store(const comm::Communicator& self, const std::filesystem::path& 
 
 // Copies all records in the order and returns seconds.
 template <class BytesOf>
-double copy_all(const std::vector<std::uint32_t>& order, std::vector<std::uint8_t>& target, BytesOf bytes_of) {
+double copy_all(const std::vector<std::uint32_t>& order, std::vector<std::uint8_t>& target,
+                BytesOf bytes_of) {
   const auto start = std::chrono::steady_clock::now();
   for (const std::uint32_t record : order) {
     const std::span<const std::uint8_t> bytes = bytes_of(record);
     std::memcpy(target.data(), bytes.data(), bytes.size());
-    asm volatile("" : : "r"(target.data()) : "memory");   // the copy is wanted
+    asm volatile("" : : "r"(target.data()) : "memory");  // the copy is wanted
   }
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -82,12 +88,16 @@ void compare(const io::StoreReader& store) {
     target.resize(std::max(target.size(), pixels.size()));
   }
   const auto from_store = [&](std::uint32_t i) { return store.at(i).pixels; };
-  const auto from_memory = [&](std::uint32_t i) { return std::span<const std::uint8_t>(memory).subspan(places[i], store.at(i).pixels.size()); };
+  const auto from_memory = [&](std::uint32_t i) {
+    return std::span<const std::uint8_t>(memory).subspan(places[i], store.at(i).pixels.size());
+  };
   std::vector<double> ratios;
   double best_store = 1e9, best_memory = 1e9;
-  for (int pair = -1; pair < pairs; ++pair) {   // the first pair warms up
-    const auto order = permutation(static_cast<std::uint32_t>(store.size()), RandomStream{2, Purpose::test, static_cast<std::uint32_t>(pair + 1), 0});
-    const double store_seconds = copy_all(order, target, from_store), memory_seconds = copy_all(order, target, from_memory);
+  for (int pair = -1; pair < pairs; ++pair) {  // the first pair warms up
+    const auto order = permutation(static_cast<std::uint32_t>(store.size()),
+                                   RandomStream{2, Purpose::test, static_cast<std::uint32_t>(pair + 1), 0});
+    const double store_seconds = copy_all(order, target, from_store),
+                 memory_seconds = copy_all(order, target, from_memory);
     if (pair < 0) continue;
     ratios.push_back(memory_seconds / store_seconds);
     best_store = std::min(best_store, store_seconds);
@@ -95,10 +105,13 @@ void compare(const io::StoreReader& store) {
   }
   std::sort(ratios.begin(), ratios.end());
   const double megabytes = static_cast<double>(memory.size()) / 1e6;
-  std::printf("records %zu, %.0f MB, mean %.0f KB\n", store.size(), megabytes, 1e3 * megabytes / static_cast<double>(store.size()));
-  std::printf("store   %.2f GB/s, %.0f records/s (best)\n", megabytes / 1e3 / best_store, static_cast<double>(store.size()) / best_store);
+  std::printf("records %zu, %.0f MB, mean %.0f KB\n", store.size(), megabytes,
+              1e3 * megabytes / static_cast<double>(store.size()));
+  std::printf("store   %.2f GB/s, %.0f records/s (best)\n", megabytes / 1e3 / best_store,
+              static_cast<double>(store.size()) / best_store);
   std::printf("memcpy  %.2f GB/s (best)\n", megabytes / 1e3 / best_memory);
-  std::printf("store / memcpy: median %.3f, lowest %.3f, highest %.3f (target 0.85)\n", ratios[ratios.size() / 2], ratios.front(), ratios.back());
+  std::printf("store / memcpy: median %.3f, lowest %.3f, highest %.3f (target 0.85)\n",
+              ratios[ratios.size() / 2], ratios.front(), ratios.back());
 }
 
 }  // namespace
@@ -106,15 +119,18 @@ void compare(const io::StoreReader& store) {
 int main(int argc, char** argv) {
   deda::comm::MpiEnvironment mpi(argc, argv);
   const auto self = deda::comm::Communicator::self();
-  const std::filesystem::path folder = std::filesystem::path{argc > 1 ? argv[1] : "."} / ("bench-store-" + std::to_string(::getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::path{argc > 1 ? argv[1] : "."} / ("bench-store-" + std::to_string(::getpid()));
   const double write_seconds = write_store(self, folder);
   {
     const auto start = std::chrono::steady_clock::now();
     const deda::io::StoreReader store{folder};
-    const double open_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double open_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     double loads[1] = {0};
     static_cast<void>(::getloadavg(loads, 1));
-    std::printf("write %.2f s with checks and syncs, open %.1f ms, load average %.1f\n", write_seconds, 1e3 * open_seconds, loads[0]);
+    std::printf("write %.2f s with checks and syncs, open %.1f ms, load average %.1f\n", write_seconds,
+                1e3 * open_seconds, loads[0]);
     compare(store);
   }
   std::filesystem::remove_all(folder);

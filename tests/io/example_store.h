@@ -1,5 +1,5 @@
-// A small made-up store for tests: items of uneven sizes with every outcome, drawn from Philox, so that every rank and every
-// process makes the same ones.
+// A small made-up store for tests: items of uneven sizes with every outcome, drawn from Philox, so that every
+// rank and every process makes the same ones.
 #pragma once
 
 #include <unistd.h>
@@ -38,7 +38,8 @@ struct ExampleStore {
   }
 
   io::Record record(std::int64_t item, io::RecordKind kind, std::int32_t version) const {
-    RandomStream draw{11, Purpose::test, static_cast<std::uint32_t>(kind), static_cast<std::uint64_t>(item * 64 + version)};
+    RandomStream draw{11, Purpose::test, static_cast<std::uint32_t>(kind),
+                      static_cast<std::uint64_t>(item * 64 + version)};
     io::Record made;
     made.info.source_index = item;
     made.info.class_id = static_cast<std::int32_t>(item % 3);
@@ -52,7 +53,8 @@ struct ExampleStore {
     made.info.version = version;
     made.info.strength = 0.25f * static_cast<float>(version);
     made.info.seed = std::uint64_t{draw.bits()} << 32 | draw.bits();
-    made.pixels.resize(static_cast<std::size_t>(made.info.height) * static_cast<std::size_t>(made.info.width) *
+    made.pixels.resize(static_cast<std::size_t>(made.info.height) *
+                       static_cast<std::size_t>(made.info.width) *
                        static_cast<std::size_t>(made.info.channels));
     for (auto& byte : made.pixels) byte = static_cast<std::uint8_t>(draw.bits());
     return made;
@@ -104,8 +106,8 @@ inline std::vector<io::ItemResult> dealt(const ExampleStore& example, const comm
   return mine;
 }
 
-inline void write_example(const ExampleStore& example, const comm::Communicator& ranks, const std::filesystem::path& folder,
-                          Deal deal = Deal::round_robin) {
+inline void write_example(const ExampleStore& example, const comm::Communicator& ranks,
+                          const std::filesystem::path& folder, Deal deal = Deal::round_robin) {
   io::StoreWriter writer{ranks, folder, example.description()};
   for (const std::int64_t segment : writer.missing_segments()) {
     writer.write_segment(segment, dealt(example, ranks, writer.items_of(segment), deal));
@@ -122,7 +124,8 @@ inline std::map<std::string, std::string> content_of(const std::filesystem::path
   return content;
 }
 
-// A folder on the build's disk (a tmpfs would hide faults of MPI-IO), the same for all ranks; removed at the end.
+// A folder on the build's disk (a tmpfs would hide faults of MPI-IO), the same for all ranks; removed at the
+// end.
 class SharedFolder {
  public:
   explicit SharedFolder(const comm::Communicator& ranks) : ranks_{ranks} {

@@ -33,10 +33,18 @@ void expect_same_as_one_rank(const ExampleStore& example, Deal deal) {
   expect_same_folders(folder.path() / "together", folder.path() / "alone");
 }
 
-TEST(RecordStore, BytesAreTheSameForAnyNumberOfRanks) { expect_same_as_one_rank({}, Deal::round_robin); }
-TEST(RecordStore, BytesAreTheSameWhenItemsAreDealtOutOfOrder) { expect_same_as_one_rank({}, Deal::reversed); }
-TEST(RecordStore, BytesAreTheSameWhenRanksHaveNothing) { expect_same_as_one_rank({}, Deal::all_on_last_rank); }
-TEST(RecordStore, OneItemIsAStore) { expect_same_as_one_rank({.items = 1}, Deal::round_robin); }
+TEST(RecordStore, BytesAreTheSameForAnyNumberOfRanks) {
+  expect_same_as_one_rank({}, Deal::round_robin);
+}
+TEST(RecordStore, BytesAreTheSameWhenItemsAreDealtOutOfOrder) {
+  expect_same_as_one_rank({}, Deal::reversed);
+}
+TEST(RecordStore, BytesAreTheSameWhenRanksHaveNothing) {
+  expect_same_as_one_rank({}, Deal::all_on_last_rank);
+}
+TEST(RecordStore, OneItemIsAStore) {
+  expect_same_as_one_rank({.items = 1}, Deal::round_robin);
+}
 TEST(RecordStore, RecordsOfManyPagesKeepTheirBytes) {
   expect_same_as_one_rank({.items = 12, .items_per_segment = 12, .largest_side = 400}, Deal::reversed);
 }
@@ -85,7 +93,8 @@ TEST(RecordStore, ReaderGivesBackEveryFieldInOrder) {
     EXPECT_EQ(got.source_index, want.source_index);
     EXPECT_EQ(got.class_id, want.class_id);
     EXPECT_EQ(got.kind, want.kind);
-    EXPECT_EQ(std::tuple(got.height, got.width, got.channels), std::tuple(want.height, want.width, want.channels));
+    EXPECT_EQ(std::tuple(got.height, got.width, got.channels),
+              std::tuple(want.height, want.width, want.channels));
     EXPECT_EQ(got.crop, want.crop);
     EXPECT_EQ(got.box, want.box);
     EXPECT_EQ(got.mask_area, want.mask_area);
@@ -95,7 +104,8 @@ TEST(RecordStore, ReaderGivesBackEveryFieldInOrder) {
     EXPECT_EQ(got.outcome, io::Outcome::done);
     EXPECT_TRUE(std::ranges::equal(view.pixels, expected[i].pixels));
     EXPECT_TRUE(reader.hash_matches(i));
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(view.pixels.data()) % 64, 0u) << "a record starts on a cache line";
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(view.pixels.data()) % 64, 0u)
+        << "a record starts on a cache line";
   }
 }
 
@@ -149,7 +159,8 @@ TEST(RecordStore, AStoppedStoreContinuesWithTheMissingSegments) {
     EXPECT_FALSE(writer.complete());
   }
   EXPECT_THROW(io::StoreReader{folder.path() / "stopped"}, DataError);
-  const io::StoreReader half{folder.path() / "stopped", io::StoreReader::Check::hashes, /*allow_unfinished=*/true};
+  const io::StoreReader half{folder.path() / "stopped", io::StoreReader::Check::hashes,
+                             /*allow_unfinished=*/true};
   EXPECT_EQ(half.outcomes().items, 10);
   world.barrier("reading half a store");
   {
@@ -176,7 +187,8 @@ TEST(RecordStore, AFolderMadeWithAnotherDescriptionIsRefusedWithAllDifferences) 
     FAIL() << "the folder was taken";
   } catch (const DataError& error) {
     EXPECT_EQ(error.problems().size(), 2u);
-    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("generate"), testing::HasSubstr("number 4"), testing::HasSubstr("elsewhere.png")));
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("generate"), testing::HasSubstr("number 4"),
+                                             testing::HasSubstr("elsewhere.png")));
   }
 }
 
@@ -191,12 +203,14 @@ TEST(RecordStore, WhatDoesNotFitASegmentIsRefusedOnAllRanksAtOnce) {
     results.push_back(example.result(17));
     std::erase_if(results, [](const io::ItemResult& result) { return result.item == 4; });
   }
-  if (world.rank() == 4 % world.size()) std::erase_if(results, [](const io::ItemResult& result) { return result.item == 4; });
+  if (world.rank() == 4 % world.size())
+    std::erase_if(results, [](const io::ItemResult& result) { return result.item == 4; });
   try {
     writer.write_segment(0, std::move(results));
     FAIL() << "the segment was written";
   } catch (const DataError& error) {
-    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("item 4 has no result"), testing::HasSubstr("item 17 is not in the segment"),
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("item 4 has no result"),
+                                             testing::HasSubstr("item 17 is not in the segment"),
                                              testing::HasSubstr("do not fit a size")));
   }
   EXPECT_THROW(writer.finish(), DataError);
@@ -232,7 +246,8 @@ TEST(RecordStore, NamesThatAreNotUtf8CostNothing) {
   };
   EXPECT_FALSE(write());
   EXPECT_TRUE(write());
-  EXPECT_EQ(io::StoreReader{folder.path()}.remarks().size(), static_cast<std::size_t>(std::min(2, world.size())));
+  EXPECT_EQ(io::StoreReader{folder.path()}.remarks().size(),
+            static_cast<std::size_t>(std::min(2, world.size())));
 }
 
 }  // namespace

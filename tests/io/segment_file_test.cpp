@@ -1,7 +1,10 @@
-// The segment file below the store: the cure of Open MPI's collective-write fault, and writes cut into several.
+// The segment file below the store: the cure of Open MPI's collective-write fault, and writes cut into
+// several.
 //
-// Debian 12's Open MPI 4.1.4 loses bytes of collective writes when two aggregators work (ompi issue 12718), and H5Dwrite
-// reports success. CMakeLists.txt forces two aggregators here; MpiEnvironment sets the cure.
+// Debian 12's Open MPI 4.1.4 loses bytes of collective writes when two aggregators work (ompi issue 12718),
+// and H5Dwrite reports success. CMakeLists.txt forces two aggregators here; MpiEnvironment sets the cure.
+#include "io/segment_file.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +12,6 @@
 
 #include "comm/mpi_handle.h"
 #include "io/example_store.h"
-#include "io/segment_file.h"
 
 namespace deda {
 namespace {
@@ -22,8 +24,9 @@ struct Written {
 };
 
 // Item counts vary with the repetition, so that the shares of the ranks fall differently on the aggregators.
-Written write_and_check(const comm::Communicator& world, const std::filesystem::path& path, const io::SegmentIdentity& identity,
-                        const std::vector<io::ItemResult>& results, std::uint64_t write_limit = io::default_write_limit) {
+Written write_and_check(const comm::Communicator& world, const std::filesystem::path& path,
+                        const io::SegmentIdentity& identity, const std::vector<io::ItemResult>& results,
+                        std::uint64_t write_limit = io::default_write_limit) {
   const io::SegmentPlan plan = io::plan_segment(world, identity, results, 0);
   Written written;
   written.place = io::write_segment_file(world, path, identity, plan, write_limit);
@@ -36,7 +39,8 @@ TEST(SegmentFile, TwoAggregatorsNeverLoseAByte) {
   const test::SharedFolder folder{world};
   int bad = 0;
   for (int repetition = 0; repetition < repetitions; ++repetition) {
-    const test::ExampleStore example{.items = 5 + repetition % 13, .items_per_segment = 64, .largest_side = 60};
+    const test::ExampleStore example{
+        .items = 5 + repetition % 13, .items_per_segment = 64, .largest_side = 60};
     const io::SegmentIdentity identity{0, 0, example.items};
     const auto results = dealt(example, world, {0, example.items}, test::Deal::reversed);
     const Written written = write_and_check(world, folder.path() / "segment.h5", identity, results);
@@ -66,33 +70,39 @@ TEST(SegmentFile, OpenMpiLocksTheRangesThatItWrites) {
   EXPECT_EQ(value, 3);
 }
 
-// Our own layout (whole records, one rank writes the columns) has never shown the fault. This one, small blocks of columns,
-// one per rank, does without the cure, in up to nine of ten files: only with both cores free and MPI_THREAD_SINGLE, though.
+// Our own layout (whole records, one rank writes the columns) has never shown the fault. This one, small
+// blocks of columns, one per rank, does without the cure, in up to nine of ten files: only with both cores
+// free and MPI_THREAD_SINGLE, though.
 TEST(SegmentFile, BlocksOfColumnsFromManyRanksComeBackWhole) {
   const auto world = comm::Communicator::world();
   const test::SharedFolder folder{world};
   constexpr hsize_t rows = 100, columns_per_rank = 5;
   constexpr int files = 40;
   const hsize_t columns = columns_per_rank * static_cast<hsize_t>(world.size());
-  const hsize_t start[2] = {0, columns_per_rank * static_cast<hsize_t>(world.rank())}, count[2] = {rows, columns_per_rank};
+  const hsize_t start[2] = {0, columns_per_rank * static_cast<hsize_t>(world.rank())},
+                count[2] = {rows, columns_per_rank};
   std::vector<std::int32_t> block;
   for (hsize_t i = 0; i < rows * columns_per_rank; ++i) {
-    block.push_back(static_cast<std::int32_t>(1 + (i / columns_per_rank) * columns + start[1] + i % columns_per_rank));
+    block.push_back(
+        static_cast<std::int32_t>(1 + (i / columns_per_rank) * columns + start[1] + i % columns_per_rank));
   }
   const auto path = folder.path() / "blocks.h5";
   const auto lock = io::lock_hdf5();
   int bad = 0;
   for (int file_number = 0; file_number < files; ++file_number) {
-    io::H5Plist access{H5Pcreate(H5P_FILE_ACCESS), "properties"}, transfer{H5Pcreate(H5P_DATASET_XFER), "properties"};
+    io::H5Plist access{H5Pcreate(H5P_FILE_ACCESS), "properties"},
+        transfer{H5Pcreate(H5P_DATASET_XFER), "properties"};
     H5Pset_fapl_mpio(access.get(), comm::mpi_handle(world), MPI_INFO_NULL);
     H5Pset_dxpl_mpio(transfer.get(), H5FD_MPIO_COLLECTIVE);
     const hsize_t shape[2] = {rows, columns};
     {
       const io::H5File file{H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), "file"};
-      const io::H5Space whole{H5Screate_simple(2, shape, nullptr), "space"}, mine{H5Screate_simple(2, count, nullptr), "space"};
+      const io::H5Space whole{H5Screate_simple(2, shape, nullptr), "space"},
+          mine{H5Screate_simple(2, count, nullptr), "space"};
       H5Sselect_hyperslab(whole.get(), H5S_SELECT_SET, start, nullptr, count, nullptr);
       const io::H5Dataset data{
-          H5Dcreate2(file.get(), "data", H5T_STD_I32LE, whole.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), "dataset"};
+          H5Dcreate2(file.get(), "data", H5T_STD_I32LE, whole.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+          "dataset"};
       H5Dwrite(data.get(), H5T_NATIVE_INT32, mine.get(), whole.get(), transfer.get(), block.data());
     }
     world.barrier("written");
@@ -116,7 +126,8 @@ TEST(SegmentFile, AShareWrittenInManyCallsGivesTheSameBytes) {
   const io::SegmentIdentity identity{0, 0, example.items};
   const auto results = dealt(example, world, {0, example.items}, test::Deal::reversed);
   const Written at_once = write_and_check(world, folder.path() / "at-once.h5", identity, results);
-  const Written in_pieces = write_and_check(world, folder.path() / "in-pieces.h5", identity, results, /*write_limit=*/5000);
+  const Written in_pieces =
+      write_and_check(world, folder.path() / "in-pieces.h5", identity, results, /*write_limit=*/5000);
   EXPECT_THAT(at_once.differences, testing::IsEmpty());
   EXPECT_THAT(in_pieces.differences, testing::IsEmpty());
   world.barrier("comparing");
@@ -138,7 +149,8 @@ TEST(SegmentFile, CheckingNamesTheRecordThatCameBackWithOtherBytes) {
     file.put(static_cast<char>(~example.records_in_order()[2].pixels[0]));
   }
   world.barrier("damaging the file");
-  EXPECT_THAT(io::differences_from_plan(world, path, identity, plan, place), testing::ElementsAre(testing::HasSubstr("record 2 ")));
+  EXPECT_THAT(io::differences_from_plan(world, path, identity, plan, place),
+              testing::ElementsAre(testing::HasSubstr("record 2 ")));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Damaged, cut and changed stores: always an error that names the place or a good store, never a crash, never wrong pixels.
+// Damaged, cut and changed stores: always an error that names the place or a good store, never a crash, never
+// wrong pixels.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -41,8 +42,12 @@ std::string complaint(const std::filesystem::path& folder, StoreReader::Check ch
 class StoreDamage : public testing::Test {
  protected:
   StoreDamage() { write_example(example, world, folder.path()); }
-  std::filesystem::path segment(std::int64_t number) const { return folder.path() / io::name_of_segment(number); }
-  io::SegmentEntry entry(std::int64_t number) const { return io::read_manifest(folder.path()).segments.at(number); }
+  std::filesystem::path segment(std::int64_t number) const {
+    return folder.path() / io::name_of_segment(number);
+  }
+  io::SegmentEntry entry(std::int64_t number) const {
+    return io::read_manifest(folder.path()).segments.at(number);
+  }
 
   const comm::Communicator world = comm::Communicator::self();
   const ExampleStore example;
@@ -51,7 +56,7 @@ class StoreDamage : public testing::Test {
 
 TEST_F(StoreDamage, AFlippedBitInARecordIsFoundAndTheRecordNamed) {
   const auto place = entry(1).pixels;
-  flip_bit(segment(1), 8 * place.offset + 5);   // the first record of the second segment
+  flip_bit(segment(1), 8 * place.offset + 5);  // the first record of the second segment
   const StoreReader reader{folder.path()};
   std::vector<std::size_t> bad;
   for (std::size_t i = 0; i < reader.size(); ++i) {
@@ -59,7 +64,8 @@ TEST_F(StoreDamage, AFlippedBitInARecordIsFoundAndTheRecordNamed) {
   }
   ASSERT_EQ(bad.size(), 1u) << "the others are usable";
   EXPECT_EQ(reader.at(bad[0]).info.source_index, 5);
-  EXPECT_THAT(complaint(folder.path(), StoreReader::Check::hashes), testing::AllOf(HasSubstr("segment-000001.h5"), HasSubstr("record 0 (source 5)")));
+  EXPECT_THAT(complaint(folder.path(), StoreReader::Check::hashes),
+              testing::AllOf(HasSubstr("segment-000001.h5"), HasSubstr("record 0 (source 5)")));
 }
 
 TEST_F(StoreDamage, AFlippedBitInThePaddingIsFoundByTheFullCheck) {
@@ -76,9 +82,11 @@ TEST_F(StoreDamage, AFlippedBitAnywhereNeverCrashesAndNeverPasses) {
     const std::uint64_t bit = draw.below(static_cast<std::uint32_t>(8 * good.bytes));
     const bool in_pixels = bit / 8 >= good.pixels.offset && bit / 8 < good.pixels.offset + good.pixels.bytes;
     flip_bit(segment(2), bit);
-    EXPECT_THAT(complaint(folder.path(), StoreReader::Check::hashes), HasSubstr("segment-000002.h5")) << "bit " << bit;
+    EXPECT_THAT(complaint(folder.path(), StoreReader::Check::hashes), HasSubstr("segment-000002.h5"))
+        << "bit " << bit;
     if (!in_pixels) {
-      EXPECT_THAT(complaint(folder.path(), StoreReader::Check::sizes), HasSubstr("segment-000002.h5")) << "bit " << bit;
+      EXPECT_THAT(complaint(folder.path(), StoreReader::Check::sizes), HasSubstr("segment-000002.h5"))
+          << "bit " << bit;
     }
     flip_bit(segment(2), bit);
   }
@@ -92,13 +100,15 @@ TEST_F(StoreDamage, ACutOrMissingSegmentIsNamed) {
     EXPECT_THAT(complaint(folder.path(), StoreReader::Check::sizes), HasSubstr("segment-000003.h5")) << bytes;
   }
   std::filesystem::remove(segment(3));
-  EXPECT_THAT(complaint(folder.path(), StoreReader::Check::sizes), testing::AllOf(HasSubstr("segment-000003.h5"), HasSubstr("missing")));
+  EXPECT_THAT(complaint(folder.path(), StoreReader::Check::sizes),
+              testing::AllOf(HasSubstr("segment-000003.h5"), HasSubstr("missing")));
 }
 
 TEST_F(StoreDamage, EveryDamagedSegmentIsListed) {
   std::filesystem::remove(segment(0));
   std::filesystem::resize_file(segment(4), 100);
-  EXPECT_THAT(complaint(folder.path(), StoreReader::Check::sizes), testing::AllOf(HasSubstr("segment-000000.h5"), HasSubstr("segment-000004.h5")));
+  EXPECT_THAT(complaint(folder.path(), StoreReader::Check::sizes),
+              testing::AllOf(HasSubstr("segment-000000.h5"), HasSubstr("segment-000004.h5")));
 }
 
 TEST_F(StoreDamage, AFlippedBitInTheManifestNeverPassesUnlessItIsOnlySpace) {
@@ -136,7 +146,8 @@ TEST_F(StoreDamage, ATornOrBrokenJournalLineCostsOnlyItsSegment) {
   const auto other = folder.path() / "other";
   {
     io::StoreWriter writer{world, other, example.description()};
-    for (const std::int64_t number : {0, 1, 2}) writer.write_segment(number, dealt(example, world, writer.items_of(number), test::Deal::round_robin));
+    for (const std::int64_t number : {0, 1, 2})
+      writer.write_segment(number, dealt(example, world, writer.items_of(number), test::Deal::round_robin));
   }
   const auto journal = other / "segments.jsonl";
   std::filesystem::resize_file(journal, std::filesystem::file_size(journal) - 20);
@@ -166,7 +177,8 @@ TEST_F(StoreDamage, LeftoversOfAKilledRunAreRemoved) {
 }
 
 TEST_F(StoreDamage, AnyHdf5ToolOpensASegment) {
-  FILE* pipe = popen(("h5dump -d outcome -d version -a segment " + segment(1).string() + " 2>&1").c_str(), "r");
+  FILE* pipe =
+      popen(("h5dump -d outcome -d version -a segment " + segment(1).string() + " 2>&1").c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::array<char, 4096> buffer{};
   std::string output;
@@ -174,7 +186,8 @@ TEST_F(StoreDamage, AnyHdf5ToolOpensASegment) {
   const int status = pclose(pipe);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) GTEST_SKIP() << "h5dump is not installed";
   EXPECT_EQ(status, 0) << output;
-  EXPECT_THAT(output, testing::AllOf(HasSubstr("\"nothing_found\""), HasSubstr("done, done"), HasSubstr("(0): 1")));
+  EXPECT_THAT(output,
+              testing::AllOf(HasSubstr("\"nothing_found\""), HasSubstr("done, done"), HasSubstr("(0): 1")));
 }
 
 // RLIMIT_FSIZE makes the system refuse a larger file, as a full disk does.
@@ -189,7 +202,8 @@ TEST_F(StoreDamage, AFileSystemThatTakesNoMoreLosesNothingThatWasFinished) {
     writer.write_segment(0, dealt(large, world, writer.items_of(0), test::Deal::round_robin));
     const rlimit small{100'000, before.rlim_max};
     setrlimit(RLIMIT_FSIZE, &small);
-    EXPECT_THROW(writer.write_segment(1, dealt(large, world, writer.items_of(1), test::Deal::round_robin)), IoError);
+    EXPECT_THROW(writer.write_segment(1, dealt(large, world, writer.items_of(1), test::Deal::round_robin)),
+                 IoError);
     setrlimit(RLIMIT_FSIZE, &before);
     EXPECT_FALSE(std::filesystem::exists(other / "segment-000001.h5"));
     EXPECT_THAT(writer.missing_segments(), testing::ElementsAre(1));
@@ -202,7 +216,8 @@ TEST_F(StoreDamage, AFileSystemThatTakesNoMoreLosesNothingThatWasFinished) {
 
 TEST_F(StoreDamage, AFolderThatMayNotBeWrittenIsAnError) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
-  std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  std::filesystem::permissions(folder.path(),
+                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   auto other = example.description();
   EXPECT_THROW((io::StoreWriter{world, folder.path() / "new", other}), IoError);
   std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
@@ -220,7 +235,7 @@ TEST_F(StoreDamage, ASecondWriterIsRefusedAndToldWhoTheFirstIs) {
     }
   }
   EXPECT_FALSE(std::filesystem::exists(other / "writer.lock"));
-  write_atomically(other / "writer.lock", "process 1 on elsewhere");   // left by a killed run
+  write_atomically(other / "writer.lock", "process 1 on elsewhere");  // left by a killed run
   EXPECT_NO_THROW((io::StoreWriter{world, other, example.description()}));
   std::filesystem::remove_all(other);
 }

@@ -1,8 +1,10 @@
-// A library to preload: at the n-th change that the process makes inside one folder, it dies or the disk becomes full.
+// A library to preload: at the n-th change that the process makes inside one folder, it dies or the disk
+// becomes full.
 //
 //   DEDA_FAULT_FOLDER  folder to watch (a prefix of the path)
 //   DEDA_FAULT_AT      number of the call, from 1
-//   DEDA_FAULT_KIND    kill: SIGKILL before the call;  full: this call and all later ones that need space fail with ENOSPC;
+//   DEDA_FAULT_KIND    kill: SIGKILL before the call;  full: this call and all later ones that need space
+//   fail with ENOSPC;
 //                      short: from this call on, every write writes half of what it was asked to
 //   DEDA_FAULT_COUNT   file that gets one byte per call, so that a test knows how many there are
 #include <dlfcn.h>
@@ -29,7 +31,8 @@ bool inside(const char* path) {
 bool inside(int descriptor) {
   char link[64] = "/proc/self/fd/", digits[16];
   int length = 0;
-  for (int rest = descriptor; rest > 0 || length == 0; rest /= 10) digits[length++] = static_cast<char>('0' + rest % 10);
+  for (int rest = descriptor; rest > 0 || length == 0; rest /= 10)
+    digits[length++] = static_cast<char>('0' + rest % 10);
   for (char* end = link + std::strlen(link); length > 0; *end++ = digits[--length], *end = '\0') {
   }
   char path[4096];
@@ -68,9 +71,13 @@ template <class Write>
 ssize_t faulty_write(int descriptor, std::size_t bytes, Write write_bytes) {
   if (!inside(descriptor)) return write_bytes(bytes);
   switch (next_call()) {
-    case Fault::full: errno = ENOSPC; return -1;
-    case Fault::half: return write_bytes(bytes > 1 ? bytes / 2 : bytes);
-    case Fault::none: break;
+    case Fault::full:
+      errno = ENOSPC;
+      return -1;
+    case Fault::half:
+      return write_bytes(bytes > 1 ? bytes / 2 : bytes);
+    case Fault::none:
+      break;
   }
   return write_bytes(bytes);
 }
@@ -94,12 +101,14 @@ ssize_t pwrite64(int descriptor, const void* data, size_t bytes, off64_t offset)
 // Of several buffers, half means the first one only.
 ssize_t writev(int descriptor, const iovec* buffers, int number) {
   static const auto call = original<ssize_t (*)(int, const iovec*, int)>("writev");
-  return faulty_write(descriptor, static_cast<size_t>(number), [&](size_t count) { return call(descriptor, buffers, static_cast<int>(count)); });
+  return faulty_write(descriptor, static_cast<size_t>(number),
+                      [&](size_t count) { return call(descriptor, buffers, static_cast<int>(count)); });
 }
 ssize_t pwritev(int descriptor, const iovec* buffers, int number, off_t offset) {
   static const auto call = original<ssize_t (*)(int, const iovec*, int, off_t)>("pwritev");
-  return faulty_write(descriptor, static_cast<size_t>(number),
-                      [&](size_t count) { return call(descriptor, buffers, static_cast<int>(count), offset); });
+  return faulty_write(descriptor, static_cast<size_t>(number), [&](size_t count) {
+    return call(descriptor, buffers, static_cast<int>(count), offset);
+  });
 }
 int fsync(int descriptor) {
   static const auto call = original<int (*)(int)>("fsync");

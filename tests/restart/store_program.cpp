@@ -1,4 +1,5 @@
-// Writes the example store into the folder of the first argument; what the restart tests kill and start again.
+// Writes the example store into the folder of the first argument; what the restart tests kill and start
+// again.
 #include <cstdio>
 
 #include "core/error.h"

@@ -1,5 +1,5 @@
-// A run of a store that is killed, or meets a full disk, at any of its calls: the next run ends with the bytes of an
-// undisturbed one, and what was finished is never lost.
+// A run of a store that is killed, or meets a full disk, at any of its calls: the next run ends with the
+// bytes of an undisturbed one, and what was finished is never lost.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -19,10 +19,11 @@ struct Ended {
 
 constexpr int time_limit_s = 30;
 
-// Runs the store program on `ranks` ranks in an environment of its own (this process is an MPI process already).
-// The fault comes to all ranks, or to the last one alone.
+// Runs the store program on `ranks` ranks in an environment of its own (this process is an MPI process
+// already). The fault comes to all ranks, or to the last one alone.
 enum class Where { all_ranks, last_rank };
-Ended run_store(const std::filesystem::path& folder, int ranks, const std::string& fault = {}, Where where = Where::all_ranks) {
+Ended run_store(const std::filesystem::path& folder, int ranks, const std::string& fault = {},
+                Where where = Where::all_ranks) {
   const std::string preload = fault.empty() ? "" : "DEDA_FAULT_FOLDER=" + folder.string() + " " + fault + " ";
   const std::string with_fault = fault.empty() ? "" : "env LD_PRELOAD=" FAULT_LIBRARY " ";
   const std::string program = STORE_PROGRAM " " + folder.string();
@@ -31,15 +32,19 @@ Ended run_store(const std::filesystem::path& folder, int ranks, const std::strin
   if (sound > 0) launcher += "-n " + std::to_string(sound) + " " + program + " : ";
   if (ranks > 1) launcher += "-n " + std::to_string(ranks - sound) + " ";
   const std::string command =
-      "env -i PATH=\"$PATH\" HOME=\"$HOME\" OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-      "OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none "
-      "DEDA_TIMEOUT_S=5 OMPI_MCA_io_ompio_num_aggregators=2 " + preload + "timeout -s KILL " + std::to_string(time_limit_s) + " " + launcher + with_fault +
-      program + " 2>&1";
+      "env -i PATH=\"$PATH\" HOME=\"$HOME\" OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
+      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+      "OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none "
+      "OMPI_MCA_btl_vader_single_copy_mechanism=none "
+      "DEDA_TIMEOUT_S=5 OMPI_MCA_io_ompio_num_aggregators=2 " +
+      preload + "timeout -s KILL " + std::to_string(time_limit_s) + " " + launcher + with_fault + program +
+      " 2>&1";
   Ended ended;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return ended;
   std::array<char, 4096> buffer{};
-  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe)) ended.output.append(buffer.data(), n);
+  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe))
+    ended.output.append(buffer.data(), n);
   const int status = pclose(pipe);
   ended.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return ended;
@@ -55,7 +60,8 @@ class StoreRestart : public testing::Test {
   // Number of calls that an undisturbed run makes.
   long count_calls(int ranks) {
     const auto counter = scratch.path() / "calls";
-    EXPECT_EQ(run_store(scratch.path() / "counted", ranks, "DEDA_FAULT_COUNT=" + counter.string()).exit_code, 0);
+    EXPECT_EQ(run_store(scratch.path() / "counted", ranks, "DEDA_FAULT_COUNT=" + counter.string()).exit_code,
+              0);
     return static_cast<long>(std::filesystem::file_size(counter));
   }
 
@@ -72,7 +78,8 @@ class StoreRestart : public testing::Test {
                        Where where = Where::all_ranks) {
     SCOPED_TRACE(kind + " at call " + std::to_string(at) + " with " + std::to_string(ranks) + " ranks");
     const auto folder = scratch.path() / "disturbed";
-    const Ended first = run_store(folder, ranks, "DEDA_FAULT_KIND=" + kind + " DEDA_FAULT_AT=" + std::to_string(at), where);
+    const Ended first =
+        run_store(folder, ranks, "DEDA_FAULT_KIND=" + kind + " DEDA_FAULT_AT=" + std::to_string(at), where);
     EXPECT_THAT(allowed_codes, testing::Contains(first.exit_code)) << first.output;
     expect_finished_segments_intact(folder);
     const Ended second = run_store(folder, ranks);
@@ -108,10 +115,14 @@ TEST_F(StoreRestart, AFullDiskIsAnErrorAndTheRestContinuesWhenThereIsRoom) {
 }
 
 // The other ranks are stuck inside MPI-IO then; the job has to end all the same, and to say why.
-TEST_F(StoreRestart, AFullDiskOfOneRankAloneEndsTheJob) { expect_recovery("full", 4, 3, {1}, Where::last_rank); }
+TEST_F(StoreRestart, AFullDiskOfOneRankAloneEndsTheJob) {
+  expect_recovery("full", 4, 3, {1}, Where::last_rank);
+}
 
 // Open MPI's MPI-IO calls a short write an error; our own files are written on.
-TEST_F(StoreRestart, ShortWritesLoseNothing) { expect_recovery("short", 1, 1, {0, 1}); }
+TEST_F(StoreRestart, ShortWritesLoseNothing) {
+  expect_recovery("short", 1, 1, {0, 1});
+}
 
 }  // namespace
 }  // namespace deda
