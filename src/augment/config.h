@@ -1,0 +1,39 @@
+// Section [augment]: how training samples are made. Defaults are the paper's (section 4.1, table 6) where it says, else the
+// decisions that its reading leaves open; peer methods will be further values of `method`, one file each.
+#pragma once
+
+#include <cstdint>
+
+#include "core/config.h"
+
+namespace deda::augment {
+
+enum class Method : std::uint8_t { plain, deda };
+enum class CipChoice : std::uint8_t { inter, any, own };
+enum class ScaleRule : std::uint8_t { relative, native };
+
+struct AugmentConfig {
+  Method method = Method::deda;
+  std::int64_t resize_shorter = 512;
+  std::int64_t crop = 448;
+  double p_aug = 0.5;
+  double p_syn = 0.25;
+  double p_mix = 0.5;
+  CipChoice cip = CipChoice::inter;
+  ScaleRule scale = ScaleRule::relative;
+  double scale_min = 0.5, scale_max = 1.0;
+  double mix_scale_min = 0.4, mix_scale_max = 0.8;
+  double max_enlarge = 0.0;
+  double rotation_degrees = 15.0;
+  double cdp_flip = 0.5;
+  double flip = 0.5;
+  double max_occlusion = 0.5;
+  std::int64_t placement_tries = 10;
+  double min_mask_share = 0.01, max_mask_share = 0.95;
+  std::int64_t cache_megabytes = 2048;
+  std::int64_t ring_batches = 4;
+
+  void describe(ConfigVisitor& v);
+};
+
+}  // namespace deda::augment

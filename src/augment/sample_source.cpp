@@ -1,0 +1,176 @@
+#include "augment/sample_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "data/picture.h"
+#include "io/resize.h"
+
+namespace deda::augment {
+
+namespace {
+
+constexpr std::int64_t bytes_per_megabyte = 1 << 20;
+constexpr std::int64_t test_share = 4;               // the test crops may take a quarter of the cache
+
+std::size_t bytes_of(const io::Image& image) { return image.pixels.size(); }
+
+void crop_into(const io::Image& image, int x, int y, int side, std::uint8_t* pixels) {
+  const std::size_t row_bytes = static_cast<std::size_t>(side) * 3;
+  for (int row = 0; row < side; ++row) std::memcpy(pixels + static_cast<std::size_t>(row) * row_bytes, image.row(y + row) + static_cast<std::size_t>(x) * 3, row_bytes);
+}
+
+}  // namespace
+
+TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool, const AugmentConfig& config, std::uint64_t seed)
+    : dataset_{dataset}, training_{std::move(training)}, pool_{std::move(pool)}, config_{config}, seed_{seed},
+      budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share * (test_share - 1))}, naturals_{training_.size(), budget_},
+      canvases_{training_.size(), budget_} {
+  if (config_.method != Method::plain && pool_.size() != training_.size()) throw DataError("the pool of parts is not that of the training list");
+  std::size_t slots = 0;
+  for (std::size_t sample = 0; sample < pool_.size(); ++sample) {
+    first_version_.push_back(slots);
+    slots += pool_.usable(sample) ? static_cast<std::size_t>(pool_.versions(sample)) + 1 : 0;
+  }
+  cdps_ = std::make_unique<BoundedCache<PreparedCdp>>(slots, budget_);
+}
+
+std::vector<std::uint32_t> TrainingSource::order(std::uint32_t epoch) const {
+  return permutation(static_cast<std::uint32_t>(training_.size()), RandomStream{seed_, Purpose::shuffle, epoch, 0});
+}
+
+std::shared_ptr<const io::Image> TrainingSource::natural_picture(std::size_t sample) {
+  return naturals_.get(
+      sample, [&] { return io::resize_shorter_side(data::load_picture(dataset_, dataset_.items[training_[sample]]).image, static_cast<int>(config_.resize_shorter)); }, bytes_of);
+}
+
+std::shared_ptr<const io::Image> TrainingSource::canvas(std::size_t sample) {
+  return canvases_.get(
+      sample,
+      [&] {
+        const PartView& cip = pool_.cip(sample);
+        io::Image image;
+        image.height = cip.height;
+        image.width = cip.width;
+        image.channels = 3;
+        image.pixels.assign(cip.pixels.begin(), cip.pixels.end());
+        return io::resize_shorter_side(image, static_cast<int>(config_.resize_shorter));
+      },
+      bytes_of);
+}
+
+std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, int version) {
+  return cdps_->get(
+      first_version_[sample] + static_cast<std::size_t>(version), [&] { return prepare_cdp(pool_.cdp(sample, version)); }, [](const PreparedCdp& cdp) { return cdp.bytes(); });
+}
+
+void TrainingSource::render_natural(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels, Draws& draws) {
+  const auto picture = natural_picture(static_cast<std::size_t>(sample));
+  const int side = static_cast<int>(config_.crop);
+  RandomStream stream{seed_, Purpose::natural_crop, epoch, static_cast<std::uint64_t>(sample)};
+  draws.crop_x = static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(picture->width - side + 1)));
+  draws.crop_y = static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(picture->height - side + 1)));
+  draws.flip = stream.chance(config_.flip);
+  crop_into(*picture, draws.crop_x, draws.crop_y, side, pixels);
+  if (!draws.flip) return;
+  for (int y = 0; y < side; ++y) best_kernels().mirror(pixels + static_cast<std::size_t>(y) * static_cast<std::size_t>(side) * 3, side);
+}
+
+void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch, std::uint8_t* pixels, float* label, Draws& draws) {
+  const std::size_t anchor = static_cast<std::size_t>(sample);
+  if (config_.method == Method::plain) {
+    draws = Draws{};
+    draws.index = sample;
+    draws.epoch = static_cast<std::int32_t>(epoch);
+  } else {
+    draws = decide(config_, pool_, seed_, epoch, static_cast<std::uint64_t>(sample));
+  }
+  std::fill_n(label, classes(), 0.0f);
+  const std::int32_t own = dataset_.items[training_[anchor]].class_id;
+  if (!draws.augmented) {
+    render_natural(sample, epoch, pixels, draws);
+    label[own] = 1.0f;
+    return;
+  }
+  const auto background = canvas(static_cast<std::size_t>(draws.cip));
+  const auto first = prepared(anchor, draws.version);
+  const auto second = draws.mix >= 0 ? prepared(static_cast<std::size_t>(draws.mix), draws.mix_version) : nullptr;
+  compose(config_, Choices{seed_, epoch, static_cast<std::uint64_t>(sample)}, *background, *first, second.get(), best_kernels(), scratch, draws, pixels);
+  const auto [own_weight, other_weight] = label_weights(draws);
+  label[own] += own_weight;
+  if (draws.mix >= 0) label[pool_.class_of(static_cast<std::size_t>(draws.mix))] += other_weight;
+}
+
+Draws TrainingSource::decide_only(std::int64_t sample, std::uint32_t epoch) {
+  // Boxes and areas come out of composition, so it is composed and thrown away.
+  ComposerScratch scratch;
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(config_.crop * config_.crop * 3));
+  std::vector<float> label(static_cast<std::size_t>(classes()));
+  Draws draws;
+  render(sample, epoch, scratch, pixels.data(), label.data(), draws);
+  return draws;
+}
+
+TestSource::TestSource(const data::Dataset& dataset, std::vector<std::size_t> test, const AugmentConfig& config)
+    : dataset_{dataset}, test_{std::move(test)}, config_{config}, budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share)},
+      crops_{test_.size(), budget_} {}
+
+void TestSource::render(std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) {
+  const data::Item& item = dataset_.items[test_[static_cast<std::size_t>(sample)]];
+  const int side = static_cast<int>(config_.crop);
+  const auto crop = crops_.get(
+      static_cast<std::size_t>(sample),
+      [&] {
+        const io::Image resized = io::resize_shorter_side(data::load_picture(dataset_, item).image, static_cast<int>(config_.resize_shorter));
+        io::Image centre(side, side, 3);
+        crop_into(resized, centre_offset(resized.width, side), centre_offset(resized.height, side), side, centre.pixels.data());
+        return centre;
+      },
+      bytes_of);
+  std::memcpy(pixels, crop->pixels.data(), crop->pixels.size());
+  std::fill_n(label, classes(), 0.0f);
+  label[item.class_id] = 1.0f;
+  draws = Draws{};
+  draws.index = sample;
+}
+
+std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, const data::Dataset& dataset, const std::vector<std::size_t>& candidates, std::vector<std::string>& problems) {
+  std::string mine;                                  // "position in candidates \t message \n"
+  for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < candidates.size(); i += static_cast<std::size_t>(ranks.size())) {
+    try {
+      data::load_picture(dataset, dataset.items[candidates[i]]);
+    } catch (const Error& error) {
+      std::string message = error.what();
+      std::replace(message.begin(), message.end(), '\n', ' ');
+      mine += fmt::format("{}\t{}\n", i, message);
+    }
+  }
+  std::vector<std::pair<std::size_t, std::string>> bad;
+  for (const std::string& part : ranks.all_gather(mine)) {
+    for (std::size_t begin = 0, end; begin < part.size(); begin = end + 1) {
+      end = part.find('\n', begin);
+      const std::size_t tab = part.find('\t', begin);
+      bad.emplace_back(std::stoull(part.substr(begin, tab - begin)), part.substr(tab + 1, end - tab - 1));
+    }
+  }
+  std::sort(bad.begin(), bad.end());
+  std::vector<std::size_t> good;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (next < bad.size() && bad[next].first == i) {
+      problems.push_back(bad[next++].second);
+      continue;
+    }
+    good.push_back(candidates[i]);
+  }
+  return good;
+}
+
+int centre_offset(int size, int crop) { return static_cast<int>(std::nearbyint((size - crop) / 2.0)); }
+
+}  // namespace deda::augment
