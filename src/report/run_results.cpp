@@ -1,0 +1,88 @@
+#include "report/run_results.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "io/text_table.h"
+
+namespace deda::report {
+
+namespace {
+
+// history.csv: epoch, learning_rate, loss, then columns "accuracy.<group>" in percent, empty where not evaluated.
+std::vector<EpochRow> read_history(const std::filesystem::path& path) {
+  std::vector<EpochRow> history;
+  const io::TextTable table = io::read_csv(path);
+  if (table.rows.empty()) return history;
+  const std::vector<std::string>& header = table.rows[0].cells;
+  constexpr std::string_view accuracy = "accuracy.";
+  for (std::size_t i = 1; i < table.rows.size(); ++i) {
+    const io::TextRow& row = table.rows[i];
+    if (row.cells.size() != header.size()) throw DataError("has another number of cells than the header", table.where(row));
+    EpochRow epoch;
+    for (std::size_t column = 0; column < header.size(); ++column) {
+      const auto value = io::to_number(row.cells[column]);
+      if (header[column] == "epoch") epoch.epoch = static_cast<std::int64_t>(value.value_or(0));
+      else if (header[column] == "learning_rate") epoch.learning_rate = value.value_or(0);
+      else if (header[column] == "loss") epoch.loss = value.value_or(0);
+      else if (header[column].starts_with(accuracy) && value) epoch.accuracy[header[column].substr(accuracy.size())] = *value;
+    }
+    history.push_back(std::move(epoch));
+  }
+  return history;
+}
+
+RunResults read_run(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "results.json";
+  RunResults run;
+  run.folder = folder;
+  try {
+    const nlohmann::json json = nlohmann::json::parse(read_text(file));
+    run.name = json.at("name");
+    run.method = json.at("method");
+    run.network = json.at("network");
+    run.dataset = json.at("dataset");
+    run.seed = json.at("seed");
+    run.epochs = json.at("epochs");
+    run.epochs_done = json.at("epochs_done");
+    run.finished = json.at("finished");
+    run.ranks = json.at("ranks");
+    run.seconds = json.at("seconds");
+    run.images_per_second = json.at("images_per_second");
+    run.data_wait_share = json.at("data_wait_share");
+    run.groups = json.at("groups").get<std::vector<std::string>>();
+    for (const std::string& group : run.groups) {
+      const nlohmann::json& entry = json.at("accuracy").at(group);
+      run.accuracy[group] = {entry.at("best"), entry.at("last"), entry.at("mean_last_10"), entry.at("images")};
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(std::string{"is damaged: "} + error.what(), file.string());
+  }
+  run.history = read_history(folder / "history.csv");
+  return run;
+}
+
+}  // namespace
+
+std::vector<RunResults> find_runs(const std::filesystem::path& folder, std::vector<std::string>& problems) {
+  std::vector<std::filesystem::path> folders;
+  if (std::filesystem::exists(folder / "results.json")) folders.push_back(folder);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.is_directory() && std::filesystem::exists(entry.path() / "results.json")) folders.push_back(entry.path());
+  }
+  std::sort(folders.begin(), folders.end());
+  std::vector<RunResults> runs;
+  for (const auto& path : folders) {
+    try {
+      runs.push_back(read_run(path));
+    } catch (const Error& damaged) {
+      problems.emplace_back(damaged.what());
+    }
+  }
+  return runs;
+}
+
+}  // namespace deda::report

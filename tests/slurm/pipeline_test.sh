@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# slurm/pipeline.sbatch on a real two-node Slurm: it runs all stages over both nodes; told to stop in the middle of the training it
+# leaves with 75, requeues itself, continues, and ends with the bytes of a run that nobody disturbed.
+#   pipeline_test.sh SOURCE_DIR PROGRAM WORK_DIR
+set -uo pipefail
+source_dir=$1; program=$2; work=$3/run
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+skip() { echo "skipped: $*"; exit 77; }
+[ "$(id -u)" -eq 0 ] || skip "needs root to make network namespaces"
+for tool in slurmctld slurmd munged ip nsenter; do command -v $tool >/dev/null || [ -x "/usr/sbin/$tool" ] || skip "$tool is not installed"; done
+ip netns add dedaprobe 2>/dev/null && ip netns del dedaprobe || skip "this machine does not let us make network namespaces"
+
+export PATH=$PATH:/usr/sbin:/sbin
+rm -rf "$work"; mkdir -p "$work"
+cluster=$work/cluster
+trap 'bash "$here/cluster.sh" stop "$cluster"' EXIT
+bash "$here/cluster.sh" start "$cluster" || skip "Slurm did not come up here (its logs are above)"
+export SLURM_CONF=$cluster/slurm.conf DEDA_HOME=$source_dir DEDA_BIN=$program OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+problems=0
+check() { if ! "${@:2}"; then echo "FAILED: $1"; problems=$((problems + 1)); fi; }
+state_of() { scontrol -o show job "$1" 2>/dev/null | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p'; }
+wait_for() {  # wait_for JOB SECONDS: until it has ended
+  local i
+  for ((i = 0; i < $2 * 2; ++i)); do
+    case $(state_of "$1") in COMPLETED) return 0 ;; FAILED | CANCELLED | TIMEOUT | NODE_FAIL | "") return 1 ;; esac
+    sleep 0.5
+  done
+  return 1
+}
+submit() {    # submit OUTPUT: prints the job number
+  sbatch --parsable -N 2 --ntasks-per-node 1 -t 10 -o "$1.log" "$source_dir/slurm/pipeline.sbatch" "$here/pipeline.toml" \
+    --methods deda --seeds 1 --set "dataset.root=\"$1/toy\"" --set "run.output=\"$1\""
+}
+
+# Undisturbed.
+quiet=$(submit "$work/quiet") || { echo "sbatch refused"; exit 1; }
+check "the undisturbed job completes" wait_for "$quiet" 150
+check "it used both nodes" grep -q "nodes dn\[1-2\]" "$work/quiet.log"
+check "it wrote its report" test -s "$work/quiet/report.html"
+
+# Told to stop while it trains.
+stopped=$(submit "$work/stopped")
+for _ in $(seq 300); do
+  grep -qs '"name":"loss"' "$work"/stopped/train-*/events-0.jsonl && break
+  sleep 0.2
+done
+scancel --batch --signal=USR2 "$stopped"
+for _ in $(seq 120); do grep -q "requeueing job" "$work/stopped.log" 2>/dev/null && break; sleep 0.5; done
+check "it stopped in time and requeued itself" grep -q "stopped in time; requeueing" "$work/stopped.log"
+for _ in $(seq 60); do   # Slurm holds a requeued job back for two minutes unless told otherwise
+  [ "$(state_of "$stopped")" = PENDING ] && scontrol update "JobId=$stopped" StartTime=now 2>/dev/null && break
+  sleep 0.5
+done
+check "the requeued job completes" wait_for "$stopped" 150
+check "its log tells of the second start" grep -q "start 1," "$work/stopped.log"
+
+same_results() {
+  local quiet_file stopped_file pattern
+  for pattern in 'decouple-*/segment-*.h5' 'train-*/history.csv'; do
+    # shellcheck disable=SC2086
+    quiet_file=$(cd "$work/quiet" && ls $pattern | head -n 1); stopped_file=$(cd "$work/stopped" && ls $pattern | head -n 1)
+    [ -n "$quiet_file" ] && [ -n "$stopped_file" ] || { echo "no $pattern"; return 1; }
+  done
+  cmp "$work/quiet"/decouple-*/segment-000000.h5 "$work/stopped"/decouple-*/segment-000000.h5
+}
+check "the stopped and continued run ends with the same store" same_results
+
+if [ "$problems" -ne 0 ]; then
+  echo "--- quiet.log"; tail -n 30 "$work/quiet.log"; echo "--- stopped.log"; tail -n 40 "$work/stopped.log"
+fi
+exit $((problems > 0))
