@@ -31,7 +31,11 @@ function(deda_use_torch_headers target)
     return()
   endif()
   get_target_property(type ${target} TYPE)
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  if(type STREQUAL "EXECUTABLE")
+    target_compile_options(${target} PRIVATE -fPIC)   # else -fPIE, which makes the compiler drop the precompiled header
+  else()
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  endif()
   target_precompile_headers(${target} REUSE_FROM deda_torch_pch)
 endfunction()
 
