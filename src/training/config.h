@@ -47,13 +47,14 @@ struct TrainConfig {
   std::int64_t composer_threads = 0;
   double bucket_mb = 25.0;
 
+  // weights and store count by content, not by path: jobs/training_run.cpp puts their hashes into the run's identity.
   void describe(ConfigVisitor& v) {
     v.choice({.key = "network", .help = "network, named and keyed as in torchvision"}, network,
              {{"resnet18", std::string{"resnet18"}}, {"resnet50", std::string{"resnet50"}}});
-    v.field({.key = "weights", .help = "safetensors file with torchvision's names to start from; empty: from scratch"}, weights);
+    v.field({.key = "weights", .help = "safetensors file with torchvision's names to start from; empty: from scratch", .identity = false}, weights);
     v.choice({.key = "weights_head", .help = "last layer of the weights file: keep it, or draw a fresh one for this dataset's classes"},
              weights_head, {{"keep", WeightsHead::keep}, {"fresh", WeightsHead::fresh}});
-    v.field({.key = "store", .help = "folder of a decouple store; empty: the one `deda decouple` makes from the same configuration"}, store);
+    v.field({.key = "store", .help = "folder of a decouple store; empty: the one `deda decouple` makes from the same configuration", .identity = false}, store);
 
     v.field({.key = "epochs", .help = "passes over the training images (paper: 300)", .min = 1, .max = 100000}, epochs);
     v.field({.key = "batch_size", .help = "images per step over all ranks together (paper: 16)", .min = 1, .max = 65536}, batch_size);

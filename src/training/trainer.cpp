@@ -110,13 +110,12 @@ class Trainer {
 
   void train_epoch() {
     if (state_.step >= steps_per_epoch_) return;
-    std::unique_ptr<BatchStream> stream;
-    ranks_.agree("opening the training pictures", [&] { stream = samples_.open(state_.epoch, state_.step); });
+    if (!stream_) open_stream(state_.epoch, state_.step);
     epoch_start_ = Clock::now();
     seconds_before_ = state_.seconds;
     while (state_.step < steps_per_epoch_) {
       const auto wait_start = Clock::now();
-      const augment::Batch& share = next_share(*stream);
+      const augment::Batch& share = next_share(*stream_);
       state_.waited_s += seconds_since(wait_start);
       const std::int64_t global_size = std::min(config_.batch_size, samples_.count - state_.step * config_.batch_size);
       const double rate = learning_rate(config_, state_.epoch, state_.step, steps_per_epoch_);
@@ -132,6 +131,13 @@ class Trainer {
       report(rate);
       if (stop) stop_here();
     }
+    stream_.reset();
+    // The next epoch's first batches are made while this one is evaluated and saved.
+    if (state_.epoch < config_.epochs) open_stream(state_.epoch + 1, 0);
+  }
+
+  void open_stream(std::int64_t epoch, std::int64_t first_step) {
+    ranks_.agree("opening the training pictures", [&] { stream_ = samples_.open(epoch, first_step); });
   }
 
   // A rank whose data fails keeps in step with empty shares until the ranks talk, so that nobody waits for it.
@@ -292,6 +298,7 @@ class Trainer {
   CheckpointFolder checkpoints_;
   Progress progress_;
   EventLog events_;
+  std::unique_ptr<BatchStream> stream_;
   std::unique_ptr<StepTracer> tracer_;
 
   TrainingState state_;

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Replays `deda train --trace DIR` with PyTorch and torchvision from the trace files alone, and compares every number.
+
+    python3 analysis/replay_train_trace.py DIR [--tolerance 1e-4]
+
+Each step starts from the traced state before it (initial.* in the first file, updated.* of the file before it after that),
+with momentum gathered from the traced gradients. Compared: output, loss, grad.NAME, updated.NAME. A difference is the
+largest absolute one, divided by the largest absolute value of the traced tensor. With several ranks every rank's share is
+replayed and gradients are added up with the share's weight, as the program promises.
+Exit code 0: all within tolerance; 1: not; 2: the trace cannot be read. Needs torch, torchvision, safetensors.
+"""
+import argparse
+import pathlib
+import re
+import sys
+
+import torch
+import torchvision
+from safetensors import safe_open
+
+FLOOR = 1e-6  # absolute differences below this are rounding, whatever the tensor's size
+
+
+def read(path):
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+
+
+def trace_steps(folder):
+    """[(number, [path of rank 0, path of rank 1, ...])], in order."""
+    steps = {}
+    for path in folder.glob("step-*.safetensors"):
+        match = re.fullmatch(r"step-(\d+)(?:\.rank-(\d+))?\.safetensors", path.name)
+        if match:
+            steps.setdefault(int(match[1]), {})[int(match[2] or 0)] = path
+    return [(number, [ranks[r] for r in sorted(ranks)]) for number, ranks in sorted(steps.items())]
+
+
+def smooth(label, smoothing):
+    classes = label.shape[1]
+    return label if smoothing == 0 or classes < 2 else label * (1 - smoothing) + smoothing / (classes - 1)
+
+
+def difference(ours, traced):
+    gap = (ours.double() - traced.double()).abs().max().item() if ours.numel() else 0.0
+    return 0.0 if gap <= FLOOR else gap / max(traced.double().abs().max().item(), FLOOR)
+
+
+def replay(network, momentum, shares, metadata):
+    """One step from the network's present state; leaves gradients and running statistics in place and returns outputs and loss."""
+    total = sum(share["input"].shape[0] for share in shares if "input" in share)
+    parameters = dict(network.named_parameters())
+    gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    outputs, loss_sum, statistics = [], 0.0, None
+    before = {name: b.clone() for name, b in network.named_buffers()}
+    for share in shares:
+        if "input" not in share:
+            outputs.append(None)
+            continue
+        for name, buffer in network.named_buffers():
+            buffer.copy_(before[name])
+        network.zero_grad()
+        output = network(share["input"].float())
+        loss = torch.nn.functional.cross_entropy(output, smooth(share["label"], float(metadata["label_smoothing"])))
+        loss.backward()
+        size = share["input"].shape[0]
+        for name, p in parameters.items():
+            gradients[name] += p.grad * (size / total)
+        loss_sum += loss.item() * size
+        outputs.append(output.detach())
+        if statistics is None:  # running statistics are rank 0's
+            statistics = {name: b.clone() for name, b in network.named_buffers()}
+    for name, buffer in network.named_buffers():
+        buffer.copy_(statistics[name])
+    return outputs, loss_sum / total, gradients
+
+
+def sgd(parameters, gradients, momentum, rate, metadata):
+    """PyTorch's rule by hand, so that momentum can start anywhere."""
+    mu, decay, nesterov = float(metadata["momentum"]), float(metadata["weight_decay"]), metadata["nesterov"] == "true"
+    updated = {}
+    for name, p in parameters.items():
+        g = gradients[name] + decay * p
+        if mu:
+            momentum[name] = mu * momentum[name] + g
+            g = g + mu * momentum[name] if nesterov else momentum[name]
+        updated[name] = p - rate * g
+    return updated
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="largest relative difference allowed (default %(default)g)")
+    options = parser.parse_args()
+    steps = trace_steps(options.folder)
+    if not steps:
+        print(f"{options.folder} holds no step-*.safetensors; make some with: deda train --trace DIR --trace-steps N", file=sys.stderr)
+        return 2
+
+    network, momentum, previous, worst = None, None, None, 0.0
+    for number, paths in steps:
+        loaded = [read(path) for path in paths]
+        shares, metadata = [tensors for tensors, _ in loaded], loaded[0][1]
+        traced = shares[0]
+        if network is None:
+            if not any(name.startswith("initial.") for name in traced):
+                print(f"{paths[0]} is the first step but has no initial.* tensors", file=sys.stderr)
+                return 2
+            network = getattr(torchvision.models, metadata["network"])(num_classes=int(metadata["classes"])).train()
+            network.load_state_dict({name[len("initial."):]: t for name, t in traced.items() if name.startswith("initial.")})
+            momentum = {name[len("initial_momentum."):]: t for name, t in traced.items() if name.startswith("initial_momentum.")}
+        elif number != previous + 1:
+            print(f"step {previous + 1} is missing", file=sys.stderr)
+            return 2
+        previous = number
+
+        with torch.no_grad():
+            start = {name: p.detach().clone() for name, p in network.named_parameters()}
+        with torch.enable_grad():
+            for buffer in network.buffers():
+                buffer.requires_grad_(False)
+            outputs, loss, gradients = replay(network, momentum, shares, metadata)
+        found = {"output": max(difference(o, s["output"]) for o, s in zip(outputs, shares) if o is not None),
+                 "loss": abs(loss - traced["loss"].item()) / max(abs(traced["loss"].item()), FLOOR)}
+        traced_gradients = {name: traced["grad." + name].float() for name in gradients}
+        found["grad"] = max(difference(g, traced_gradients[name]) for name, g in gradients.items())
+        # The update is replayed from the traced gradients, so that it is the optimizer that is compared.
+        updated = sgd(start, traced_gradients, momentum, traced["lr"].item(), metadata)
+        updated.update({name: b.clone() for name, b in network.named_buffers()})
+        found["updated"] = max(difference(t, traced["updated." + name]) for name, t in updated.items())
+        worst = max(worst, *found.values())
+        print(f"step {number}: loss {traced['loss'].item():.6f}  largest relative differences: " + ", ".join(f"{k} {v:.2e}" for k, v in found.items()))
+        network.load_state_dict({name[len("updated."):]: t for name, t in traced.items() if name.startswith("updated.")})
+
+    verdict = "agree" if worst <= options.tolerance else "DIFFER"
+    print(f"{len(steps)} steps {verdict}: largest {worst:.2e}, allowed {options.tolerance:.0e}")
+    return 0 if worst <= options.tolerance else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
