@@ -9,7 +9,8 @@
 
 namespace deda::augment {
 
-PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training, const std::vector<io::StoreReader>& stores, const PoolLimits& limits) {
+PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training, const std::vector<io::StoreReader>& stores, const PoolLimits& limits)
+    : stores_{stores} {
   std::unordered_map<std::string, std::size_t> position;
   for (const std::size_t index : training) {
     position.emplace(dataset.items[index].path, classes_.size());

@@ -61,6 +61,7 @@ class PartPool {
 
  private:
   void index();
+  std::vector<io::StoreReader> stores_;              // keep the mapped pixels alive that the views point to
   std::vector<std::int32_t> classes_;
   std::vector<ItemParts> items_;
   Group anchors_, donors_;
