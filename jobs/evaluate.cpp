@@ -63,7 +63,7 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
     models::load_weights(*network, weights);
   });
   network->to(device);
-  if (config.train.channels_last) models::use_channels_last(*network);
+  if (training::use_channels_last(config.train, device)) models::use_channels_last(*network);
 
   const auto pictures = usable_pictures(context, run.dataset, split_named(options.split));
   augment::TestSource source(run.dataset, pictures, config.augment);

@@ -14,6 +14,7 @@ namespace deda::training {
 
 enum class ScheduleKind : std::uint8_t { step, cosine };
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
+enum class MemoryOrder : std::uint8_t { automatic, plain, channels_last };
 enum class Precision : std::uint8_t { fp32, tf32, bf16 };
 enum class WeightsHead : std::uint8_t { keep, fresh };
 
@@ -42,7 +43,7 @@ struct TrainConfig {
 
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::fp32;
-  bool channels_last = true;
+  MemoryOrder memory_order = MemoryOrder::automatic;
   std::int64_t torch_threads = 0;
   std::int64_t composer_threads = 0;
   double bucket_mb = 25.0;
@@ -78,7 +79,8 @@ struct TrainConfig {
              {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
     v.choice({.key = "precision", .help = "fp32; tf32: faster fp32 matrix products on GPUs; bf16: autocast, parameters stay fp32"}, precision,
              {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
-    v.field({.key = "channels_last", .help = "NHWC memory order inside the network: same results up to rounding, faster", .identity = false}, channels_last);
+    v.choice({.key = "memory_order", .help = "of pictures inside the network; auto: channels_last on GPUs (faster), plain on CPUs (exacter batch norm, as fast)", .identity = false},
+             memory_order, {{"auto", MemoryOrder::automatic}, {"plain", MemoryOrder::plain}, {"channels_last", MemoryOrder::channels_last}});
     v.field({.key = "torch_threads", .help = "threads of the network per rank; 0: the rank's share of the cores less the composers", .min = 0, .max = 1024, .identity = false}, torch_threads);
     v.field({.key = "composer_threads", .help = "threads per rank that compose samples; 0: one to four, by the rank's share of the cores", .min = 0, .max = 1024, .identity = false}, composer_threads);
     v.field({.key = "bucket_mb", .help = "gradient bucket in MiB: buckets are averaged while the backward pass still runs", .min = 0.01, .max = 4096, .identity = false}, bucket_mb);

@@ -36,6 +36,11 @@ void apply_precision(Precision precision) {
   at::globalContext().setAllowTF32CuDNN(reduced);
 }
 
+bool use_channels_last(const TrainConfig& config, at::Device device) {
+  if (config.memory_order != MemoryOrder::automatic) return config.memory_order == MemoryOrder::channels_last;
+  return !device.is_cpu();
+}
+
 AutocastScope::AutocastScope(Precision precision, at::DeviceType type) : active_{precision == Precision::bf16}, type_{type} {
   if (!active_) return;
   was_enabled_ = at::autocast::is_autocast_enabled(type_);

@@ -44,7 +44,7 @@ std::vector<GroupScore> evaluate(models::Classifier& network, const TestSamples&
     const auto stream = samples.open();
     while (const auto* batch = stream->next()) {
       if (batch->size == 0) continue;
-      const auto pictures = normalise(batch->pixels, batch->size, batch->height, batch->width, device, config.channels_last);
+      const auto pictures = normalise(batch->pixels, batch->size, batch->height, batch->width, device, use_channels_last(config, device));
       count_batch(*batch, network.forward(pictures), samples, counts);
     }
   });

@@ -55,14 +55,14 @@ std::vector<at::Tensor> values(const models::NamedTensors& tensors) {
 }  // namespace
 
 Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes, std::uint64_t seed, at::Device device)
-    : ranks_{ranks}, config_{config}, device_{device}, network_{models::make_classifier(config.network, classes)} {
+    : ranks_{ranks}, config_{config}, device_{device}, channels_last_{use_channels_last(config, device)}, network_{models::make_classifier(config.network, classes)} {
   models::initialise(*network_, seed);
   if (!config.weights.empty()) {
     const auto head = config.weights_head == WeightsHead::fresh ? models::Head::fresh : models::Head::keep;
     ranks.agree("loading the weights", [&] { models::load_weights(*network_, config.weights, head); });
   }
   network_->to(device_);
-  if (config.channels_last) models::use_channels_last(*network_);
+  if (channels_last_) models::use_channels_last(*network_);
   network_->train();
   optimizer_ = std::make_unique<Sgd>(network_->parameters(),
                                      SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov});
@@ -87,7 +87,7 @@ void Learner::clear_gradients() {
 }
 
 at::Tensor Learner::forward_and_loss(const augment::Batch& share, StepTracer* tracer) {
-  const auto pictures = normalise(share.pixels, share.size, share.height, share.width, device_, config_.channels_last);
+  const auto pictures = normalise(share.pixels, share.size, share.height, share.width, device_, channels_last_);
   const auto labels = at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
   at::Tensor output;
   {

@@ -53,6 +53,7 @@ class Learner {
   const comm::Communicator& ranks_;
   TrainConfig config_;
   at::Device device_;
+  bool channels_last_;
   std::shared_ptr<models::Classifier> network_;
   std::unique_ptr<Sgd> optimizer_;
   std::unique_ptr<comm::GradientReducer> reducer_;   // null with one rank

@@ -24,17 +24,25 @@ Table make_table() {
   return table;
 }
 
-at::Tensor normalise_on_cpu(std::span<const std::uint8_t> pixels, std::int64_t size, std::int64_t height, std::int64_t width) {
+at::Tensor normalise_on_cpu(std::span<const std::uint8_t> pixels, std::int64_t size, std::int64_t height, std::int64_t width, bool channels_last) {
   static const Table table = make_table();
-  auto result = at::empty({size, 3, height, width}, at::TensorOptions(at::kFloat), at::MemoryFormat::ChannelsLast);
+  const auto order = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  auto result = at::empty({size, 3, height, width}, at::TensorOptions(at::kFloat), order);
   float* out = result.mutable_data_ptr<float>();
   const std::uint8_t* in = pixels.data();
+  const std::int64_t plane = height * width;
   constexpr std::int64_t pixels_per_task = 16384;
-  at::parallel_for(0, size * height * width, pixels_per_task, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = 3 * first; i < 3 * last; i += 3) {
-      out[i] = table[0][in[i]];
-      out[i + 1] = table[1][in[i + 1]];
-      out[i + 2] = table[2][in[i + 2]];
+  const std::int64_t rows_per_task = std::max<std::int64_t>(1, pixels_per_task / width);
+  at::parallel_for(0, size * height, rows_per_task, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t row = first; row < last; ++row) {
+      const std::uint8_t* from = in + 3 * row * width;
+      float* to = channels_last ? out + 3 * row * width : out + (row / height) * 3 * plane + (row % height) * width;
+      const std::int64_t pixel_step = channels_last ? 3 : 1, channel_step = channels_last ? 1 : plane;
+      for (std::int64_t x = 0; x < width; ++x) {
+        for (std::int64_t channel = 0; channel < 3; ++channel) {
+          to[x * pixel_step + channel * channel_step] = table[static_cast<std::size_t>(channel)][from[3 * x + channel]];
+        }
+      }
     }
   });
   return result;
@@ -62,7 +70,8 @@ at::Tensor normalise(std::span<const std::uint8_t> pixels, std::int64_t size, st
     throw ModelError("a batch of " + std::to_string(pixels.size()) + " bytes does not hold " + std::to_string(size) + " pictures of " +
                      std::to_string(height) + " x " + std::to_string(width) + " x 3");
   }
-  auto result = device.is_cpu() ? normalise_on_cpu(pixels, size, height, width) : normalise_on_device(pixels, size, height, width, device);
+  if (device.is_cpu()) return normalise_on_cpu(pixels, size, height, width, channels_last);
+  auto result = normalise_on_device(pixels, size, height, width, device);
   return channels_last ? result : result.contiguous();
 }
 

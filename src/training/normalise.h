@@ -1,5 +1,5 @@
 // 8-bit pictures to what the network sees: x/255, less the ImageNet mean, over the ImageNet deviation (section 4.1's
-// recipe), in channels-last order. On the CPU one pass through a table of 3 x 256 values; on a GPU the bytes travel
+// recipe). On the CPU one pass through a table of 3 x 256 values; on a GPU the bytes travel
 // and the arithmetic happens there.
 #pragma once
 

@@ -39,7 +39,7 @@ class Reference {
       if (share.size == 0) continue;
       std::vector<at::Tensor> before;
       for (const auto& buffer : buffers_) before.push_back(buffer.clone());
-      const auto input = normalise(share.pixels, share.size, share.height, share.width, at::kCPU, true);
+      const auto input = normalise(share.pixels, share.size, share.height, share.width, at::kCPU, false);
       const auto labels = at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
       const auto loss = soft_cross_entropy(network_->forward(input), labels);
       (loss * (static_cast<double>(share.size) / static_cast<double>(global_size))).backward();
