@@ -1,0 +1,144 @@
+// The draws of De-DA's online combination: shares, purity, and the rules for classes (paper section 3.3).
+#include "augment/combination.h"
+
+#include <gtest/gtest.h>
+
+#include "augment/made_up_parts.h"
+
+namespace deda::augment {
+namespace {
+
+constexpr std::uint64_t seed = 11;
+
+struct Shares {
+  double augmented = 0, mixed = 0, synthetic_main = 0, any_synthetic = 0;
+};
+
+Shares measure(const AugmentConfig& config, const PartPool& pool, int epochs) {
+  Shares shares;
+  double count = 0;
+  for (int epoch = 1; epoch <= epochs; ++epoch) {
+    for (std::size_t item = 0; item < pool.size(); ++item, ++count) {
+      const Draws draws = decide(config, pool, seed, static_cast<std::uint32_t>(epoch), item);
+      shares.augmented += draws.augmented;
+      shares.mixed += draws.mix >= 0;
+      shares.synthetic_main += draws.version > 0;
+      shares.any_synthetic += draws.version > 0 || draws.mix_version > 0;
+    }
+  }
+  shares.augmented /= count; shares.mixed /= count; shares.synthetic_main /= count; shares.any_synthetic /= count;
+  return shares;
+}
+
+TEST(Combination, HasTheSharesThatTheProbabilitiesImply) {
+  test::MadeUpParts parts;
+  const PartPool pool = parts.pool(200, 4, 3);
+  const Shares shares = measure({}, pool, 200);
+  // 40,000 samples: four standard errors of a share p are 4 sqrt(p (1-p) / 40000), 0.01 at most.
+  EXPECT_NEAR(shares.augmented, 0.5, 0.01);
+  EXPECT_NEAR(shares.mixed, 0.25, 0.009);
+  EXPECT_NEAR(shares.synthetic_main, 0.125, 0.007);
+  EXPECT_NEAR(shares.any_synthetic, 0.125 + 0.25 * 0.75 * 0.25, 0.008);
+}
+
+TEST(Combination, IsAPureFunctionOfSeedEpochAndSample) {
+  test::MadeUpParts parts;
+  const PartPool pool = parts.pool(60, 3, 2);
+  int differing = 0;
+  for (std::uint64_t item = 0; item < 60; ++item) {
+    const Draws once = decide({}, pool, seed, 5, item), again = decide({}, pool, seed, 5, item), other = decide({}, pool, seed, 6, item);
+    EXPECT_EQ(once.cip, again.cip);
+    EXPECT_EQ(once.mix, again.mix);
+    EXPECT_EQ(once.u1, again.u1);
+    EXPECT_EQ(once.angle1, again.angle1);
+    differing += once.cip != other.cip || once.augmented != other.augmented;
+  }
+  EXPECT_GT(differing, 20);
+}
+
+TEST(Combination, OptionsDoNotMoveOtherDraws) {
+  test::MadeUpParts parts;
+  const PartPool pool = parts.pool(60, 3, 2);
+  AugmentConfig without_mixing;
+  without_mixing.p_mix = 0;
+  for (std::uint64_t item = 0; item < 60; ++item) {
+    const Draws with = decide({}, pool, seed, 1, item), without = decide(without_mixing, pool, seed, 1, item);
+    EXPECT_EQ(with.augmented, without.augmented);
+    EXPECT_EQ(with.version, without.version);
+    EXPECT_EQ(with.flip1, without.flip1);
+    EXPECT_EQ(with.angle1, without.angle1);
+  }
+}
+
+TEST(Combination, TakesBackgroundsOfNeitherPastedClassAndSecondObjectsOfAnotherClass) {
+  test::MadeUpParts parts;
+  const PartPool pool = parts.pool(60, 3);
+  std::vector<int> donors(60);
+  for (std::uint32_t epoch = 1; epoch < 200; ++epoch) {
+    for (std::uint64_t item = 0; item < 60; ++item) {
+      const Draws draws = decide({}, pool, seed, epoch, item);
+      if (!draws.augmented) continue;
+      ++donors[static_cast<std::size_t>(draws.cip)];
+      EXPECT_NE(draws.cip % 3, static_cast<std::int64_t>(item) % 3);
+      if (draws.mix < 0) continue;
+      EXPECT_NE(draws.mix % 3, static_cast<std::int64_t>(item) % 3);
+      EXPECT_NE(draws.cip % 3, draws.mix % 3);
+    }
+  }
+  for (const int count : donors) EXPECT_NEAR(count, 199 * 60 * 0.5 / 60, 45) << "every picture is a donor equally often";
+}
+
+TEST(Combination, FallsBackWhereTooFewClassesAreLeft) {
+  test::MadeUpParts parts;
+  const PartPool two = parts.pool(10, 2), one = parts.pool(5, 1), single = parts.pool(1, 1);
+  AugmentConfig always;
+  always.p_aug = always.p_mix = 1;
+  for (std::uint64_t item = 0; item < 10; ++item) {
+    const Draws draws = decide(always, two, seed, 1, item);
+    EXPECT_TRUE(draws.augmented);
+    EXPECT_NE(draws.mix % 2, static_cast<std::int64_t>(item) % 2);
+    EXPECT_NE(draws.cip % 2, static_cast<std::int64_t>(item) % 2) << "two classes: the background is kept off the anchor's class";
+  }
+  for (std::uint64_t item = 0; item < 5; ++item) {
+    const Draws draws = decide(always, one, seed, 1, item);
+    EXPECT_EQ(draws.mix, -1) << "one class: there is no second object of another class";
+    EXPECT_NE(draws.cip, static_cast<std::int64_t>(item)) << "any other picture's background";
+  }
+  EXPECT_EQ(decide(always, single, seed, 1, 0).cip, 0);
+}
+
+TEST(Combination, LeavesUnusableAnchorsNatural) {
+  test::MadeUpParts parts;
+  std::vector<PartPool::ItemParts> items(4);
+  for (int item = 1; item < 4; ++item) items[static_cast<std::size_t>(item)] = {{parts.disc(8, 8, 1, 2, 3)}, parts.flat(8, 8, 9)};
+  const PartPool pool({0, 0, 1, 2}, std::move(items));
+  AugmentConfig always;
+  always.p_aug = 1;
+  EXPECT_FALSE(decide(always, pool, seed, 1, 0).augmented);
+  for (std::uint64_t item = 1; item < 4; ++item) {
+    for (std::uint32_t epoch = 1; epoch < 50; ++epoch) {
+      const Draws draws = decide(always, pool, seed, epoch, item);
+      EXPECT_TRUE(draws.augmented);
+      EXPECT_NE(draws.cip, 0);
+      EXPECT_NE(draws.mix, 0);
+    }
+  }
+}
+
+TEST(Combination, OwnAndAnyBackgroundsAreChoices) {
+  test::MadeUpParts parts;
+  const PartPool pool = parts.pool(30, 3);
+  AugmentConfig own, any;
+  own.p_aug = any.p_aug = 1;
+  own.cip = CipChoice::own;
+  any.cip = CipChoice::any;
+  int same_class = 0;
+  for (std::uint64_t item = 0; item < 30; ++item) {
+    EXPECT_EQ(decide(own, pool, seed, 1, item).cip, static_cast<std::int64_t>(item));
+    for (std::uint32_t epoch = 1; epoch < 20; ++epoch) same_class += decide(any, pool, seed, epoch, item).cip % 3 == static_cast<std::int64_t>(item) % 3;
+  }
+  EXPECT_GT(same_class, 100);
+}
+
+}  // namespace
+}  // namespace deda::augment

@@ -1,0 +1,211 @@
+// Pixels of a combination: exact blending, both paths alike, geometry, occlusion, labels by visible area.
+#include "augment/composer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "augment/made_up_parts.h"
+#include "core/random.h"
+
+namespace deda::augment {
+namespace {
+
+TEST(RowKernels, BlendIsTheExactlyRoundedQuotient) {
+  for (unsigned alpha = 0; alpha < 256; ++alpha) {
+    for (unsigned under = 0; under < 256; under += 3) {
+      std::uint8_t canvas[3] = {static_cast<std::uint8_t>(under), 0, 0};
+      const std::uint32_t source = alpha << 24;
+      plain_kernels().blend(canvas, &source, 1);
+      EXPECT_EQ(canvas[0], static_cast<int>(std::floor(under * (255 - alpha) / 255.0 + 0.5))) << under << " under " << alpha;
+    }
+  }
+}
+
+TEST(RowKernels, BothPathsAgreeBitForBit) {
+  if (!has_avx2()) GTEST_SKIP() << "this processor has no AVX2";
+  RandomStream random{3, Purpose::test, 0, 0};
+  constexpr int side = 70;
+  std::vector<std::uint32_t> picture(side * side + 8);
+  for (auto& pixel : picture) {
+    const std::uint32_t alpha = random.below(256);      // premultiplied: no channel above alpha
+    pixel = random.below(alpha + 1) | random.below(alpha + 1) << 8 | random.below(alpha + 1) << 16 | alpha << 24;
+  }
+  const RowKernels &plain = plain_kernels(), &best = best_kernels();
+  ASSERT_NE(plain.blend, best.blend) << "DEDA_SIMD=plain is set";
+  for (int trial = 0; trial < 400; ++trial) {
+    const int count = 1 + static_cast<int>(random.below(67));
+    // A walk that stays inside: its two ends are.
+    const auto inside = [&] { return static_cast<std::int32_t>(random.below((side - 1) << 16)); };
+    const std::int32_t x0 = inside(), y0 = inside(), x1 = inside(), y1 = inside();
+    const RowWalk walk{picture.data(), side, x0, y0, (x1 - x0) / count, (y1 - y0) / count};
+    std::vector<std::uint32_t> a(static_cast<std::size_t>(count)), b(a);
+    plain.sample(walk, count, a.data());
+    best.sample(walk, count, b.data());
+    ASSERT_EQ(a, b) << "sample, trial " << trial;
+    std::vector<std::uint8_t> canvas(static_cast<std::size_t>(count) * 3), cover_a(static_cast<std::size_t>(count)), cover_b(cover_a), other(cover_a);
+    for (auto& value : canvas) value = static_cast<std::uint8_t>(random.below(256));
+    for (auto& value : other) value = static_cast<std::uint8_t>(random.below(2));
+    std::vector<std::uint8_t> canvas_b = canvas;
+    plain.blend(canvas.data(), a.data(), count);
+    best.blend(canvas_b.data(), a.data(), count);
+    ASSERT_EQ(canvas, canvas_b) << "blend, trial " << trial;
+    ASSERT_EQ(plain.cover(a.data(), count, cover_a.data()), best.cover(a.data(), count, cover_b.data()));
+    ASSERT_EQ(cover_a, cover_b);
+    ASSERT_EQ(plain.overlap(cover_a.data(), other.data(), count), best.overlap(cover_a.data(), other.data(), count));
+    plain.mirror(canvas.data(), count);
+    best.mirror(canvas_b.data(), count);
+    ASSERT_EQ(canvas, canvas_b) << "mirror, trial " << trial;
+  }
+}
+
+TEST(Sprite, IsCutTightAndItsLongerSideIsAsAsked) {
+  test::MadeUpParts parts;
+  const PreparedCdp disc = prepare_cdp(parts.disc(101, 101, 200, 100, 50));
+  Sprite sprite;
+  for (const double degrees : {0.0, 7.0, -15.0, 90.0}) {
+    make_sprite(disc, 60, degrees, false, 0, 448, best_kernels(), sprite);
+    EXPECT_NEAR(std::max(sprite.width, sprite.height), 60, 1) << "a disc stays a disc when turned";
+    EXPECT_NEAR(static_cast<double>(sprite.area), 3.14159 * 30 * 30, 0.03 * 3.14159 * 900) << degrees;
+  }
+  const PreparedCdp wide = prepare_cdp(parts.disc(40, 120, 200, 100, 50));
+  make_sprite(wide, 90, 0, false, 0, 448, best_kernels(), sprite);
+  EXPECT_EQ(sprite.width, 90);
+  EXPECT_NEAR(sprite.height, 30, 1);
+  make_sprite(wide, 90, 90, false, 0, 448, best_kernels(), sprite);
+  EXPECT_EQ(sprite.height, 90) << "turned by 90 degrees";
+  make_sprite(wide, 400, 0, false, 1.0, 448, best_kernels(), sprite);
+  EXPECT_EQ(sprite.width, 120) << "max_enlarge = 1 caps the scale";
+}
+
+TEST(Sprite, MirrorsBeforeItTurnsCounterClockwise) {
+  // A bar along the top edge with its right end marked blue.
+  std::vector<std::uint8_t> bar(10 * 40 * 4);
+  for (int y = 0; y < 10; ++y) {
+    for (int x = 0; x < 40; ++x) {
+      std::uint8_t* to = &bar[static_cast<std::size_t>(4 * (y * 40 + x))];
+      to[3] = 255;
+      to[x >= 30 ? 2 : 0] = 255;
+    }
+  }
+  const PreparedCdp cdp = prepare_cdp({10, 40, 4, bar, 0});
+  const auto blue_at = [](const Sprite& sprite, int x, int y) { return (sprite.pixels[static_cast<std::size_t>(y * sprite.width + x)] >> 16 & 255) > 128; };
+  Sprite sprite;
+  make_sprite(cdp, 40, 0, false, 0, 448, best_kernels(), sprite);
+  EXPECT_TRUE(blue_at(sprite, 38, 5));
+  make_sprite(cdp, 40, 0, true, 0, 448, best_kernels(), sprite);
+  EXPECT_TRUE(blue_at(sprite, 1, 5)) << "mirrored: blue is at the left";
+  make_sprite(cdp, 40, 90, false, 0, 448, best_kernels(), sprite);
+  EXPECT_TRUE(blue_at(sprite, 5, 1)) << "a quarter turn counter-clockwise brings the right end up";
+}
+
+TEST(Sprite, HasNoHaloOfHiddenColours) {
+  // White object; what is hidden is black. Premultiplied sampling must never darken visible white relative to its alpha.
+  std::vector<std::uint8_t> pixels(64 * 64 * 4);
+  for (int y = 16; y < 48; ++y) {
+    for (int x = 16; x < 48; ++x) std::fill_n(&pixels[static_cast<std::size_t>(4 * (y * 64 + x))], 4, std::uint8_t{255});
+  }
+  Sprite sprite;
+  make_sprite(prepare_cdp({64, 64, 4, pixels, 0}), 21, 13, false, 0, 448, best_kernels(), sprite);
+  for (const std::uint32_t pixel : sprite.pixels) EXPECT_EQ(pixel & 255, pixel >> 24) << "premultiplied white equals its alpha";
+}
+
+AugmentConfig small_config() {
+  AugmentConfig config;
+  config.resize_shorter = 80;
+  config.crop = 64;
+  config.p_aug = config.p_mix = 1;
+  return config;
+}
+
+TEST(Compose, KeepsObjectsInsideAndCountsVisibleAreas) {
+  test::MadeUpParts parts;
+  const AugmentConfig config = small_config();
+  const PartPool pool = parts.pool(12, 3);
+  const io::Image canvas(80, 100, 3);
+  const PreparedCdp first = prepare_cdp(parts.disc(40, 60, 250, 0, 0)), second = prepare_cdp(parts.disc(50, 30, 0, 250, 0));
+  ComposerScratch scratch;
+  std::vector<std::uint8_t> pixels(64 * 64 * 3);
+  int well_placed = 0, trials = 0;
+  for (std::uint32_t epoch = 1; epoch <= 300; ++epoch) {
+    for (std::uint64_t item = 0; item < 3; ++item, ++trials) {
+      Draws draws = decide(config, pool, 5, epoch, item);
+      ASSERT_TRUE(draws.augmented);
+      compose(config, Choices{5, epoch, item}, canvas, first, &second, best_kernels(), scratch, draws, pixels.data());
+      for (const auto& box : {draws.box1, draws.box2}) {
+        EXPECT_GE(box[0], 0);
+        EXPECT_GE(box[1], 0);
+        EXPECT_LE(box[0] + box[2], 64);
+        EXPECT_LE(box[1] + box[3], 64);
+      }
+      EXPECT_NEAR(std::max(draws.box1[2], draws.box1[3]), draws.u1 * 64, 1.0);
+      std::int64_t red = 0, green = 0;
+      for (std::size_t i = 0; i < 64 * 64; ++i) {
+        green += pixels[3 * i + 1] > 125;
+        red += pixels[3 * i] > 125 && pixels[3 * i + 1] <= 125;
+      }
+      EXPECT_NEAR(static_cast<double>(green), static_cast<double>(draws.area2), 3 + 0.03 * static_cast<double>(green));
+      EXPECT_NEAR(static_cast<double>(red), static_cast<double>(draws.area1), 3 + 0.05 * static_cast<double>(red)) << "visible, after occlusion";
+      well_placed += static_cast<double>(draws.area1) > 0.5 * static_cast<double>(scratch.first.area);
+      const auto [a, b] = label_weights(draws);
+      EXPECT_FLOAT_EQ(a + b, 1.0f);
+      EXPECT_NEAR(a, static_cast<double>(draws.area1) / static_cast<double>(draws.area1 + draws.area2), 1e-6);
+    }
+  }
+  EXPECT_GT(well_placed, trials * 97 / 100) << "the second object hides less than half of the first wherever ten tries find such a place";
+}
+
+TEST(Compose, TheFinalFlipMirrorsTheWholePicture) {
+  test::MadeUpParts parts;
+  AugmentConfig config = small_config();
+  const PartPool pool = parts.pool(12, 3);
+  io::Image canvas(80, 100, 3);
+  for (std::size_t i = 0; i < canvas.pixels.size(); ++i) canvas.pixels[i] = static_cast<std::uint8_t>(i * 7);
+  const PreparedCdp first = prepare_cdp(parts.disc(40, 60, 250, 0, 0));
+  ComposerScratch scratch;
+  std::vector<std::uint8_t> plain(64 * 64 * 3), flipped(plain);
+  Draws draws = decide(config, pool, 5, 1, 0);
+  draws.flip = false;
+  compose(config, Choices{5, 1, 0}, canvas, first, nullptr, best_kernels(), scratch, draws, plain.data());
+  draws.flip = true;
+  compose(config, Choices{5, 1, 0}, canvas, first, nullptr, best_kernels(), scratch, draws, flipped.data());
+  for (int y = 0; y < 64; ++y) {
+    for (int x = 0; x < 64; ++x) {
+      for (int c = 0; c < 3; ++c) ASSERT_EQ(plain[static_cast<std::size_t>((y * 64 + x) * 3 + c)], flipped[static_cast<std::size_t>((y * 64 + 63 - x) * 3 + c)]);
+    }
+  }
+}
+
+TEST(Compose, IsCloseToADoublePrecisionComposer) {
+  // The same geometry in doubles, supersampled 8 x 8: a smooth disc pasted without rotation.
+  test::MadeUpParts parts;
+  AugmentConfig config = small_config();
+  config.rotation_degrees = 0;
+  const PartPool pool = parts.pool(12, 3);
+  io::Image canvas(80, 100, 3);
+  std::fill(canvas.pixels.begin(), canvas.pixels.end(), std::uint8_t{40});
+  const PartView disc = parts.disc(200, 200, 220, 220, 220);
+  const PreparedCdp cdp = prepare_cdp(disc);
+  ComposerScratch scratch;
+  std::vector<std::uint8_t> pixels(64 * 64 * 3);
+  Draws draws = decide(config, pool, 5, 3, 1);
+  draws.flip = false;
+  compose(config, Choices{5, 3, 1}, canvas, cdp, nullptr, best_kernels(), scratch, draws, pixels.data());
+  double squares = 0;
+  for (int y = 0; y < 64; ++y) {
+    for (int x = 0; x < 64; ++x) {
+      double cover = 0;
+      for (int k = 0; k < 64; ++k) {
+        const double px = (x + (k % 8 + 0.5) / 8 - draws.box1[0]) / draws.box1[2] * 2 - 1, py = (y + (k / 8 + 0.5) / 8 - draws.box1[1]) / draws.box1[3] * 2 - 1;
+        cover += (px * px + py * py <= 1) / 64.0;
+      }
+      const double difference = pixels[static_cast<std::size_t>((y * 64 + x) * 3)] - (40 + 180 * cover);
+      squares += difference * difference;
+    }
+  }
+  const double psnr = 10 * std::log10(255.0 * 255.0 / (squares / (64 * 64)));
+  EXPECT_GT(psnr, 34) << "only the edge pixels may differ, by less than a quarter of their contrast";
+}
+
+}  // namespace
+}  // namespace deda::augment

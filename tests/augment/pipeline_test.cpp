@@ -1,0 +1,170 @@
+// Batches: the same samples and bytes for any number of ranks and workers, every sample once, errors reach the caller.
+#include "augment/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+
+#include "augment/made_up_parts.h"
+#include "core/error.h"
+#include "io/image_codec.h"
+#include "support/temporary_folder.h"
+
+namespace deda::augment {
+namespace {
+
+// A dataset of small written pictures with parts of their own.
+struct Fixture {
+  test::TemporaryFolder folder;
+  test::MadeUpParts parts;
+  data::Dataset dataset;
+  std::vector<std::size_t> training;
+  AugmentConfig config;
+  explicit Fixture(int items = 23) {
+    dataset.root = folder.path();
+    dataset.class_names = {"a", "b", "c"};
+    for (int item = 0; item < items; ++item) {
+      io::Image image(90, 110, 3);
+      for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(i * 13 + static_cast<std::size_t>(item) * 31);
+      data::Item entry;
+      entry.path = std::to_string(item) + ".png";
+      entry.class_id = item % 3;
+      io::write_image(folder.path() / entry.path, image);
+      dataset.items.push_back(entry);
+      training.push_back(static_cast<std::size_t>(item));
+    }
+    config.resize_shorter = 40;
+    config.crop = 32;
+  }
+  TrainingSource source(std::uint64_t seed = 3) { return {dataset, training, parts.pool(static_cast<int>(training.size()), 3, 1), config, seed}; }
+};
+
+using Samples = std::map<std::int64_t, std::pair<std::vector<std::uint8_t>, std::vector<float>>>;
+
+// Everything that `ranks` ranks hand out in one epoch, by sample, and the order of samples per batch.
+Samples collect(TrainingSource& source, int ranks, int workers, std::vector<std::vector<std::int64_t>>* batches = nullptr, std::int64_t first_batch = 0) {
+  Samples samples;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto stream = open_training(source, 2, 4, rank, ranks, workers, 3, first_batch);
+    for (std::size_t number = 0; const Batch* batch = stream->next(); ++number) {
+      if (batches != nullptr && batches->size() <= number) batches->emplace_back();
+      const std::size_t bytes = 32 * 32 * 3;
+      for (std::size_t i = 0; i < static_cast<std::size_t>(batch->size); ++i) {
+        EXPECT_TRUE(samples
+                        .try_emplace(batch->draws[i].index, std::vector<std::uint8_t>(batch->pixels.begin() + static_cast<std::ptrdiff_t>(i * bytes), batch->pixels.begin() + static_cast<std::ptrdiff_t>((i + 1) * bytes)),
+                                     std::vector<float>(batch->labels.begin() + static_cast<std::ptrdiff_t>(i * 3), batch->labels.begin() + static_cast<std::ptrdiff_t>(i * 3 + 3)))
+                        .second)
+            << "handed out twice";
+        if (batches != nullptr) (*batches)[number].push_back(batch->draws[i].index);
+      }
+    }
+  }
+  return samples;
+}
+
+TEST(Pipeline, GivesTheSameSamplesPixelsAndLabelsForAnyNumberOfRanksAndWorkers) {
+  Fixture fixture;
+  TrainingSource source = fixture.source();
+  std::vector<std::vector<std::int64_t>> whole;
+  const Samples expected = collect(source, 1, 1, &whole);
+  ASSERT_EQ(expected.size(), 23u) << "every sample once";
+  EXPECT_EQ(whole.size(), 6u);
+  EXPECT_EQ(whole.back().size(), 3u) << "the last, smaller batch is kept";
+  for (const int ranks : {1, 2, 3, 4, 7}) {
+    for (const int workers : {1, 3}) {
+      TrainingSource other = fixture.source();
+      std::vector<std::vector<std::int64_t>> batches;
+      EXPECT_EQ(collect(other, ranks, workers, &batches), expected) << ranks << " ranks, " << workers << " workers";
+      ASSERT_EQ(batches.size(), whole.size());
+      for (std::size_t i = 0; i < whole.size(); ++i) {
+        auto a = batches[i], b = whole[i];
+        std::sort(a.begin(), a.end());
+        std::sort(b.begin(), b.end());
+        EXPECT_EQ(a, b) << "the global batch " << i << " holds the same samples";
+      }
+    }
+  }
+}
+
+TEST(Pipeline, DoesNotDependOnTheCache) {
+  Fixture fixture;
+  TrainingSource cached = fixture.source();
+  fixture.config.cache_megabytes = 0;
+  TrainingSource uncached = fixture.source();
+  EXPECT_EQ(collect(cached, 1, 2), collect(uncached, 1, 2));
+}
+
+TEST(Pipeline, ContinuesInTheMiddleOfAnEpoch) {
+  Fixture fixture;
+  TrainingSource source = fixture.source();
+  std::vector<std::vector<std::int64_t>> whole, rest;
+  collect(source, 1, 2, &whole);
+  collect(source, 2, 2, &rest, 4);
+  ASSERT_EQ(rest.size(), whole.size() - 4);
+  std::sort(rest[0].begin(), rest[0].end());
+  std::sort(whole[4].begin(), whole[4].end());
+  EXPECT_EQ(rest[0], whole[4]);
+}
+
+TEST(Pipeline, LabelsSumToOneAndShufflesDifferByEpoch) {
+  Fixture fixture;
+  TrainingSource source = fixture.source();
+  for (const auto& [index, sample] : collect(source, 1, 1)) EXPECT_NEAR(sample.second[0] + sample.second[1] + sample.second[2], 1.0f, 1e-6f);
+  EXPECT_NE(source.order(1), source.order(2));
+}
+
+TEST(Pipeline, HandsAWorkersErrorToTheCaller) {
+  const auto stream = std::make_unique<BatchStream>(Plan{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, BatchStream::Shape{4, 2}, 3, 2, [](int, std::int64_t sample, std::uint8_t*, float*, Draws&) {
+    if (sample == 5) throw DataError("cannot be read", "five.png");
+  });
+  EXPECT_THROW(
+      {
+        while (stream->next() != nullptr) {}
+      },
+      DataError);
+}
+
+TEST(Pipeline, StopsInTheMiddleWithoutHanging) {
+  std::atomic<int> rendered{0};
+  Plan plan(1000, std::vector<std::int64_t>{1, 2, 3});
+  {
+    BatchStream stream(plan, {4, 2}, 2, 4, [&](int, std::int64_t, std::uint8_t*, float*, Draws&) { ++rendered; });
+    stream.next();
+  }
+  EXPECT_LE(rendered.load(), 3 * 5) << "workers run at most the ring ahead";
+}
+
+TEST(Pipeline, GivesEmptySharesWhereABatchHasFewerSamplesThanRanks) {
+  Fixture fixture(5);
+  TrainingSource source = fixture.source();
+  const auto stream = open_training(source, 1, 4, 3, 4, 2, 3);      // the last of four ranks; batches of 4 and 1
+  const Batch* batch = stream->next();
+  ASSERT_NE(batch, nullptr);
+  EXPECT_EQ(batch->size, 1);
+  batch = stream->next();
+  ASSERT_NE(batch, nullptr);
+  EXPECT_EQ(batch->size, 0);
+  EXPECT_EQ(stream->next(), nullptr);
+}
+
+TEST(TestSource, CropsTheCentreAsTorchvisionDoes) {
+  EXPECT_EQ(centre_offset(512, 448), 32);
+  EXPECT_EQ(centre_offset(453, 448), 2) << "2.5 rounds to even";
+  EXPECT_EQ(centre_offset(455, 448), 4) << "3.5 rounds to even";
+  Fixture fixture(9);
+  TestSource source(fixture.dataset, fixture.training, fixture.config);
+  std::vector<std::int64_t> seen;
+  for (int rank = 0; rank < 2; ++rank) {
+    const auto stream = open_test(source, 4, rank, 2, 2, 3);
+    while (const Batch* batch = stream->next()) {
+      for (const Draws& draws : batch->draws) seen.push_back(draws.index);
+    }
+  }
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(seen, (std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8})) << "each test picture exactly once";
+}
+
+}  // namespace
+}  // namespace deda::augment
