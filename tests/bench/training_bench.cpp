@@ -1,0 +1,123 @@
+// How much the composition of De-DA samples costs the training: steps on batches that worker threads compose from a store
+// as training goes on, against steps of the same network on one fixed batch. Both in turns; the figure is the median of
+// the ratios of neighbours. The target is 1.03.
+//   bench_training [side 224] [batch 8] [steps per turn 3] [pairs 7] [torch threads 1] [composer threads 1]
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <vector>
+
+#include "augment/pipeline.h"
+#include "comm/communicator.h"
+#include "core/log.h"
+#include "data/dataset.h"
+#include "data/toy.h"
+#include "decoupling/decouple.h"
+#include "io/record_store.h"
+#include "training/device.h"
+#include "training/learner.h"
+
+namespace {
+
+using namespace deda;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+double memory_copy_gigabytes_per_second() {
+  constexpr std::size_t bytes = std::size_t{256} << 20;
+  std::vector<char> from(bytes, 1), to(bytes);
+  const auto start = Clock::now();
+  std::memcpy(to.data(), from.data(), bytes);
+  return static_cast<double>(bytes) / seconds_since(start) / 1e9;
+}
+
+struct Options {
+  std::int64_t side = 224, batch = 8, steps = 3, pairs = 7, torch_threads = 1, composers = 1;
+};
+
+void run(const comm::Communicator& ranks, const Options& options, const std::filesystem::path& folder) {
+  data::ToyConfig toy;
+  toy.size = options.side + options.side / 4;
+  toy.train_per_class = 40;
+  toy.test_per_class = 1;
+  data::make_toy_dataset(ranks, toy, folder / "toy");
+  data::DatasetConfig dataset_config;
+  dataset_config.root = folder / "toy";
+  const auto dataset = data::load_dataset(dataset_config);
+  const decoupling::DecoupleConfig decouple_config;
+  decoupling::decouple(ranks, {.dataset = dataset, .config = decouple_config, .folder = folder / "store", .threads = 2, .trace = {}, .trace_steps = 0});
+
+  augment::AugmentConfig augment_config;
+  augment_config.crop = options.side;
+  augment_config.resize_shorter = options.side + options.side / 7;
+  augment_config.p_aug = 1.0;                        // every sample is composed: the dearest case
+  const auto training = dataset.indices(data::Split::train);
+  augment::TrainingSource source(dataset, training, augment::PartPool(dataset, training, {io::StoreReader(folder / "store")}, {}), augment_config, 1);
+
+  training::apply_torch_threads(options.torch_threads);
+  const training::TrainConfig config;
+  training::Learner learner(ranks, config, source.classes(), 1, at::kCPU);
+  std::uint32_t epoch = 1;
+  std::unique_ptr<augment::BatchStream> stream;
+  const auto next_batch = [&]() -> const augment::Batch& {
+    for (;;) {
+      if (!stream) stream = augment::open_training(source, epoch++, options.batch, 0, 1, static_cast<int>(options.composers), augment_config.ring_batches);
+      if (const auto* batch = stream->next(); batch != nullptr && batch->size == options.batch) return *batch;
+      stream.reset();
+    }
+  };
+  const augment::Batch fixed = next_batch();
+  const auto turn = [&](bool streamed) {
+    const auto start = Clock::now();
+    for (std::int64_t step = 0; step < options.steps; ++step) {
+      // The rate is 0, so that the network stays as it is and each step costs the same.
+      learner.step(streamed ? next_batch() : fixed, options.batch, 0.0, nullptr);
+    }
+    return static_cast<double>(options.steps * options.batch) / seconds_since(start);
+  };
+  turn(false);
+  turn(true);
+  std::vector<double> alone, composed, ratios;
+  for (std::int64_t pair = 0; pair < options.pairs; ++pair) {
+    alone.push_back(turn(false));
+    composed.push_back(turn(true));
+    ratios.push_back(alone.back() / composed.back());
+  }
+  std::string load;
+  std::getline(std::ifstream("/proc/loadavg"), load);
+  fmt::print("ResNet-18, {0} x {0} pixels, batch {1}, {2} torch threads, {3} composers; load {4}; memory copy {5:.1f} GB/s\n", options.side, options.batch,
+             options.torch_threads, options.composers, load, memory_copy_gigabytes_per_second());
+  fmt::print("network alone      best {:7.2f} images/s, median {:7.2f}\n", *std::max_element(alone.begin(), alone.end()), median(alone));
+  fmt::print("composed samples   best {:7.2f} images/s, median {:7.2f}\n", *std::max_element(composed.begin(), composed.end()), median(composed));
+  fmt::print("time with composition / network alone: median of {} pairs {:.3f}\n", ratios.size(), median(ratios));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  comm::MpiEnvironment mpi(argc, argv);
+  const auto ranks = comm::Communicator::self();
+  set_up_log(0, 1, LogLevel::warning);
+  Options options;
+  std::int64_t* const values[] = {&options.side, &options.batch, &options.steps, &options.pairs, &options.torch_threads, &options.composers};
+  for (int i = 1; i < std::min(argc, 1 + static_cast<int>(std::size(values))); ++i) *values[i - 1] = std::max(1L, std::atol(argv[i]));
+  const auto folder = std::filesystem::temp_directory_path() / fmt::format("deda-bench-training-{}", options.side);
+  try {
+    run(ranks, options, folder);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+  std::filesystem::remove_all(folder);
+  return 0;
+}
