@@ -1,0 +1,167 @@
+// The stage on 1 to 4 ranks: the same bytes as one rank alone, whatever is wrong with some of the pictures; counts add up.
+#include "decoupling/decouple.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/stop.h"
+#include "data/toy.h"
+#include "io/image_codec.h"
+#include "support/temporary_folder.h"
+
+namespace deda::decoupling {
+namespace {
+
+// A folder that all ranks share and rank 0 removes.
+struct SharedFolder {
+  comm::Communicator world = comm::Communicator::world();
+  std::unique_ptr<test::TemporaryFolder> owned;
+  std::filesystem::path path;
+  SharedFolder() {
+    if (world.is_root()) owned = std::make_unique<test::TemporaryFolder>();
+    path = world.broadcast(world.is_root() ? owned->path().string() : "");
+  }
+  ~SharedFolder() { world.barrier("end of the test"); }
+};
+
+std::map<std::string, std::string> files_of(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("events-")) files[name] = read_text(entry.path());
+  }
+  return files;
+}
+
+// Toy pictures, some of them spoilt: truncated, empty, without a mask, with a mask of another size.
+data::Dataset spoilt_toy(const comm::Communicator& world, const std::filesystem::path& root) {
+  data::ToyConfig toy;
+  toy.train_per_class = 5;
+  toy.test_per_class = 1;
+  toy.size = 48;
+  data::make_toy_dataset(world, toy, root);
+  world.agree("spoiling pictures", [&] {
+    if (!world.is_root()) return;
+    const auto spoil = [&](const char* name, std::size_t bytes) {
+      const auto path = root / "images" / "train" / name;
+      const std::string text = read_text(path);
+      std::ofstream(path, std::ios::binary | std::ios::trunc) << text.substr(0, bytes);
+    };
+    spoil("00003.png", 0);
+    spoil("00007.png", 700);
+    std::filesystem::remove(root / "masks" / "train" / "00011.png");
+    io::write_image(root / "masks" / "train" / "00012.png", io::Image(10, 10, 1));
+    io::write_image(root / "masks" / "train" / "00013.png", io::Image(48, 48, 1));
+  });
+  data::DatasetConfig config;
+  config.layout = data::Layout::toy;
+  config.root = root;
+  data::LoadOptions options;
+  options.check_files = false;                        // one mask was taken away on purpose
+  return data::load_dataset(config, options);
+}
+
+TEST(Decouple, GivesTheBytesOfOneRankAndOneOutcomePerPicture) {
+  SharedFolder shared;
+  const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
+  DecoupleConfig config;
+  config.items_per_segment = 7;                       // several segments, the last one short
+  decouple(shared.world, {dataset, config, shared.path / "together", 2, shared.path / "trace", 4});
+  if (shared.world.is_root()) {
+    decouple(comm::Communicator::self(), {dataset, config, shared.path / "alone", 1, std::nullopt, 0});
+    const auto together = files_of(shared.path / "together"), alone = files_of(shared.path / "alone");
+    ASSERT_EQ(together.size(), alone.size());
+    for (const auto& [name, bytes] : alone) EXPECT_TRUE(together.at(name) == bytes) << name << " differs";
+    const io::StoreReader store(shared.path / "together", io::StoreReader::Check::hashes);
+    io::OutcomeCount outcomes = store.outcomes();
+    EXPECT_EQ(outcomes.items, 30);
+    EXPECT_EQ(outcomes.counts[io::Outcome::done], 25);
+    EXPECT_EQ(outcomes.counts[io::Outcome::unreadable], 2);
+    EXPECT_EQ(outcomes.counts[io::Outcome::rejected], 2) << "a missing mask file and one of another size";
+    EXPECT_EQ(outcomes.counts[io::Outcome::nothing_found], 1);
+    EXPECT_EQ(store.size(), 50u);
+    EXPECT_TRUE(std::filesystem::exists(shared.path / "trace" / "picture-000002.safetensors"));
+    EXPECT_FALSE(std::filesystem::exists(shared.path / "trace" / "picture-000004.safetensors"));
+  }
+}
+
+TEST(Decouple, CalledAgainWhenDoneChangesNothing) {
+  SharedFolder shared;
+  const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
+  const DecoupleConfig config;
+  EXPECT_FALSE(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}));
+  const auto before = files_of(shared.path / "store");
+  shared.world.barrier("looked");
+  EXPECT_TRUE(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}));
+  EXPECT_TRUE(files_of(shared.path / "store") == before);
+}
+
+TEST(Decouple, StopsBetweenSegmentsAndContinuesToTheSameBytes) {
+  SharedFolder shared;
+  const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
+  DecoupleConfig config;
+  config.items_per_segment = 5;
+  if (shared.world.rank() == shared.world.size() - 1) request_stop("asked by the test");   // one rank is enough
+  EXPECT_THROW(decouple(shared.world, {dataset, config, shared.path / "stopped", 1, std::nullopt, 0}), Stopped);
+  clear_stop_request();
+  decouple(shared.world, {dataset, config, shared.path / "stopped", 1, std::nullopt, 0});
+  decouple(shared.world, {dataset, config, shared.path / "quiet", 1, std::nullopt, 0});
+  EXPECT_TRUE(files_of(shared.path / "stopped") == files_of(shared.path / "quiet"));
+}
+
+TEST(Decouple, EndsWithAnErrorWhenTooManyPicturesFail) {
+  SharedFolder shared;
+  const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
+  DecoupleConfig config;
+  config.max_failed_share = 0.05;                     // 2 of 30 are unreadable
+  EXPECT_THROW(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}), DataError);
+}
+
+TEST(Decouple, HandlesFewerPicturesThanRanks) {
+  SharedFolder shared;
+  data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
+  dataset.items.resize(1);
+  decouple(shared.world, {dataset, {}, shared.path / "one", 1, std::nullopt, 0});
+  EXPECT_EQ(io::StoreReader(shared.path / "one").size(), 2u);
+  dataset.items.clear();
+  EXPECT_THROW(decouple(shared.world, {dataset, {}, shared.path / "none", 1, std::nullopt, 0}), DataError);
+}
+
+TEST(Decouple, WorksOnRealPetsAndOnTheDatasetsTwoKnownDefects) {
+  const char* named = std::getenv("DEDA_TEST_DATA");
+  const std::filesystem::path data = named != nullptr ? std::filesystem::path{named} : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
+  if (!std::filesystem::exists(data / "pets")) GTEST_SKIP() << "no real pictures at " << data;
+  SharedFolder shared;
+  data::DatasetConfig pets;
+  pets.layout = data::Layout::pets;
+  pets.root = data / "pets";
+  pets.images_per_class = 5;
+  DecoupleConfig config;
+  decouple(shared.world, {data::load_dataset(pets), config, shared.path / "pets", 1, std::nullopt, 0});
+  pets.root = data / "pets_edge";
+  pets.images_per_class = 0;
+  decouple(shared.world, {data::load_dataset(pets), config, shared.path / "edge", 1, std::nullopt, 0});
+  if (!shared.world.is_root()) return;
+  io::OutcomeCount outcomes = io::StoreReader(shared.path / "pets", io::StoreReader::Check::hashes).outcomes();
+  EXPECT_EQ(outcomes.items, 15);
+  EXPECT_EQ(outcomes.counts[io::Outcome::done], 15);
+  const io::StoreReader edge(shared.path / "edge");
+  outcomes = edge.outcomes();
+  EXPECT_EQ(outcomes.items, 2);
+  EXPECT_EQ(outcomes.counts[io::Outcome::nothing_found], 1) << "a trimap without any foreground pixel";
+  EXPECT_EQ(outcomes.counts[io::Outcome::done], 1);
+  for (const auto& [item, remark] : edge.remarks()) {
+    if (remark.first == io::Outcome::done) {
+      EXPECT_NE(remark.second.find("is a PNG although named .jpg; alpha dropped"), std::string::npos) << remark.second;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace deda::decoupling
