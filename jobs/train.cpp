@@ -65,6 +65,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
     auto finished = ranks.is_root() ? training::finished_run(run.folder, run.identity) : std::nullopt;
     if (ranks.any(finished.has_value())) {
       log_info("this run has finished already");
+      if (context.options.trace) log_warning("nothing is traced: give the traced run a folder of its own with --out, or remove {}", run.folder.string());
       if (finished) print_results(run, *finished);
       return ExitCode::done;
     }

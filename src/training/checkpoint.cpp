@@ -51,6 +51,21 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   return checkpoint;
 }
 
+// A file that stays costs space, not results.
+void remove_quietly(const std::filesystem::path& path) {
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+}
+
+// Halves of files whose writer was killed: a checkpoint is large, and a run may be killed often.
+void remove_leftovers(const std::filesystem::path& folder) {
+  static const std::regex pattern(R"(.*\.safetensors\.partial\.\d+)");
+  std::error_code unreadable;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, unreadable)) {
+    if (std::regex_match(entry.path().filename().string(), pattern)) remove_quietly(entry.path());
+  }
+}
+
 }  // namespace
 
 CheckpointFolder::CheckpointFolder(std::filesystem::path folder, std::int64_t keep) : folder_{std::move(folder)}, keep_{std::max<std::int64_t>(keep, 1)} {}
@@ -85,10 +100,8 @@ void CheckpointFolder::save(const Checkpoint& checkpoint) const {
   io::write_safetensors(path, to_write, {{schema_key, schema}, {state_key, state}, {checksum_key, xxhash128_hex(covered)}});
 
   const auto all = files();
-  for (std::size_t i = static_cast<std::size_t>(keep_); i < all.size(); ++i) {
-    std::error_code ignored;   // an old file that stays costs space, not results
-    std::filesystem::remove(all[i], ignored);
-  }
+  for (std::size_t i = static_cast<std::size_t>(keep_); i < all.size(); ++i) remove_quietly(all[i]);
+  remove_leftovers(folder_);
 }
 
 std::optional<Checkpoint> CheckpointFolder::newest() const {

@@ -21,7 +21,8 @@ class CheckpointFolder {
  public:
   // `keep` newest files are kept, at least 1. The folder is made by the first save().
   CheckpointFolder(std::filesystem::path folder, std::int64_t keep);
-  // checkpoint-EPOCH-STEP.safetensors, then drops what is older than the newest `keep`. IoError where the disk refuses;
+  // checkpoint-EPOCH-STEP.safetensors, then drops what is older than the newest `keep` and what killed
+  // writers left. IoError where the disk refuses;
   // older checkpoints are untouched then.
   void save(const Checkpoint& checkpoint) const;
   // The newest checkpoint that is complete and undamaged; each broken one is warned about by name and passed over.

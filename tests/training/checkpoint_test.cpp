@@ -2,8 +2,10 @@
 #include "training/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "core/files.h"
@@ -102,6 +104,31 @@ TEST_F(CheckpointTest, LeftoversOfAKilledWriteAreIgnored) {
   std::ofstream(folder_ / "notes.txt") << "mine";
   EXPECT_EQ(newest_epoch(folder), 4);
   EXPECT_EQ(folder.files().size(), 1u);
+  folder.save(make(5));
+  EXPECT_FALSE(fs::exists(folder_ / "checkpoint-000005-00000000.safetensors.partial.77"));
+  EXPECT_TRUE(fs::exists(folder_ / "notes.txt"));
+}
+
+TEST_F(CheckpointTest, SurvivesItsWriterBeingKilledAtAnyMoment) {
+  const CheckpointFolder folder(folder_, 2);
+  folder.save(make(1));
+  std::int64_t reached = 1;
+  for (int round = 0; round < 12; ++round) {
+    const pid_t writer = ::fork();
+    ASSERT_GE(writer, 0);
+    if (writer == 0) {
+      for (std::int64_t epoch = reached + 1;; ++epoch) folder.save(make(epoch));
+    }
+    ::usleep(static_cast<useconds_t>(2000 + 1700 * round));
+    ::kill(writer, SIGKILL);
+    ::waitpid(writer, nullptr, 0);
+    const auto found = folder.newest();
+    ASSERT_TRUE(found.has_value()) << "round " << round;
+    EXPECT_GE(found->state.epoch, reached) << "what was finished got lost";
+    EXPECT_TRUE(at::equal(found->tensors.at("model.fc.weight"), at::full({3, 2}, static_cast<double>(found->state.epoch))));
+    reached = found->state.epoch;
+  }
+  EXPECT_GT(reached, 1) << "no writer got anywhere: nothing was tested";
 }
 
 TEST_F(CheckpointTest, IsUntouchedWhenTheNextOneCannotBeWritten) {
