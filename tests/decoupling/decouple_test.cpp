@@ -96,10 +96,11 @@ TEST(Decouple, CalledAgainWhenDoneChangesNothing) {
   const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
   const DecoupleConfig config;
   EXPECT_FALSE(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}));
-  const auto before = files_of(shared.path / "store");
-  shared.world.barrier("looked");
+  const auto before = shared.world.is_root() ? files_of(shared.path / "store") : std::map<std::string, std::string>{};
   EXPECT_TRUE(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}));
-  EXPECT_TRUE(files_of(shared.path / "store") == before);
+  if (shared.world.is_root()) {
+    EXPECT_TRUE(files_of(shared.path / "store") == before);
+  }
 }
 
 TEST(Decouple, StopsBetweenSegmentsAndContinuesToTheSameBytes) {
@@ -112,7 +113,9 @@ TEST(Decouple, StopsBetweenSegmentsAndContinuesToTheSameBytes) {
   clear_stop_request();
   decouple(shared.world, {dataset, config, shared.path / "stopped", 1, std::nullopt, 0});
   decouple(shared.world, {dataset, config, shared.path / "quiet", 1, std::nullopt, 0});
-  EXPECT_TRUE(files_of(shared.path / "stopped") == files_of(shared.path / "quiet"));
+  if (shared.world.is_root()) {
+    EXPECT_TRUE(files_of(shared.path / "stopped") == files_of(shared.path / "quiet"));
+  }
 }
 
 TEST(Decouple, EndsWithAnErrorWhenTooManyPicturesFail) {

@@ -1,0 +1,397 @@
+// Every layout on a written-out example of its format, on the genuine annotation files where they are at hand, and on
+// what users get wrong: each problem is named with its file and line, all of them at once.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "data/dataset.h"
+#include "data/reader.h"
+#include "data/readers/cub_200_2011.h"
+#include "io/image_codec.h"
+#include "support/temporary_folder.h"
+
+namespace deda::data {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::filesystem::path test_data() {
+  const char* named = std::getenv("DEDA_TEST_DATA");
+  return named != nullptr ? std::filesystem::path{named} : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
+}
+
+// A dataset folder written by the test.
+struct Example {
+  test::TemporaryFolder folder;
+  DatasetConfig config;
+  std::vector<std::string> notes;
+  explicit Example(Layout layout) {
+    config.layout = layout;
+    config.root = folder.path();
+  }
+  void write(const std::string& name, const std::string& text) {
+    make_folder((folder / name).parent_path());
+    write_atomically(folder / name, text);
+  }
+  void picture(const std::string& name) {
+    make_folder((folder / name).parent_path());
+    std::filesystem::path path = folder / name;
+    if (path.extension() != ".png" && path.extension() != ".jpg") path += ".png";
+    io::write_image(path, io::Image(6, 8, 3));
+  }
+  Dataset load(bool check_files = true) { return load_dataset(config, {.check_files = check_files}, &notes); }
+  std::string error() {
+    try {
+      load();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+};
+
+// --- image folder
+
+TEST(ImageFolder, ReadsSplitFoldersAndFindsMasksOfAnySuffix) {
+  Example example(Layout::folder);
+  example.picture("train/cat/b.jpg");
+  example.picture("train/cat/a.png");
+  example.picture("train/dog/c.png");
+  example.picture("test/dog/d.png");
+  example.picture("masks/train/cat/b.png");
+  example.config.masks = example.folder / "masks";
+  const Dataset dataset = example.load();
+  EXPECT_THAT(dataset.class_names, ElementsAre("cat", "dog"));
+  ASSERT_EQ(dataset.items.size(), 4u);
+  EXPECT_EQ(dataset.items[0].path, "train/cat/a.png") << "by name, not by the directory's order";
+  EXPECT_EQ(dataset.items[1].mask, "masks/train/cat/b.png");
+  EXPECT_EQ(dataset.items[1].mask_encoding, MaskEncoding::nonzero);
+  EXPECT_EQ(dataset.items[0].mask, "");
+  EXPECT_EQ(dataset.items[3].split, Split::test);
+  EXPECT_THAT(example.notes, testing::Contains(HasSubstr("3 of 4 pictures have no mask")));
+}
+
+TEST(ImageFolder, HoldsOutAShareOfEachClassAsAPureFunctionOfTheSeed) {
+  Example example(Layout::folder);
+  for (int i = 0; i < 8; ++i) example.picture("cat/" + std::to_string(i) + ".png");
+  for (int i = 0; i < 4; ++i) example.picture("dog/" + std::to_string(i) + ".png");
+  const Dataset dataset = example.load(), again = example.load();
+  std::map<std::int32_t, int> held_out;
+  for (std::size_t i = 0; i < dataset.items.size(); ++i) {
+    EXPECT_EQ(dataset.items[i].split, again.items[i].split);
+    held_out[dataset.items[i].class_id] += dataset.items[i].split == Split::test;
+  }
+  EXPECT_EQ(held_out[0], 2);
+  EXPECT_EQ(held_out[1], 1);
+}
+
+TEST(ImageFolder, SaysWhatIsMissing) {
+  Example example(Layout::folder);
+  EXPECT_THAT(example.error(), HasSubstr("holds no picture of this layout"));
+  example.config.root = example.folder / "nowhere";
+  EXPECT_THAT(example.error(), HasSubstr("is no folder"));
+}
+
+// --- Oxford-IIIT Pet
+
+void write_pets(Example& example) {
+  example.write("annotations/trainval.txt", "Abyssinian_1 1 1 1\namerican_bulldog_10 6 2 1\n");
+  example.write("annotations/test.txt", "Abyssinian_2 1 1 1\n");
+  for (const char* name : {"Abyssinian_1", "Abyssinian_2", "american_bulldog_10"}) {
+    example.picture(std::string{"images/"} + name + ".jpg");
+    example.picture(std::string{"annotations/trimaps/"} + name + ".png");
+  }
+}
+
+TEST(OxfordPets, MakesSparseClassIdsDenseAndNamesBreeds) {
+  Example example(Layout::pets);
+  write_pets(example);
+  const Dataset dataset = example.load();
+  EXPECT_THAT(dataset.class_names, ElementsAre("Abyssinian", "american bulldog"));
+  ASSERT_EQ(dataset.items.size(), 3u);
+  EXPECT_EQ(dataset.items[1].class_id, 1);
+  EXPECT_EQ(dataset.items[2].split, Split::test);
+  EXPECT_EQ(dataset.items[0].mask_encoding, MaskEncoding::pet_trimap);
+}
+
+TEST(OxfordPets, NamesMissingExtraAndMalformed) {
+  Example example(Layout::pets);
+  write_pets(example);
+  example.picture("images/Bengal_7.jpg");
+  example.load();
+  EXPECT_THAT(example.notes, testing::Contains(HasSubstr("images/Bengal_7.jpg")));
+  example.write("annotations/test.txt", "Abyssinian_2 1 1 1\nAbyssinian_99 1 1 1\nAbyssinian_3 one 1 1\n");
+  const std::string error = example.error();
+  EXPECT_THAT(error, HasSubstr("test.txt:2: images/Abyssinian_99.jpg is listed there, but missing on disk"));
+  EXPECT_THAT(error, HasSubstr("test.txt:3: is no line"));
+}
+
+TEST(OxfordPets, ReadsTheGenuineFiles) {
+  if (!std::filesystem::exists(test_data() / "pets")) GTEST_SKIP() << "no genuine pictures at " << test_data();
+  DatasetConfig config;
+  config.layout = Layout::pets;
+  config.root = test_data() / "pets";
+  const Dataset dataset = load_dataset(config);
+  EXPECT_EQ(dataset.items.size(), 298u);
+  EXPECT_THAT(dataset.class_names, ElementsAre("Abyssinian", "american bulldog", "Bengal")) << "in the order of the original class ids";
+  EXPECT_EQ(dataset.indices(Split::train).size() + dataset.indices(Split::test).size(), 298u);
+  for (const Item& item : dataset.items) EXPECT_FALSE(item.mask.empty()) << item.path;
+  config.root = test_data() / "pets_fewshot";
+  EXPECT_EQ(load_dataset(config).items.size(), 100u);
+}
+
+// --- CUB-200-2011
+
+void write_cub(Example& example) {
+  example.write("classes.txt", "1 001.Black_footed_Albatross\n2 002.Laysan_Albatross\n");
+  example.write("images.txt", "1 001.Black_footed_Albatross/a.jpg\n2 002.Laysan_Albatross/b.jpg\n");
+  example.write("image_class_labels.txt", "1 1\n2 2\n");
+  example.write("train_test_split.txt", "1 1\n2 0\n");
+  example.write("bounding_boxes.txt", "1 60.0 27.0 325.0 304.0\n2 1 2 3 4\n");
+  example.picture("images/001.Black_footed_Albatross/a.jpg");
+  example.picture("images/002.Laysan_Albatross/b.jpg");
+  example.picture("segmentations/001.Black_footed_Albatross/a.png");
+}
+
+TEST(Cub, ReadsListsBoxesAndSegmentations) {
+  Example example(Layout::cub);
+  write_cub(example);
+  const Dataset dataset = example.load();
+  EXPECT_THAT(dataset.class_names, ElementsAre("Black footed Albatross", "Laysan Albatross"));
+  ASSERT_EQ(dataset.items.size(), 2u);
+  EXPECT_EQ(dataset.items[0].split, Split::train);
+  EXPECT_THAT(*dataset.items[0].box, ElementsAre(60, 27, 385, 331)) << "x y width height becomes corners";
+  EXPECT_EQ(dataset.items[0].mask_encoding, MaskEncoding::grey);
+  EXPECT_EQ(dataset.items[1].mask, "");
+}
+
+TEST(Cub, ListsAllProblemsAtOnceWithFileAndLine) {
+  Example example(Layout::cub);
+  write_cub(example);
+  example.write("image_class_labels.txt", "1 1\n2 9\n");
+  example.write("train_test_split.txt", "1 5\n");
+  example.write("bounding_boxes.txt", "x\n1 2 3 four 5\n");
+  const std::string error = example.error();
+  EXPECT_THAT(error, HasSubstr("bounding_boxes.txt:1:"));
+  EXPECT_THAT(error, HasSubstr("train_test_split.txt:1: is neither 0 (test) nor 1 (train)"));
+  EXPECT_THAT(error, HasSubstr("images.txt:2: image has no line in train_test_split.txt"));
+}
+
+TEST(Cub, ReadsTheGenuineLists) {
+  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  DatasetConfig config;
+  config.layout = Layout::cub;
+  config.root = test_data() / "annotations" / "CUB_200_2011";
+  const Dataset dataset = load_dataset(config, {.check_files = false});
+  EXPECT_EQ(dataset.items.size(), 11788u);
+  EXPECT_EQ(dataset.class_names.size(), 200u);
+  EXPECT_EQ(dataset.indices(Split::train).size(), 5994u);
+  EXPECT_EQ(dataset.indices(Split::test).size(), 5794u);
+  config.images_per_class = 10;
+  EXPECT_EQ(load_dataset(config, {.check_files = false}).indices(Split::train).size(), 2000u) << "10-shot";
+}
+
+TEST(Cub, SpeciesNumbersComeFromFolderNames) {
+  EXPECT_EQ(species_index("003.Sooty_Albatross/x.jpg"), 2);
+  EXPECT_EQ(species_index("120.Fox_Sparrow/x.jpg"), 119);
+  EXPECT_EQ(species_index("oops/x.jpg"), -1);
+  EXPECT_EQ(species_index("1"), -1);
+  EXPECT_EQ(species_index(""), -1);
+}
+
+// --- FGVC-Aircraft
+
+void write_aircraft(Example& example) {
+  example.write("data/variants.txt", "707-320\nBAE 146-200\n");
+  example.write("data/images_variant_trainval.txt", "1025794 707-320\n0034309 BAE 146-200\n");
+  example.write("data/images_variant_test.txt", "1340192 BAE 146-200\n");
+  example.write("data/images_box.txt", "1025794 3 144 998 431\n");
+  for (const char* name : {"1025794", "0034309", "1340192"}) example.picture(std::string{"data/images/"} + name + ".jpg");
+}
+
+TEST(Aircraft, ReadsVariantsWithBlanksAndOneBasedBoxes) {
+  Example example(Layout::aircraft);
+  write_aircraft(example);
+  example.config.strip_banner = true;
+  const Dataset dataset = example.load();
+  EXPECT_THAT(dataset.class_names, ElementsAre("707-320", "BAE 146-200"));
+  ASSERT_EQ(dataset.items.size(), 3u);
+  EXPECT_EQ(dataset.items[1].class_id, 1);
+  EXPECT_THAT(*dataset.items[0].box, ElementsAre(2, 143, 998, 431));
+  EXPECT_EQ(dataset.items[2].split, Split::test);
+  EXPECT_EQ(dataset.banner_rows, 20);
+}
+
+TEST(Aircraft, NamesAVariantThatIsNotListed) {
+  Example example(Layout::aircraft);
+  write_aircraft(example);
+  example.write("data/images_variant_test.txt", "1340192 Concorde\n");
+  EXPECT_THAT(example.error(), HasSubstr("images_variant_test.txt:1: names variant \"Concorde\""));
+}
+
+// --- Stanford Cars
+
+TEST(Cars, ReadsTheGenuineMatlabFiles) {
+  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  DatasetConfig config;
+  config.layout = Layout::cars;
+  config.root = test_data() / "annotations" / "stanford_cars";
+  std::vector<std::string> notes;
+  const Dataset dataset = load_dataset(config, {.check_files = false}, &notes);
+  EXPECT_EQ(dataset.class_names.size(), 196u);
+  EXPECT_EQ(dataset.items.size(), 8144u) << "the test annotations there have no classes";
+  EXPECT_THAT(*dataset.items[0].box, ElementsAre(38, 115, 569, 375));
+  EXPECT_EQ(dataset.items[0].class_id, 13);
+  EXPECT_EQ(dataset.items[0].path, "cars_train/00001.jpg");
+  EXPECT_THAT(notes, testing::Contains(HasSubstr("8041 pictures without a class")));
+}
+
+TEST(Cars, AcceptsATableInstead) {
+  Example example(Layout::cars);
+  example.write("cars.csv", "fname,class,x1,y1,x2,y2,split\na.jpg,\"AM General, Hummer\",1,2,30,40,train\nb.jpg,Acura RL,0,0,5,5,test\n");
+  example.picture("a.jpg");
+  example.picture("b.jpg");
+  const Dataset dataset = example.load();
+  EXPECT_THAT(dataset.class_names, ElementsAre("AM General, Hummer", "Acura RL"));
+  EXPECT_EQ(dataset.items[1].split, Split::test);
+  example.write("cars.csv", "fname,class,x1,y1,x2,y2,split\na.jpg,A,1,2,x,40,train\n");
+  EXPECT_THAT(example.error(), HasSubstr("cars.csv:2:"));
+}
+
+// --- Pascal VOC
+
+std::string voc_object(const std::string& name, int x1, int y1, int x2, int y2, bool difficult = false) {
+  return "<object><name>" + name + "</name><difficult>" + (difficult ? "1" : "0") + "</difficult><bndbox><xmin>" + std::to_string(x1) + "</xmin><ymin>" + std::to_string(y1) +
+         "</ymin><xmax>" + std::to_string(x2) + "</xmax><ymax>" + std::to_string(y2) + "</ymax></bndbox></object>";
+}
+
+void write_voc(Example& example, const std::string& train, const std::string& test) {
+  example.write("ImageSets/Main/" + train + ".txt", "2007_000032\n2007_000039\n");
+  example.write("ImageSets/Main/" + test + ".txt", "2007_000033\n");
+  example.write("Annotations/2007_000032.xml", "<annotation>" + voc_object("person", 1, 1, 10, 10) + voc_object("aeroplane", 1, 1, 100, 50) + voc_object("car", 1, 1, 300, 300, true) + "</annotation>");
+  example.write("Annotations/2007_000039.xml", "<annotation>" + voc_object("tvmonitor", 5, 6, 20, 30, true) + "</annotation>");
+  example.write("Annotations/2007_000033.xml", "<annotation>" + voc_object("cat", 2, 3, 4, 5) + "</annotation>");
+  for (const char* name : {"2007_000032", "2007_000039", "2007_000033"}) example.picture(std::string{"JPEGImages/"} + name + ".jpg");
+  example.picture("SegmentationClass/2007_000032.png");
+}
+
+TEST(PascalVoc, TakesTheLargestObjectThatIsNotDifficultAndKeepsAllLabels) {
+  Example example(Layout::voc2012);
+  write_voc(example, "train", "val");
+  const Dataset dataset = example.load();
+  EXPECT_EQ(dataset.class_names.size(), 20u);
+  ASSERT_EQ(dataset.items.size(), 3u);
+  EXPECT_EQ(dataset.class_names[static_cast<std::size_t>(dataset.items[0].class_id)], "aeroplane");
+  EXPECT_THAT(dataset.items[0].labels, ElementsAre(0, 14)) << "aeroplane and person";
+  EXPECT_THAT(*dataset.items[0].box, ElementsAre(0, 0, 100, 50));
+  EXPECT_EQ(dataset.items[0].mask_encoding, MaskEncoding::voc_class);
+  EXPECT_EQ(dataset.items[1].class_id, 19) << "only a difficult one: it decides";
+  EXPECT_EQ(dataset.items[2].split, Split::test);
+  Example older(Layout::voc2007);
+  write_voc(older, "trainval", "test");
+  EXPECT_EQ(older.load().items.size(), 3u);
+}
+
+TEST(PascalVoc, NamesBrokenXmlUnknownClassesAndMissingFiles) {
+  Example example(Layout::voc2012);
+  write_voc(example, "train", "val");
+  example.write("Annotations/2007_000032.xml", "<annotation><object>");
+  example.write("Annotations/2007_000039.xml", "<annotation>" + voc_object("unicorn", 1, 1, 5, 5) + "</annotation>");
+  std::filesystem::remove(example.folder / "Annotations/2007_000033.xml");
+  const std::string error = example.error();
+  EXPECT_THAT(error, HasSubstr("2007_000032.xml: is broken XML"));
+  EXPECT_THAT(error, HasSubstr("unknown class \"unicorn\""));
+  EXPECT_THAT(error, HasSubstr("val.txt:1: Annotations/2007_000033.xml is missing"));
+}
+
+TEST(PascalVoc, ReadsTheGenuineLists) {
+  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  Example example(Layout::voc2012);
+  for (const char* list : {"train", "val"}) example.write(std::string{"ImageSets/Main/"} + list + ".txt", read_text(test_data() / "annotations/voc12" / (std::string{list} + ".txt")));
+  const Dataset dataset = example.load(false);
+  EXPECT_EQ(dataset.indices(Split::train).size(), 1464u);
+  EXPECT_EQ(dataset.indices(Split::test).size(), 1449u);
+}
+
+// --- Waterbirds
+
+TEST(Waterbirds, GroupsByBirdAndPlaceAndClassesBySpecies) {
+  Example example(Layout::waterbirds);
+  example.write("metadata.csv", "img_id,img_filename,y,split,place,place_filename\n1,001.Black_footed_Albatross/a.jpg,1,2,0,/b/x.jpg\n2,003.Sooty_Albatross/b.jpg,0,0,1,/o/y.jpg\n");
+  example.picture("001.Black_footed_Albatross/a.jpg");
+  example.picture("003.Sooty_Albatross/b.jpg");
+  const Dataset dataset = example.load();
+  EXPECT_EQ(dataset.items[0].group, 2);
+  EXPECT_EQ(dataset.group_names[2], "waterbird on land");
+  EXPECT_EQ(dataset.items[0].split, Split::test);
+  EXPECT_EQ(dataset.items[1].class_id, 2);
+  EXPECT_EQ(dataset.class_names[2], "Sooty Albatross");
+}
+
+TEST(Waterbirds, NamesAMissingColumnAndAWrongValue) {
+  Example example(Layout::waterbirds);
+  example.write("metadata.csv", "img_id,img_filename,y,split\n1,001.A/a.jpg,1,2\n");
+  EXPECT_THAT(example.error(), HasSubstr("metadata.csv:1: has no column place"));
+  example.write("metadata.csv", "img_id,img_filename,y,split,place,place_filename\n1,001.A/a.jpg,7,2,0,x\n");
+  EXPECT_THAT(example.error(), HasSubstr("metadata.csv:2: has y, split or place out of range"));
+}
+
+TEST(Waterbirds, ReadsTheGenuineTable) {
+  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  DatasetConfig config;
+  config.layout = Layout::waterbirds;
+  config.root = test_data() / "annotations" / "waterbirds";
+  const Dataset dataset = load_dataset(config, {.check_files = false});
+  EXPECT_EQ(dataset.indices(Split::train).size(), 4795u);
+  EXPECT_EQ(dataset.indices(Split::validation).size(), 1199u);
+  EXPECT_EQ(dataset.indices(Split::test).size(), 5794u);
+  EXPECT_EQ(dataset.class_names.size(), 200u);
+}
+
+// --- few-shot and identity
+
+TEST(FewShot, IsAPureFunctionOfTheSeedAndKeepsTheTestSplit) {
+  Example example(Layout::folder);
+  for (int i = 0; i < 12; ++i) example.picture("train/cat/" + std::to_string(i) + ".png");
+  for (int i = 0; i < 3; ++i) example.picture("train/dog/" + std::to_string(i) + ".png");
+  for (int i = 0; i < 4; ++i) example.picture("test/cat/" + std::to_string(i) + ".png");
+  example.config.images_per_class = 5;
+  const auto paths = [&] {
+    std::vector<std::string> names;
+    for (const Item& item : example.load().items) names.push_back(item.path);
+    return names;
+  };
+  const auto first = paths();
+  EXPECT_EQ(first.size(), 5u + 3u + 4u) << "five cats, all three dogs, the whole test split";
+  EXPECT_EQ(paths(), first);
+  example.config.subset_seed = 1;
+  EXPECT_NE(paths(), first);
+}
+
+TEST(Identity, ChangesWithTheListAndWithAPicturesSize) {
+  Example example(Layout::folder);
+  example.picture("train/cat/a.png");
+  example.picture("train/cat/b.png");
+  const std::string before = dataset_identity(example.load());
+  EXPECT_EQ(dataset_identity(example.load()), before);
+  io::write_image(example.folder / "train/cat/b.png", io::Image(40, 40, 3));
+  EXPECT_NE(dataset_identity(example.load()), before);
+}
+
+TEST(Problems, AreCappedWithTheirNumber) {
+  Example example(Layout::pets);
+  std::string list;
+  for (int i = 0; i < 50; ++i) list += "Abyssinian_" + std::to_string(i) + " 1 1 1\n";
+  example.write("annotations/trainval.txt", list);
+  example.write("annotations/test.txt", "");
+  EXPECT_THAT(example.error(), HasSubstr("and 30 more problems"));
+}
+
+}  // namespace
+}  // namespace deda::data
