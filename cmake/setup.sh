@@ -104,7 +104,6 @@ deda_build() {      # deda_build [TARGET...]: compile; quiet unless it fails or 
 # Environment for our own mpirun calls on one machine.
 deda_mpi_environment() {
   export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
-  export OMPI_MCA_plm_rsh_agent=${OMPI_MCA_plm_rsh_agent:-:}   # one machine: no ssh needed
   if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
 }
 

@@ -15,26 +15,16 @@ int main(int argc, char** argv) {
   using namespace deda::jobs;
   std::vector<Job> jobs;
   std::vector<std::string> left_out;
-#ifdef HAVE_TOY
   jobs.push_back(make_toy_job());
-#endif
-#ifdef HAVE_DECOUPLE
   jobs.push_back(make_decouple_job());
-#endif
 #ifdef DEDA_TORCH
-#ifdef HAVE_TRAIN
   jobs.push_back(make_train_job());
-#endif
-#ifdef HAVE_EVALUATE
   jobs.push_back(make_evaluate_job());
-#endif
 #else
   left_out = {"train", "evaluate", "forward"};
 #endif
-#ifdef HAVE_INSPECT
   jobs.push_back(make_inspect_job());
-#endif
-#if defined DEDA_TORCH && defined HAVE_FORWARD
+#ifdef DEDA_TORCH
   jobs.push_back(make_forward_job());
 #endif
   jobs.push_back(make_doctor_job());
