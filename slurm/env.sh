@@ -35,7 +35,7 @@ fi
 case $DEDA_LAUNCHER in
   srun) DEDA_LAUNCH=(srun --kill-on-bad-exit=1 --mpi="${DEDA_SRUN_MPI:-pmix}") ;;
   mpirun)
-    cores=$(nproc)
+    cores=$(env -u OMP_NUM_THREADS nproc)   # nproc obeys OMP_NUM_THREADS
     DEDA_LAUNCH=(mpirun -n "${DEDA_RANKS:-$((cores < 2 ? cores : 2))}")
     if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
     export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none ;;

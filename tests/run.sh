@@ -10,7 +10,7 @@ export OMP_NUM_THREADS=1
 cd "$deda_build_dir"
 say "set-up and build: $((SECONDS - started)) s"
 failed=0
-ctest --output-on-failure --no-tests=error -j "$(nproc)" "$@" || failed=1
+ctest --output-on-failure --no-tests=error -j "$(env -u OMP_NUM_THREADS nproc)" "$@" || failed=1
 if [ $# -eq 0 ]; then
   deda_build_dir=$deda_root/build-asan
   mkdir -p "$deda_build_dir"
