@@ -213,7 +213,9 @@ c10::intrusive_ptr<c10d::Work> MpiBackend::allreduce(std::vector<at::Tensor>& te
   if (!in_place || average) {
     job->unpack = [tensor, average, size = getSize()](Job& j) {
       const at::NoGradGuard guard;
-      if (average) j.buffer.div_(size, "trunc");
+      // Whole numbers are averaged as NCCL does it: towards zero.
+      if (average && at::isIntegralType(j.buffer.scalar_type(), true)) j.buffer.div_(size, "trunc");
+      else if (average) j.buffer.div_(size);
       if (j.buffer.data_ptr() != tensor.data_ptr()) tensor.detach().copy_(j.buffer);
     };
   }
