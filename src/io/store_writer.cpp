@@ -12,7 +12,7 @@
 #include "io/record_store.h"
 #include "io/segment_file.h"
 #include "io/segment_plan.h"
-#include "io/store_lock.h"
+#include "io/folder_lock.h"
 #include "io/store_manifest.h"
 
 namespace deda::io {
@@ -70,7 +70,7 @@ struct StoreWriter::State {
   std::filesystem::path folder;
   Manifest manifest;                // entries only on rank 0
   std::set<std::int64_t> finished;  // numbers of finished segments
-  std::unique_ptr<StoreLock> lock;  // rank 0, unless there is nothing to write
+  std::unique_ptr<FolderLock> lock;  // rank 0, unless there is nothing to write
 
   // Rank 0: reads what is there, or starts anew.
   void open(const StoreDescription& description) {
@@ -81,7 +81,7 @@ struct StoreWriter::State {
       refuse_other_description(folder, manifest.description, description);
       if (manifest.complete && nothing_to_tidy() && all_segments_are_good(folder, manifest)) return;
     }
-    lock = std::make_unique<StoreLock>(folder);
+    lock = std::make_unique<FolderLock>(folder);
     for (const auto& path : partial_files(folder)) std::filesystem::remove(path);
     // Again under the lock: another run may just have finished it.
     if (manifest_exists(folder)) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
@@ -15,6 +16,7 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/stop.h"
+#include "io/folder_lock.h"
 #include "models/weights.h"
 #include "training/checkpoint.h"
 #include "training/device.h"
@@ -352,7 +354,12 @@ TrainingState train(const comm::Communicator& ranks, const TrainRequest& request
   check_shares(request.config, samples, ranks.size());
   apply_torch_threads(request.compute.threads.torch);
   apply_precision(request.config.precision);
-  ranks.agree("making the run folder", [&] { make_folder(request.folder); });
+  std::optional<io::FolderLock> lock;                // two runs in one folder would overwrite each other's checkpoints
+  ranks.agree("making the run folder", [&] {
+    if (!ranks.is_root()) return;
+    make_folder(request.folder);
+    lock.emplace(request.folder);
+  });
   return Trainer(ranks, request, samples, tests).run();
 }
 

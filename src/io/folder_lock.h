@@ -1,4 +1,4 @@
-// One writer per store: an exclusive lock that the kernel drops when its holder dies. Internal to src/io.
+// One writer per folder (a store, a run): an exclusive lock that the kernel drops when its holder dies.
 #pragma once
 
 #include <filesystem>
@@ -8,14 +8,14 @@
 namespace deda::io {
 
 // Holds `folder/writer.lock` (flock) while it lives and removes the file at the end. DataError, naming
-// process and host, when another process writes the store. A lock file left by a killed process does not
+// process and host, when another process writes the folder. A lock file left by a killed process does not
 // count. File systems without locks: a warning, and no protection.
-class StoreLock {
+class FolderLock {
  public:
-  explicit StoreLock(const std::filesystem::path& folder);
-  ~StoreLock();
-  StoreLock(const StoreLock&) = delete;
-  StoreLock& operator=(const StoreLock&) = delete;
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
 
  private:
   bool try_to_lock();  // false: the file was removed by its former holder in between

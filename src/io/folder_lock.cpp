@@ -1,4 +1,4 @@
-#include "io/store_lock.h"
+#include "io/folder_lock.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -31,12 +31,12 @@ std::string text_of(const posix::FileDescriptor& file) {
 
 }  // namespace
 
-StoreLock::StoreLock(const std::filesystem::path& folder) : path_{folder / "writer.lock"} {
+FolderLock::FolderLock(const std::filesystem::path& folder) : path_{folder / "writer.lock"} {
   while (!try_to_lock()) {
   }
 }
 
-bool StoreLock::try_to_lock() {
+bool FolderLock::try_to_lock() {
   file_ = posix::open_file(path_, O_RDWR | O_CREAT);
   int result = 0;
   do {
@@ -44,12 +44,12 @@ bool StoreLock::try_to_lock() {
   } while (result != 0 && errno == EINTR);
   if (result != 0 && errno == EWOULDBLOCK) {
     const std::string holder = text_of(file_);
-    throw DataError(fmt::format("another run writes this store: {}",
+    throw DataError(fmt::format("another run writes this folder: {}",
                                 holder.empty() ? "its name is not known yet" : holder),
                     path_.string(), "Wait for it or stop it, then run the same command.");
   }
   if (result != 0) {
-    log_warning("{}: this file system has no locks (error {}); do not let two runs write this store at once",
+    log_warning("{}: this file system has no locks (error {}); do not let two runs write this folder at once",
                 path_.string(), errno);
     return true;
   }
@@ -62,7 +62,7 @@ bool StoreLock::try_to_lock() {
   return true;
 }
 
-StoreLock::~StoreLock() {
+FolderLock::~FolderLock() {
   // Removed while still held: whoever opened the old file notices that it is gone and makes a new one.
   ::unlink(path_.c_str());
 }
