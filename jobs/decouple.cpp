@@ -70,7 +70,7 @@ ExitCode run(JobContext& context) {
 
 Job make_decouple_job() {
   return {.name = "decouple",
-          .summary = "split pictures into class-dependent and class-independent parts",
+          .summary = "Split pictures into class-dependent and class-independent parts",
           .example = "mpirun -n 4 deda decouple --config configs/demo.toml",
           .add_options = {},
           .run = run};

@@ -90,7 +90,7 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
 Job make_evaluate_job() {
   const auto options = std::make_shared<EvaluateOptions>();
   return {.name = "evaluate",
-          .summary = "measure a trained classifier on a split, whole and by group",
+          .summary = "Measure a trained classifier on a split, whole and by group",
           .example = "deda evaluate --config configs/demo.toml --weights best",
           .add_options =
               [options](CLI::App& app) {

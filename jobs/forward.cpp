@@ -76,7 +76,7 @@ ExitCode run(JobContext& context, const ForwardOptions& options) {
 Job make_forward_job() {
   const auto options = std::make_shared<ForwardOptions>();
   return {.name = "forward",
-          .summary = "run one named network on tensors from a file",
+          .summary = "Run one named network on tensors from a file",
           .example = "deda forward resnet18 best.safetensors --in input.safetensors --out output.safetensors",
           .add_options = [options](CLI::App& app) { add_options(app, options); },
           .run = [options](JobContext& context) { return run(context, *options); },

@@ -139,7 +139,7 @@ ExitCode inspect(JobContext& context, const Options& options) {
 Job make_inspect_job() {
   const auto options = std::make_shared<Options>();
   return {.name = "inspect",
-          .summary = "look into stores and runs: statistics, contact sheets, comparison, report page",
+          .summary = "Look into stores and runs: statistics, contact sheets, comparison, report page",
           .example = "deda inspect runs/demo --report runs/demo/report.html",
           .add_options =
               [options](CLI::App& app) {

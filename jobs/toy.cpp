@@ -28,7 +28,7 @@ ExitCode run(JobContext& context) {
 
 Job make_toy_job() {
   return {.name = "toy",
-          .summary = "draw the toy dataset: beetles whose background tells too much",
+          .summary = "Draw the toy dataset: beetles whose background tells too much",
           .example = "deda toy --config configs/demo.toml",
           .add_options = {},
           .run = run};

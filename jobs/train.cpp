@@ -113,7 +113,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
 Job make_train_job() {
   const auto options = std::make_shared<TrainOptions>();
   return {.name = "train",
-          .summary = "train a classifier on pictures and their recombined parts",
+          .summary = "Train a classifier on pictures and their recombined parts",
           .example = "mpirun -n 2 deda train --config configs/demo.toml --set augment.method=deda",
           .add_options =
               [options](CLI::App& app) {
