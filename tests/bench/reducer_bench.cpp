@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
   comm::MpiEnvironment mpi(argc, argv);
   const auto ranks = comm::Communicator::world();
   at::set_num_threads(1);
-  const std::int64_t batch = argc > 1 ? std::max(2, std::atoi(argv[1])) : 8, side = argc > 2 ? std::max(32, std::atoi(argv[2])) : 160;
+  const std::int64_t batch = argc > 1 ? std::max(2, std::atoi(argv[1])) : 8, side = argc > 2 ? std::max(32, std::atoi(argv[2])) : 224;
   const auto group = comm::make_process_group(ranks, comm::DeviceKind::cpu);
   Replica bucketed(batch, side), blocking(batch, side), alone(batch, side);
   comm::GradientReducer reducer(bucketed.parameters, group);
