@@ -169,6 +169,7 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
     }
     page.svg(render_svg(chart), fmt::format("{}; one line per seed.", title));
   };
+  page.begin_columns();
   for (const std::string& group : comparison.groups) {
     curves("Accuracy: " + title_of_group(group), "top-1, %", [&](const EpochRow& row, auto& points) {
       const auto found = row.accuracy.find(group);
@@ -176,6 +177,7 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
     });
   }
   curves("Training loss", "cross entropy", [](const EpochRow& row, auto& points) { points.emplace_back(static_cast<double>(row.epoch), row.loss); });
+  page.end_columns();
 }
 
 }  // namespace deda::report

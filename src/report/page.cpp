@@ -31,6 +31,7 @@ figure { margin: 16px 0; }
 img, svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; background: #fff; }
 pre { background: var(--tint); padding: 12px 14px; border-radius: 4px; overflow-x: auto; font-size: 13px; line-height: 1.45; }
 .scroll { overflow-x: auto; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 0 20px; }
 )css";
 
 std::string base64(const std::vector<std::uint8_t>& bytes) {
@@ -106,6 +107,10 @@ void Page::picture(const io::Image& image, std::string_view caption, Codec codec
 void Page::svg(std::string_view markup, std::string_view caption) {
   body_ += fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", markup, escape_html(caption));
 }
+
+void Page::begin_columns() { body_ += "<div class=\"columns\">\n"; }
+
+void Page::end_columns() { body_ += "</div>\n"; }
 
 std::string Page::html() const {
   return fmt::format(

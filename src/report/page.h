@@ -29,6 +29,9 @@ class Page {
   enum class Codec { png, jpeg };
   void picture(const io::Image& image, std::string_view caption, Codec codec = Codec::jpeg);
   void svg(std::string_view markup, std::string_view caption);   // markup made by chart.h, already escaped
+  // Figures between the two stand side by side where the window is wide enough.
+  void begin_columns();
+  void end_columns();
   std::string html() const;
   void save(const std::filesystem::path& path) const;             // atomic
 
