@@ -1,6 +1,4 @@
 // `deda evaluate`: a run's classifier on the pictures of a split, whole and by group.
-#include "training/evaluation.h"
-
 #include <fmt/format.h>
 
 #include <memory>
@@ -14,6 +12,7 @@
 #include "models/weights.h"
 #include "training/compute_plan.h"
 #include "training/device.h"
+#include "training/evaluation.h"
 
 namespace deda::jobs {
 namespace {
@@ -26,21 +25,29 @@ struct EvaluateOptions {
 };
 
 data::Split split_named(const std::string& name) {
-  return name == "train" ? data::Split::train : name == "validation" ? data::Split::validation : data::Split::test;
+  return name == "train"        ? data::Split::train
+         : name == "validation" ? data::Split::validation
+                                : data::Split::test;
 }
 
-std::string to_json(const TrainingRun& run, const EvaluateOptions& options, const std::filesystem::path& weights, const std::vector<training::GroupScore>& scores) {
+std::string to_json(const TrainingRun& run, const EvaluateOptions& options,
+                    const std::filesystem::path& weights, const std::vector<training::GroupScore>& scores) {
   nlohmann::ordered_json groups = nlohmann::ordered_json::object();
-  for (const auto& score : scores) groups[score.group] = {{"accuracy", percent * score.accuracy()}, {"correct", score.correct}, {"images", score.total}};
-  return nlohmann::ordered_json{{"schema", "deda-evaluation-1"}, {"dataset", run.dataset.name}, {"split", options.split},
-                                {"network", run.description.network}, {"weights", weights.string()}, {"groups", groups}}
+  for (const auto& score : scores)
+    groups[score.group] = {
+        {"accuracy", percent * score.accuracy()}, {"correct", score.correct}, {"images", score.total}};
+  return nlohmann::ordered_json{{"schema", "deda-evaluation-1"}, {"dataset", run.dataset.name},
+                                {"split", options.split},        {"network", run.description.network},
+                                {"weights", weights.string()},   {"groups", groups}}
              .dump(2) +
          "\n";
 }
 
 void print_scores(const std::vector<training::GroupScore>& scores) {
   fmt::print("{:<24} {:>10} {:>9} {:>9}\n", "group", "top-1, %", "correct", "pictures");
-  for (const auto& score : scores) fmt::print("{:<24} {:>10.2f} {:>9} {:>9}\n", score.group, percent * score.accuracy(), score.correct, score.total);
+  for (const auto& score : scores)
+    fmt::print("{:<24} {:>10.2f} {:>9} {:>9}\n", score.group, percent * score.accuracy(), score.correct,
+               score.total);
 }
 
 ExitCode run(JobContext& context, const EvaluateOptions& options) {
@@ -48,17 +55,20 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
   const auto& ranks = context.ranks;
   const auto run = plan_training_run(context);
   const bool of_run = options.weights == "best" || options.weights == "last";
-  const std::filesystem::path weights = of_run ? run.folder / (options.weights + ".safetensors") : std::filesystem::path(options.weights);
+  const std::filesystem::path weights =
+      of_run ? run.folder / (options.weights + ".safetensors") : std::filesystem::path(options.weights);
 
   const auto compute = training::plan_compute(config.train, config.run.threads, ranks);
   const auto device = training::device_of(compute);
   training::apply_torch_threads(compute.threads.torch);
   training::apply_precision(config.train.precision);
-  const auto network = models::make_classifier(config.train.network, static_cast<std::int64_t>(run.dataset.class_names.size()));
+  const auto network = models::make_classifier(config.train.network,
+                                               static_cast<std::int64_t>(run.dataset.class_names.size()));
   ranks.agree("loading the weights", [&] {
     if (!std::filesystem::exists(weights)) {
       throw DataError("there are no such weights", weights.string(),
-                      of_run ? "Train first with the same configuration, or name a file with --weights." : "Check the path given with --weights.");
+                      of_run ? "Train first with the same configuration, or name a file with --weights."
+                             : "Check the path given with --weights.");
     }
     models::load_weights(*network, weights);
   });
@@ -67,10 +77,12 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
 
   const auto pictures = usable_pictures(context, run.dataset, split_named(options.split));
   augment::TestSource source(run.dataset, pictures, config.augment);
-  const auto samples =
-      training::test_samples(source, run.dataset, pictures, config.train.evaluation_batch, ranks, compute.threads.composers, config.augment.ring_batches);
+  const auto samples = training::test_samples(source, run.dataset, pictures, config.train.evaluation_batch,
+                                              ranks, compute.threads.composers, config.augment.ring_batches);
   if (context.options.dry_run) {
-    if (ranks.is_root()) fmt::print("would evaluate {} on {} pictures of split {}\n", weights.string(), samples.count, options.split);
+    if (ranks.is_root())
+      fmt::print("would evaluate {} on {} pictures of split {}\n", weights.string(), samples.count,
+                 options.split);
     return ExitCode::done;
   }
   const auto scores = training::evaluate(*network, samples, ranks, device, config.train);
@@ -78,7 +90,8 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
     if (!ranks.is_root()) return;
     print_scores(scores);
     const auto file = (of_run ? run.folder : std::filesystem::absolute(weights).parent_path()) /
-                      fmt::format("evaluation-{}-{}.json", of_run ? options.weights : weights.stem().string(), options.split);
+                      fmt::format("evaluation-{}-{}.json", of_run ? options.weights : weights.stem().string(),
+                                  options.split);
     write_atomically(file, to_json(run, options, weights, scores));
     fmt::print("{}\n", file.string());
   });
@@ -94,8 +107,10 @@ Job make_evaluate_job() {
           .example = "deda evaluate --config configs/demo.toml --weights best",
           .add_options =
               [options](CLI::App& app) {
-                app.add_option("--weights", options->weights, "best or last of the configured run, or a safetensors file (default best)");
-                app.add_option("--split", options->split, "test, validation or train (default test)")->check(CLI::IsMember({"test", "validation", "train"}));
+                app.add_option("--weights", options->weights,
+                               "best or last of the configured run, or a safetensors file (default best)");
+                app.add_option("--split", options->split, "test, validation or train (default test)")
+                    ->check(CLI::IsMember({"test", "validation", "train"}));
               },
           .run = [options](JobContext& context) { return run(context, *options); }};
 }

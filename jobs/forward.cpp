@@ -20,29 +20,38 @@ struct ForwardOptions {
   std::string mode = "eval", device = "cpu", dtype = "float32";
 };
 
-const std::vector<std::pair<std::string, torch::ScalarType>> dtypes = {
-    {"float32", torch::kFloat}, {"float64", torch::kDouble}, {"bfloat16", torch::kBFloat16}, {"float16", torch::kHalf}};
+const std::vector<std::pair<std::string, torch::ScalarType>> dtypes = {{"float32", torch::kFloat},
+                                                                       {"float64", torch::kDouble},
+                                                                       {"bfloat16", torch::kBFloat16},
+                                                                       {"float16", torch::kHalf}};
 
 void add_options(CLI::App& app, const std::shared_ptr<ForwardOptions>& options) {
   std::string models;
-  for (const auto& model : models::forward_models()) models += fmt::format("\n  {}: {}", model.name, model.description);
+  for (const auto& model : models::forward_models())
+    models += fmt::format("\n  {}: {}", model.name, model.description);
   std::vector<std::string> dtype_names;
   for (const auto& [name, type] : dtypes) dtype_names.push_back(name);
   app.add_option("MODEL", options->model, "network by name:" + models)->required();
-  app.add_option("WEIGHTS", options->weights, "safetensors file under the original's tensor names, or a folder with model.safetensors")->required();
+  app.add_option("WEIGHTS", options->weights,
+                 "safetensors file under the original's tensor names, or a folder with model.safetensors")
+      ->required();
   app.add_option("--in", options->input, "safetensors file with the input tensors")->required();
   app.add_option("--out", options->output, "safetensors file to write the outputs to")->required();
-  app.add_option("--mode", options->mode, "eval, or train: batch statistics, and running statistics among the outputs")
+  app.add_option("--mode", options->mode,
+                 "eval, or train: batch statistics, and running statistics among the outputs")
       ->check(CLI::IsMember({"eval", "train"}));
   app.add_option("--device", options->device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
-  app.add_option("--dtype", options->dtype, "precision of weights and inputs; outputs are float32")->check(CLI::IsMember(dtype_names));
+  app.add_option("--dtype", options->dtype, "precision of weights and inputs; outputs are float32")
+      ->check(CLI::IsMember(dtype_names));
 }
 
 torch::Device device_named(const std::string& name) {
   if (name == "cpu") return torch::kCPU;
   const auto& cuda = comm::load_cuda_plugin();
   if (cuda.plugin == nullptr || cuda.plugin->device_count() == 0) {
-    throw ConfigError("--device cuda cannot be had: " + (cuda.plugin == nullptr ? cuda.reason : "no GPU is visible"), "--device", "Run `deda doctor`.");
+    throw ConfigError(
+        "--device cuda cannot be had: " + (cuda.plugin == nullptr ? cuda.reason : "no GPU is visible"),
+        "--device", "Run `deda doctor`.");
   }
   return torch::Device(torch::kCUDA, 0);
 }
@@ -52,7 +61,8 @@ ExitCode run(JobContext& context, const ForwardOptions& options) {
     if (!context.ranks.is_root()) return;
     const auto& model = models::forward_model(options.model);
     models::ForwardRequest request;
-    request.weights = fs::is_directory(options.weights) ? options.weights / "model.safetensors" : options.weights;
+    request.weights =
+        fs::is_directory(options.weights) ? options.weights / "model.safetensors" : options.weights;
     request.inputs = models::read_tensors(options.input);
     request.inputs_from = options.input.string();
     request.train_mode = options.mode == "train";
@@ -63,7 +73,11 @@ ExitCode run(JobContext& context, const ForwardOptions& options) {
     training::apply_precision(training::Precision::fp32);
     const auto outputs = model.run(request);
     if (context.options.dry_run) return;
-    models::write_tensors(options.output, outputs, {{"model", model.name}, {"mode", options.mode}, {"device", options.device}, {"dtype", options.dtype}});
+    models::write_tensors(options.output, outputs,
+                          {{"model", model.name},
+                           {"mode", options.mode},
+                           {"device", options.device},
+                           {"dtype", options.dtype}});
     for (const auto& [name, tensor] : outputs) {
       if (outputs.size() == 1 || tensor.dim() > 1) fmt::print("{} {}\n", name, c10::str(tensor.sizes()));
     }

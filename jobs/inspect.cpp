@@ -20,9 +20,9 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> paths;
-  std::filesystem::path report;                      // HTML page
-  std::filesystem::path sheet;                       // PNG or JPEG contact sheet of the (first) store
-  std::filesystem::path dataset_root;                // for the originals in sheets
+  std::filesystem::path report;        // HTML page
+  std::filesystem::path sheet;         // PNG or JPEG contact sheet of the (first) store
+  std::filesystem::path dataset_root;  // for the originals in sheets
   std::int64_t items = 12;
   bool verify = false;
 };
@@ -30,7 +30,9 @@ struct Options {
 constexpr int sheet_cell = 160;
 constexpr std::size_t combinations_per_row = 2;
 
-bool is_store(const std::filesystem::path& folder) { return std::filesystem::exists(folder / "manifest.json"); }
+bool is_store(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "manifest.json");
+}
 
 // The given folders that are stores, and stores one level below the others.
 std::vector<std::filesystem::path> find_stores(const std::vector<std::filesystem::path>& paths) {
@@ -50,15 +52,18 @@ std::vector<std::filesystem::path> find_stores(const std::vector<std::filesystem
 }
 
 // Rows image | CDP | CIP | combination | combination.
-io::Image make_sheet(const io::StoreReader& store, const Options& options, const augment::AugmentConfig& augment, std::uint64_t seed) {
+io::Image make_sheet(const io::StoreReader& store, const Options& options,
+                     const augment::AugmentConfig& augment, std::uint64_t seed) {
   auto rows = report::sample_rows(store, options.dataset_root, static_cast<std::size_t>(options.items));
   const auto samples = report::compose_samples(store, augment, rows.size() * combinations_per_row, seed);
   for (std::size_t i = 0; i < samples.size(); ++i) rows[i / combinations_per_row].cells.push_back(samples[i]);
   return report::render_sheet({"image", "CDP", "CIP", "combination", "combination"}, rows, sheet_cell);
 }
 
-void inspect_store(const std::filesystem::path& folder, const Options& options, const PipelineConfig& config, report::Page* page, bool first) {
-  const io::StoreReader store(folder, options.verify ? io::StoreReader::Check::hashes : io::StoreReader::Check::sizes, true);
+void inspect_store(const std::filesystem::path& folder, const Options& options, const PipelineConfig& config,
+                   report::Page* page, bool first) {
+  const io::StoreReader store(
+      folder, options.verify ? io::StoreReader::Check::hashes : io::StoreReader::Check::sizes, true);
   const report::StoreSummary summary = report::summarize(store);
   fmt::print("{}\n{}", folder.string(), report::to_text(summary));
   if (options.verify) fmt::print("every record's hash was verified\n");
@@ -69,31 +74,42 @@ void inspect_store(const std::filesystem::path& folder, const Options& options, 
       fmt::print("... {} more remarks in manifest.json\n", store.remarks().size() - most_listed);
       break;
     }
-    fmt::print("  {}: {}{}{}\n", store.description().sources[static_cast<std::size_t>(item)], io::name_of(remark.first), remark.second.empty() ? "" : ": ", remark.second);
+    fmt::print("  {}: {}{}{}\n", store.description().sources[static_cast<std::size_t>(item)],
+               io::name_of(remark.first), remark.second.empty() ? "" : ": ", remark.second);
   }
   if (page == nullptr && (options.sheet.empty() || !first)) return;
-  const io::Image sheet = make_sheet(store, options, config.augment, static_cast<std::uint64_t>(config.run.seed));
+  const io::Image sheet =
+      make_sheet(store, options, config.augment, static_cast<std::uint64_t>(config.run.seed));
   if (!options.sheet.empty() && first) {
     io::write_image(options.sheet, sheet, 90);
     fmt::print("contact sheet: {}\n", options.sheet.string());
   }
   if (page == nullptr) return;
-  page->heading(fmt::format("{}: {}", summary.stage == "decouple" ? "Decoupled pictures" : summary.stage, summary.dataset));
+  page->heading(fmt::format("{}: {}", summary.stage == "decouple" ? "Decoupled pictures" : summary.stage,
+                            summary.dataset));
   report::add_to_page(*page, summary);
-  page->picture(sheet, "Pictures, their class-dependent parts (CDP, on a checkerboard where transparent), their class-independent parts (CIP, hole filled), and "
-                       "combinations as the network sees them.");
+  page->picture(sheet,
+                "Pictures, their class-dependent parts (CDP, on a checkerboard where transparent), their "
+                "class-independent parts (CIP, hole filled), and "
+                "combinations as the network sees them.");
   std::vector<std::vector<report::TableCell>> rows;
   for (const auto& [item, remark] : store.remarks()) {
     if (remark.first == io::Outcome::done) continue;
-    rows.push_back({{store.description().sources[static_cast<std::size_t>(item)]}, {std::string{io::name_of(remark.first)}}, {remark.second}});
+    rows.push_back({{store.description().sources[static_cast<std::size_t>(item)]},
+                    {std::string{io::name_of(remark.first)}},
+                    {remark.second}});
   }
-  if (!rows.empty()) page->table({"picture", "outcome", "reason"}, rows, "Pictures without parts; they stay in training as they are.");
+  if (!rows.empty())
+    page->table({"picture", "outcome", "reason"}, rows,
+                "Pictures without parts; they stay in training as they are.");
 }
 
 ExitCode inspect(JobContext& context, const Options& options) {
-  if (!context.ranks.is_root()) return ExitCode::done;   // looking is one rank's work
+  if (!context.ranks.is_root()) return ExitCode::done;  // looking is one rank's work
   for (const auto& path : options.paths) {
-    if (!std::filesystem::is_directory(path)) throw DataError("is no folder", path.string(), "Name a store, a run, or the output folder of a pipeline.");
+    if (!std::filesystem::is_directory(path))
+      throw DataError("is no folder", path.string(),
+                      "Name a store, a run, or the output folder of a pipeline.");
   }
   std::vector<std::string> problems;
   std::vector<report::RunResults> runs;
@@ -102,30 +118,40 @@ ExitCode inspect(JobContext& context, const Options& options) {
   }
   const auto stores = find_stores(options.paths);
   if (runs.empty() && stores.empty() && problems.empty()) {
-    throw DataError("holds neither a store nor a run", options.paths.front().string(), "Name a store, a run, or the output folder of a pipeline.");
+    throw DataError("holds neither a store nor a run", options.paths.front().string(),
+                    "Name a store, a run, or the output folder of a pipeline.");
   }
   std::unique_ptr<report::Page> page;
   if (!options.report.empty()) {
-    page = std::make_unique<report::Page>("De-DA report", runs.empty() ? options.paths.front().string() : fmt::format("{} runs on {}", runs.size(), runs.front().dataset));
+    page = std::make_unique<report::Page>(
+        "De-DA report", runs.empty() ? options.paths.front().string()
+                                     : fmt::format("{} runs on {}", runs.size(), runs.front().dataset));
   }
   const auto comparisons = report::compare(runs);
   if (page && !comparisons.empty()) {
     page->heading("Comparison");
     for (const auto& comparison : comparisons) report::add_to_page(*page, comparison, runs);
   }
-  for (std::size_t i = 0; i < stores.size(); ++i) inspect_store(stores[i], options, context.config, page.get(), i == 0);
+  for (std::size_t i = 0; i < stores.size(); ++i)
+    inspect_store(stores[i], options, context.config, page.get(), i == 0);
   for (const auto& comparison : comparisons) fmt::print("\n{}", report::to_text(comparison));
   for (const std::string& problem : problems) log_warning("{}", problem);
   if (page) {
     if (!runs.empty()) {
       std::vector<std::vector<report::TableCell>> rows;
       for (const auto& run : runs) {
-        rows.push_back({{run.folder.filename().string()}, {report::method_title(run.method)}, {std::to_string(run.seed), true}, {fmt::format("{}/{}", run.epochs_done, run.epochs), true},
-                        {std::to_string(run.ranks), true}, {fmt::format("{:.0f}", run.seconds), true}, {fmt::format("{:.0f}", run.images_per_second), true},
+        rows.push_back({{run.folder.filename().string()},
+                        {report::method_title(run.method)},
+                        {std::to_string(run.seed), true},
+                        {fmt::format("{}/{}", run.epochs_done, run.epochs), true},
+                        {std::to_string(run.ranks), true},
+                        {fmt::format("{:.0f}", run.seconds), true},
+                        {fmt::format("{:.0f}", run.images_per_second), true},
                         {fmt::format("{:.1f} %", 100 * run.data_wait_share), true}});
       }
       page->heading("Runs");
-      page->table({"folder", "method", "seed", "epochs", "ranks", "seconds", "images/s", "waited for data"}, rows);
+      page->table({"folder", "method", "seed", "epochs", "ranks", "seconds", "images/s", "waited for data"},
+                  rows);
     }
     if (options.report.has_parent_path()) make_folder(options.report.parent_path());
     page->save(options.report);
@@ -143,11 +169,15 @@ Job make_inspect_job() {
           .example = "deda inspect runs/demo --report runs/demo/report.html",
           .add_options =
               [options](CLI::App& app) {
-                app.add_option("path", options->paths, "stores, runs, or output folders that hold them")->required();
+                app.add_option("path", options->paths, "stores, runs, or output folders that hold them")
+                    ->required();
                 app.add_option("--report", options->report, "write one self-contained HTML page");
-                app.add_option("--sheet", options->sheet, "write the contact sheet of the first store as .png or .jpg");
-                app.add_option("--data", options->dataset_root, "the dataset's folder, to show the original pictures");
-                app.add_option("--items", options->items, "pictures on a contact sheet")->check(CLI::Range(1, 200));
+                app.add_option("--sheet", options->sheet,
+                               "write the contact sheet of the first store as .png or .jpg");
+                app.add_option("--data", options->dataset_root,
+                               "the dataset's folder, to show the original pictures");
+                app.add_option("--items", options->items, "pictures on a contact sheet")
+                    ->check(CLI::Range(1, 200));
                 app.add_flag("--verify", options->verify, "verify the hash of every record");
               },
           .run = [options](JobContext& context) { return inspect(context, *options); }};

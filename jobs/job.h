@@ -1,10 +1,9 @@
 // What a subcommand is: a name, a sentence, its own options, and one function that runs on every rank.
-// Each jobs/<name>.cpp defines one `Job make_<name>_job()`; jobs/main.cpp lists them; jobs/run_job.cpp parses, runs,
-// catches once and turns errors into exit codes.
+// Each jobs/<name>.cpp defines one `Job make_<name>_job()`; jobs/main.cpp lists them; jobs/run_job.cpp
+// parses, runs, catches once and turns errors into exit codes.
 #pragma once
 
 #include <CLI/CLI.hpp>
-
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -17,20 +16,21 @@
 
 namespace deda::jobs {
 
-// Options that every subcommand has (jobs/run_job.cpp adds them): --config FILE (repeatable), --set a.b=v (repeatable),
+// Options that every subcommand has (jobs/run_job.cpp adds them): --config FILE (repeatable), --set a.b=v
+// (repeatable),
 // --out DIR (overrides run.output), --print-config, --dry-run, --trace DIR, --trace-steps N, --verbose.
 struct CommonOptions {
   bool dry_run = false;                        // check everything, print the plan, write nothing
   std::optional<std::filesystem::path> trace;  // folder for trace files (reference/traces names)
   std::int64_t trace_steps = 1;
-  bool configured = false;                     // a --config or --set was given
+  bool configured = false;  // a --config or --set was given
 };
 
 struct JobContext {
   const comm::Communicator& ranks;
-  PipelineConfig config;                       // resolved and valid
+  PipelineConfig config;  // resolved and valid
   CommonOptions options;
-  bool mpi_from_any_thread = true;             // MPI granted MPI_THREAD_MULTIPLE
+  bool mpi_from_any_thread = true;  // MPI granted MPI_THREAD_MULTIPLE
 };
 
 struct Job {
@@ -42,7 +42,9 @@ struct Job {
   bool takes_config = true;                    // false: no --config/--set (forward, doctor, inspect)
 };
 
-// OUTPUT/STAGE-<16 hex digits of the hash of (stage, identity, schema version)>: where a stage's result lives.
-std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage, const std::string& identity);
+// OUTPUT/STAGE-<16 hex digits of the hash of (stage, identity, schema version)>: where a stage's result
+// lives.
+std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage,
+                                   const std::string& identity);
 
 }  // namespace deda::jobs

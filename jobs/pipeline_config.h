@@ -14,14 +14,23 @@ struct RunConfig {
   std::string name = "run";
   std::filesystem::path output = "runs";
   std::int64_t seed = 1;
-  std::int64_t threads = 0;            // worker threads per rank; 0: the cores of this rank's share of the node
-  double time_limit_s = 0;             // stop well after that many seconds; 0: none but the scheduler's
+  std::int64_t threads = 0;  // worker threads per rank; 0: the cores of this rank's share of the node
+  double time_limit_s = 0;   // stop well after that many seconds; 0: none but the scheduler's
   void describe(ConfigVisitor& v) {
     v.field({.key = "name", .help = "name for people, used in reports", .identity = false}, name);
-    v.field({.key = "output", .help = "folder under which every stage makes its own", .identity = false}, output);
+    v.field({.key = "output", .help = "folder under which every stage makes its own", .identity = false},
+            output);
     v.field({.key = "seed", .help = "seed of every random number of the run"}, seed);
-    v.field({.key = "threads", .help = "worker threads per rank; 0: this rank's share of the node's cores", .min = 0, .identity = false}, threads);
-    v.field({.key = "time_limit_s", .help = "stop well (exit 75) after that many seconds; 0: only the scheduler's limit", .min = 0, .identity = false}, time_limit_s);
+    v.field({.key = "threads",
+             .help = "worker threads per rank; 0: this rank's share of the node's cores",
+             .min = 0,
+             .identity = false},
+            threads);
+    v.field({.key = "time_limit_s",
+             .help = "stop well (exit 75) after that many seconds; 0: only the scheduler's limit",
+             .min = 0,
+             .identity = false},
+            time_limit_s);
   }
 };
 

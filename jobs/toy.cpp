@@ -13,14 +13,21 @@ namespace {
 ExitCode run(JobContext& context) {
   const auto& config = context.config;
   const auto& root = config.dataset.root;
-  if (root.empty()) throw ConfigError("dataset.root is not set", "dataset.root", "Name the folder that the toy dataset is drawn into.");
-  const std::int64_t pictures = config.toy.classes * (config.toy.train_per_class + 2 * config.toy.test_per_class);
+  if (root.empty())
+    throw ConfigError("dataset.root is not set", "dataset.root",
+                      "Name the folder that the toy dataset is drawn into.");
+  const std::int64_t pictures =
+      config.toy.classes * (config.toy.train_per_class + 2 * config.toy.test_per_class);
   if (context.options.dry_run) {
-    if (context.ranks.is_root()) fmt::print("would draw {} pictures of {} classes into {}\n", pictures, config.toy.classes, root.string());
+    if (context.ranks.is_root())
+      fmt::print("would draw {} pictures of {} classes into {}\n", pictures, config.toy.classes,
+                 root.string());
     return ExitCode::done;
   }
   const bool was_complete = data::make_toy_dataset(context.ranks, config.toy, root);
-  if (context.ranks.is_root()) log_info("{} {} pictures of {} classes in {}", was_complete ? "already drawn:" : "drew", pictures, config.toy.classes, root.string());
+  if (context.ranks.is_root())
+    log_info("{} {} pictures of {} classes in {}", was_complete ? "already drawn:" : "drew", pictures,
+             config.toy.classes, root.string());
   return ExitCode::done;
 }
 

@@ -1,6 +1,4 @@
 // `deda train`: records and pictures -> classifier.
-#include "training/trainer.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include "core/log.h"
 #include "jobs/training_run.h"
 #include "training/trace.h"
+#include "training/trainer.h"
 
 namespace deda::jobs {
 namespace {
@@ -19,7 +18,8 @@ struct TrainOptions {
 };
 
 void print_results(const TrainingRun& run, const training::TrainingState& state) {
-  fmt::print("{:<24} {:>8} {:>8} {:>14} {:>9}\n", "top-1 accuracy, %", "best", "last", "mean last 10", "pictures");
+  fmt::print("{:<24} {:>8} {:>8} {:>14} {:>9}\n", "top-1 accuracy, %", "best", "last", "mean last 10",
+             "pictures");
   std::vector<std::string> groups;
   for (const auto& record : state.history) {
     if (record.scores.empty()) continue;
@@ -28,7 +28,8 @@ void print_results(const TrainingRun& run, const training::TrainingState& state)
   }
   for (std::size_t group = 0; group < groups.size(); ++group) {
     const auto summary = training::summarise(state, group);
-    fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", groups[group], summary.best, summary.last, summary.mean_last_10, summary.images);
+    fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", groups[group], summary.best, summary.last,
+               summary.mean_last_10, summary.images);
   }
   if (groups.empty()) fmt::print("the dataset has no test pictures: nothing was evaluated\n");
   fmt::print("{}\n", run.folder.string());
@@ -38,7 +39,8 @@ void print_results(const TrainingRun& run, const training::TrainingState& state)
 void write_draws(const JobContext& context, augment::TrainingSource& source, std::int64_t count) {
   std::string lines;
   const auto order = source.order(1);
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(count, source.size()); ++i) lines += training::draw_json(source.decide_only(order[static_cast<std::size_t>(i)], 1)) + '\n';
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(count, source.size()); ++i)
+    lines += training::draw_json(source.decide_only(order[static_cast<std::size_t>(i)], 1)) + '\n';
   if (!context.options.trace) {
     fmt::print("{}", lines);
     return;
@@ -50,9 +52,12 @@ void write_draws(const JobContext& context, augment::TrainingSource& source, std
 
 void print_plan(const JobContext& context, const TrainingRun& run, std::size_t training, std::size_t tests) {
   const auto& config = context.config.train;
-  fmt::print("would train {} ({}) on {} pictures of {} ({} classes), {} epochs of {} steps on {} ranks, evaluate on {} pictures, into {}\n", config.network,
-             run.description.method, training, run.dataset.name, run.dataset.class_names.size(), config.epochs,
-             (static_cast<std::int64_t>(training) + config.batch_size - 1) / config.batch_size, context.ranks.size(), tests, run.folder.string());
+  fmt::print(
+      "would train {} ({}) on {} pictures of {} ({} classes), {} epochs of {} steps on {} ranks, evaluate on "
+      "{} pictures, into {}\n",
+      config.network, run.description.method, training, run.dataset.name, run.dataset.class_names.size(),
+      config.epochs, (static_cast<std::int64_t>(training) + config.batch_size - 1) / config.batch_size,
+      context.ranks.size(), tests, run.folder.string());
 }
 
 ExitCode run(JobContext& context, const TrainOptions& options) {
@@ -61,11 +66,14 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
   const auto run = plan_training_run(context);
   const bool draws_only = options.trace_draws > 0;
   if (!draws_only && !context.options.dry_run) {
-    // Rank 0 decides for all: a slow file system may show the end of a run to one rank sooner than to another.
+    // Rank 0 decides for all: a slow file system may show the end of a run to one rank sooner than to
+    // another.
     auto finished = ranks.is_root() ? training::finished_run(run.folder, run.identity) : std::nullopt;
     if (ranks.any(finished.has_value())) {
       log_info("this run has finished already");
-      if (context.options.trace) log_warning("nothing is traced: give the traced run a folder of its own with --out, or remove {}", run.folder.string());
+      if (context.options.trace)
+        log_warning("nothing is traced: give the traced run a folder of its own with --out, or remove {}",
+                    run.folder.string());
       if (finished) print_results(run, *finished);
       return ExitCode::done;
     }
@@ -74,12 +82,14 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
   const auto compute = training::plan_compute(config.train, config.run.threads, ranks);
   const auto training_pictures = usable_pictures(context, run.dataset, data::Split::train);
   const auto test_pictures = usable_pictures(context, run.dataset, data::Split::test);
-  augment::TrainingSource source(run.dataset, training_pictures, open_pool(context, run, training_pictures), config.augment,
-                                 static_cast<std::uint64_t>(config.run.seed));
+  augment::TrainingSource source(run.dataset, training_pictures, open_pool(context, run, training_pictures),
+                                 config.augment, static_cast<std::uint64_t>(config.run.seed));
   augment::TestSource test_source(run.dataset, test_pictures, config.augment);
-  const auto samples = training::training_samples(source, config.train.batch_size, ranks, compute.threads.composers, config.augment.ring_batches);
-  const auto tests = training::test_samples(test_source, run.dataset, test_pictures, config.train.evaluation_batch, ranks, compute.threads.composers,
-                                            config.augment.ring_batches);
+  const auto samples = training::training_samples(source, config.train.batch_size, ranks,
+                                                  compute.threads.composers, config.augment.ring_batches);
+  const auto tests =
+      training::test_samples(test_source, run.dataset, test_pictures, config.train.evaluation_batch, ranks,
+                             compute.threads.composers, config.augment.ring_batches);
   training::check_shares(config.train, samples, ranks.size());
   if (draws_only) {
     ranks.agree("writing the draws", [&] {
@@ -93,16 +103,17 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
   }
 
   for (const auto& line : compute.lines) log_info("{}", line);
-  log_info("training {} ({}) on {} pictures, testing on {}, {} epochs, into {}", config.train.network, run.description.method, samples.count, tests.count,
-           config.train.epochs, run.folder.string());
-  const training::TrainRequest request{.config = config.train,
-                                       .compute = compute,
-                                       .run = run.description,
-                                       .seed = static_cast<std::uint64_t>(config.run.seed),
-                                       .identity = run.identity,
-                                       .folder = run.folder,
-                                       .trace = context.options.trace,
-                                       .trace_steps = context.options.trace ? context.options.trace_steps : 0};
+  log_info("training {} ({}) on {} pictures, testing on {}, {} epochs, into {}", config.train.network,
+           run.description.method, samples.count, tests.count, config.train.epochs, run.folder.string());
+  const training::TrainRequest request{
+      .config = config.train,
+      .compute = compute,
+      .run = run.description,
+      .seed = static_cast<std::uint64_t>(config.run.seed),
+      .identity = run.identity,
+      .folder = run.folder,
+      .trace = context.options.trace,
+      .trace_steps = context.options.trace ? context.options.trace_steps : 0};
   const auto state = training::train(ranks, request, samples, tests);
   if (ranks.is_root()) print_results(run, state);
   return ExitCode::done;
@@ -118,7 +129,8 @@ Job make_train_job() {
           .add_options =
               [options](CLI::App& app) {
                 app.add_option("--trace-draws", options->trace_draws,
-                               "write the random decisions of the first N samples as JSON lines (to standard output, or into --trace DIR), and end")
+                               "write the random decisions of the first N samples as JSON lines (to standard "
+                               "output, or into --trace DIR), and end")
                     ->check(CLI::PositiveNumber);
               },
           .run = [options](JobContext& context) { return run(context, *options); }};

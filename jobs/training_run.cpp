@@ -14,7 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool uses_parts(const PipelineConfig& config) { return config.augment.method != augment::Method::plain; }
+bool uses_parts(const PipelineConfig& config) {
+  return config.augment.method != augment::Method::plain;
+}
 
 fs::path store_folder(const PipelineConfig& config, const data::Dataset& dataset) {
   if (!config.train.store.empty()) return config.train.store;
@@ -24,7 +26,8 @@ fs::path store_folder(const PipelineConfig& config, const data::Dataset& dataset
 // What the store was made of: equal text, equal content (src/io/README.md).
 std::string store_identity(const fs::path& folder) {
   if (!fs::exists(folder)) {
-    throw DataError("there is no store of parts", folder.string(), "Run `deda decouple` with the same configuration first, or name a store in train.store.");
+    throw DataError("there is no store of parts", folder.string(),
+                    "Run `deda decouple` with the same configuration first, or name a store in train.store.");
   }
   const io::StoreReader store(folder);
   const auto& made_of = store.description();
@@ -39,7 +42,9 @@ std::string weights_identity(const fs::path& file) {
   return std::to_string(xxhash64(bytes)) + " of " + std::to_string(bytes.size()) + " bytes";
 }
 
-std::string method_name(augment::Method method) { return method == augment::Method::plain ? "plain" : "deda"; }
+std::string method_name(augment::Method method) {
+  return method == augment::Method::plain ? "plain" : "deda";
+}
 
 }  // namespace
 
@@ -47,7 +52,8 @@ TrainingRun plan_training_run(const JobContext& context) {
   const auto& config = context.config;
   TrainingRun run;
   std::vector<std::string> notes;
-  context.ranks.agree("reading the dataset", [&] { run.dataset = data::load_dataset(config.dataset, {}, &notes); });
+  context.ranks.agree("reading the dataset",
+                      [&] { run.dataset = data::load_dataset(config.dataset, {}, &notes); });
   for (const auto& note : notes) {
     if (context.ranks.is_root()) log_warning("{}", note);
   }
@@ -69,8 +75,9 @@ TrainingRun plan_training_run(const JobContext& context) {
     if (!problems.empty()) throw DataError(std::move(problems));
   });
   content = context.ranks.broadcast(std::move(content));
-  const std::string text = canonical_config(config, {"augment", "train"}) + '\n' + std::to_string(config.run.seed) + '\n' +
-                           data::dataset_identity(run.dataset) + '\n' + content;
+  const std::string text = canonical_config(config, {"augment", "train"}) + '\n' +
+                           std::to_string(config.run.seed) + '\n' + data::dataset_identity(run.dataset) +
+                           '\n' + content;
   run.identity = xxhash128_hex(text);
   run.folder = stage_folder(config.run.output, "train", run.identity);
   run.description = {.name = config.run.name,
@@ -84,24 +91,29 @@ TrainingRun plan_training_run(const JobContext& context) {
   return run;
 }
 
-std::vector<std::size_t> usable_pictures(const JobContext& context, const data::Dataset& dataset, data::Split split) {
+std::vector<std::size_t> usable_pictures(const JobContext& context, const data::Dataset& dataset,
+                                         data::Split split) {
   constexpr std::size_t most_listed = 20;
   std::vector<std::string> problems;
   auto usable = augment::readable_pictures(context.ranks, dataset, dataset.indices(split), problems);
   if (context.ranks.is_root()) {
-    for (std::size_t i = 0; i < std::min(most_listed, problems.size()); ++i) log_warning("left out: {}", problems[i]);
-    if (problems.size() > most_listed) log_warning("... and {} more pictures left out", problems.size() - most_listed);
+    for (std::size_t i = 0; i < std::min(most_listed, problems.size()); ++i)
+      log_warning("left out: {}", problems[i]);
+    if (problems.size() > most_listed)
+      log_warning("... and {} more pictures left out", problems.size() - most_listed);
   }
   return usable;
 }
 
-augment::PartPool open_pool(const JobContext& context, const TrainingRun& run, const std::vector<std::size_t>& training) {
+augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
+                            const std::vector<std::size_t>& training) {
   augment::PartPool pool;
   if (run.store.empty()) return pool;
   const auto& limits = context.config.augment;
   context.ranks.agree("opening the store of parts", [&] {
-    pool = augment::PartPool(run.dataset, training, {io::StoreReader(run.store)},
-                             {.min_mask_share = limits.min_mask_share, .max_mask_share = limits.max_mask_share});
+    pool =
+        augment::PartPool(run.dataset, training, {io::StoreReader(run.store)},
+                          {.min_mask_share = limits.min_mask_share, .max_mask_share = limits.max_mask_share});
   });
   if (context.ranks.is_root()) log_info("{}", pool.summary());
   return pool;

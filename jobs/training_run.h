@@ -1,5 +1,5 @@
-// What `deda train` and `deda evaluate` have in common: from a configuration to the dataset, the store, the identity of
-// the run and its folder.
+// What `deda train` and `deda evaluate` have in common: from a configuration to the dataset, the store, the
+// identity of the run and its folder.
 #pragma once
 
 #include <filesystem>
@@ -16,19 +16,24 @@ namespace deda::jobs {
 
 struct TrainingRun {
   data::Dataset dataset;
-  std::filesystem::path store;        // of parts; empty where the method uses none
-  std::string identity;               // configuration, seed, and content of dataset, store and weights
+  std::filesystem::path store;  // of parts; empty where the method uses none
+  std::string identity;         // configuration, seed, and content of dataset, store and weights
   std::filesystem::path folder;
   training::RunDescription description;
 };
 
-// Collective. Checks what can be checked before work: dataset, store, weights file. DataError and ConfigError list it all.
+// Collective. Checks what can be checked before work: dataset, store, weights file. DataError and ConfigError
+// list it all.
 TrainingRun plan_training_run(const JobContext& context);
 
-// Collective. Positions of a split's pictures that can be decoded; the others are warned about (up to 20, then a count).
-std::vector<std::size_t> usable_pictures(const JobContext& context, const data::Dataset& dataset, data::Split split);
+// Collective. Positions of a split's pictures that can be decoded; the others are warned about (up to 20,
+// then a count).
+std::vector<std::size_t> usable_pictures(const JobContext& context, const data::Dataset& dataset,
+                                         data::Split split);
 
-// The parts of the run's store for these training pictures; an empty pool where the method uses none. Logs its summary.
-augment::PartPool open_pool(const JobContext& context, const TrainingRun& run, const std::vector<std::size_t>& training);
+// The parts of the run's store for these training pictures; an empty pool where the method uses none. Logs
+// its summary.
+augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
+                            const std::vector<std::size_t>& training);
 
 }  // namespace deda::jobs

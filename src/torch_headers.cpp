@@ -1,4 +1,5 @@
-// Owner of the one precompiled header (torch/torch.h); the targets that include torch reuse it. Holds no code.
+// Owner of the one precompiled header (torch/torch.h); the targets that include torch reuse it. Holds no
+// code.
 namespace deda {
 extern const int torch_headers_compiled;
 const int torch_headers_compiled = 1;

@@ -1,5 +1,5 @@
-// A cache of made things by number, bounded in bytes and shared by threads: first come, first kept. What does not fit is
-// made anew each time, so memory is bounded by configuration and results never depend on it.
+// A cache of made things by number, bounded in bytes and shared by threads: first come, first kept. What does
+// not fit is made anew each time, so memory is bounded by configuration and results never depend on it.
 #pragma once
 
 #include <atomic>
@@ -32,8 +32,10 @@ class CacheBudget {
 template <class Thing>
 class BoundedCache {
  public:
-  BoundedCache(std::size_t slots, std::shared_ptr<CacheBudget> budget) : slots_(slots), budget_{std::move(budget)} {}
-  // The kept thing, or make()'s result, which is kept if `bytes_of(thing)` still fit. make() runs outside of any lock.
+  BoundedCache(std::size_t slots, std::shared_ptr<CacheBudget> budget)
+      : slots_(slots), budget_{std::move(budget)} {}
+  // The kept thing, or make()'s result, which is kept if `bytes_of(thing)` still fit. make() runs outside of
+  // any lock.
   template <class Make, class BytesOf>
   std::shared_ptr<const Thing> get(std::size_t slot, Make&& make, BytesOf&& bytes_of) {
     {
@@ -44,7 +46,7 @@ class BoundedCache {
     const auto bytes = static_cast<std::int64_t>(bytes_of(*made));
     if (!budget_->take(bytes)) return made;
     const std::lock_guard lock{mutex_};
-    if (slots_[slot]) {                              // another thread was first
+    if (slots_[slot]) {  // another thread was first
       budget_->give_back(bytes);
       return slots_[slot];
     }

@@ -8,7 +8,8 @@
 
 namespace deda::augment {
 
-Choices::Choices(std::uint64_t seed, std::uint32_t epoch, std::uint64_t sample) : seed_{seed}, sample_{sample}, epoch_{epoch} {}
+Choices::Choices(std::uint64_t seed, std::uint32_t epoch, std::uint64_t sample)
+    : seed_{seed}, sample_{sample}, epoch_{epoch} {}
 
 double Choices::uniform(Decision decision, std::uint32_t offset) const {
   const RandomStream stream{seed_, Purpose::combination, epoch_, sample_};
@@ -17,52 +18,67 @@ double Choices::uniform(Decision decision, std::uint32_t offset) const {
 
 std::uint32_t Choices::below(Decision decision, std::uint32_t n, std::uint32_t offset) const {
   const RandomStream stream{seed_, Purpose::combination, epoch_, sample_};
-  return static_cast<std::uint32_t>((std::uint64_t{stream.bits_at(static_cast<std::uint32_t>(decision) + offset)} * n) >> 32);
+  return static_cast<std::uint32_t>(
+      (std::uint64_t{stream.bits_at(static_cast<std::uint32_t>(decision) + offset)} * n) >> 32);
 }
 
 namespace {
 
 // A real CDP, or with p_syn one of the item's synthetic versions.
-std::int32_t choose_version(const Choices& choices, const PartPool& pool, std::size_t item, double p_syn, Decision whether, Decision which) {
+std::int32_t choose_version(const Choices& choices, const PartPool& pool, std::size_t item, double p_syn,
+                            Decision whether, Decision which) {
   const int versions = pool.versions(item);
   if (versions <= 0 || choices.uniform(whether) >= p_syn) return 0;
   return 1 + static_cast<std::int32_t>(choices.below(which, static_cast<std::uint32_t>(versions)));
 }
 
-// The background's owner: of no pasted class; where there is none, not of the anchor's class; where there is none, anyone
-// else. Each fall-back is told once. -1: nobody has a CIP.
-std::int64_t choose_donor(const Choices& choices, const PartPool& pool, const AugmentConfig& config, std::size_t anchor, std::int64_t mix) {
+// The background's owner: of no pasted class; where there is none, not of the anchor's class; where there is
+// none, anyone else. Each fall-back is told once. -1: nobody has a CIP.
+std::int64_t choose_donor(const Choices& choices, const PartPool& pool, const AugmentConfig& config,
+                          std::size_t anchor, std::int64_t mix) {
   const PartPool::Group& donors = pool.donors();
   if (config.cip == CipChoice::own && pool.has_cip(anchor)) return static_cast<std::int64_t>(anchor);
   if (donors.order.empty()) return -1;
   if (config.cip == CipChoice::inter) {
-    const std::int32_t own = pool.class_of(anchor), other = mix >= 0 ? pool.class_of(static_cast<std::size_t>(mix)) : own;
-    if (const std::uint32_t count = donors.count_without(own, other); count > 0) return donors.member_without(choices.below(Decision::cip, count), own, other);
+    const std::int32_t own = pool.class_of(anchor),
+                       other = mix >= 0 ? pool.class_of(static_cast<std::size_t>(mix)) : own;
+    if (const std::uint32_t count = donors.count_without(own, other); count > 0)
+      return donors.member_without(choices.below(Decision::cip, count), own, other);
     if (const std::uint32_t count = donors.count_without(own, own); count > 0) {
       static std::once_flag told;
-      std::call_once(told, [] { log_warning("no class is left for the background of two CDPs: it is only kept off the first CDP's class"); });
+      std::call_once(told, [] {
+        log_warning(
+            "no class is left for the background of two CDPs: it is only kept off the first CDP's class");
+      });
       return donors.member_without(choices.below(Decision::cip, count), own, own);
     }
     static std::once_flag told;
-    std::call_once(told, [] { log_warning("there is one class only: backgrounds come from the same class"); });
+    std::call_once(told,
+                   [] { log_warning("there is one class only: backgrounds come from the same class"); });
   }
   const std::uint32_t count = static_cast<std::uint32_t>(donors.order.size());
   const std::uint32_t n = choices.below(Decision::cip, count);
-  if (donors.order[n] == anchor && count > 1 && config.cip == CipChoice::inter) return donors.order[(n + 1) % count];
+  if (donors.order[n] == anchor && count > 1 && config.cip == CipChoice::inter)
+    return donors.order[(n + 1) % count];
   return donors.order[n];
 }
 
-double choose_size(const Choices& choices, const AugmentConfig& config, const PartView& cdp, bool mixed, Decision decision) {
+double choose_size(const Choices& choices, const AugmentConfig& config, const PartView& cdp, bool mixed,
+                   Decision decision) {
   constexpr double native_low = 0.75, native_high = 1.25, native_min = 0.3, native_max = 1.0;
   const double u = choices.uniform(decision);
-  if (config.scale == ScaleRule::native) return std::clamp(cdp.relative_size * (native_low + (native_high - native_low) * u), native_min, native_max);
-  const double low = mixed ? config.mix_scale_min : config.scale_min, high = mixed ? config.mix_scale_max : config.scale_max;
+  if (config.scale == ScaleRule::native)
+    return std::clamp(cdp.relative_size * (native_low + (native_high - native_low) * u), native_min,
+                      native_max);
+  const double low = mixed ? config.mix_scale_min : config.scale_min,
+               high = mixed ? config.mix_scale_max : config.scale_max;
   return low + (high - low) * u;
 }
 
 }  // namespace
 
-Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t seed, std::uint32_t epoch, std::uint64_t sample) {
+Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t seed, std::uint32_t epoch,
+             std::uint64_t sample) {
   Draws draws;
   draws.index = static_cast<std::int64_t>(sample);
   draws.epoch = static_cast<std::int32_t>(epoch);
@@ -75,11 +91,12 @@ Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t se
     const std::int32_t own = pool.class_of(anchor);
     if (const std::uint32_t count = pool.anchors().count_without(own, own); count > 0) {
       draws.mix = pool.anchors().member_without(choices.below(Decision::mix_item, count), own, own);
-      draws.mix_version = choose_version(choices, pool, static_cast<std::size_t>(draws.mix), config.p_syn, Decision::mix_synthetic, Decision::mix_version);
+      draws.mix_version = choose_version(choices, pool, static_cast<std::size_t>(draws.mix), config.p_syn,
+                                         Decision::mix_synthetic, Decision::mix_version);
     }
   }
   draws.cip = choose_donor(choices, pool, config, anchor, draws.mix);
-  if (draws.cip < 0) {                                // nobody has a background: the sample stays natural
+  if (draws.cip < 0) {  // nobody has a background: the sample stays natural
     Draws natural;
     natural.index = draws.index;
     natural.epoch = draws.epoch;
@@ -91,7 +108,8 @@ Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t se
   draws.angle1 = config.rotation_degrees * (2 * choices.uniform(Decision::angle1) - 1);
   draws.flip1 = choices.uniform(Decision::flip1) < config.cdp_flip;
   if (mixed) {
-    draws.u2 = choose_size(choices, config, pool.cdp(static_cast<std::size_t>(draws.mix), draws.mix_version), mixed, Decision::size2);
+    draws.u2 = choose_size(choices, config, pool.cdp(static_cast<std::size_t>(draws.mix), draws.mix_version),
+                           mixed, Decision::size2);
     draws.angle2 = config.rotation_degrees * (2 * choices.uniform(Decision::angle2) - 1);
     draws.flip2 = choices.uniform(Decision::flip2) < config.cdp_flip;
   }

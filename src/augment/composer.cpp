@@ -11,50 +11,68 @@ namespace {
 
 void paste(const Sprite& sprite, int x, int y, int side, const RowKernels& kernels, std::uint8_t* pixels) {
   for (int row = 0; row < sprite.height; ++row) {
-    kernels.blend(pixels + (static_cast<std::size_t>(y + row) * static_cast<std::size_t>(side) + static_cast<std::size_t>(x)) * 3,
-                  &sprite.pixels[static_cast<std::size_t>(row) * static_cast<std::size_t>(sprite.width)], sprite.width);
+    kernels.blend(pixels + (static_cast<std::size_t>(y + row) * static_cast<std::size_t>(side) +
+                            static_cast<std::size_t>(x)) *
+                               3,
+                  &sprite.pixels[static_cast<std::size_t>(row) * static_cast<std::size_t>(sprite.width)],
+                  sprite.width);
   }
 }
 
 // Visible pixels of the first sprite that the second would hide at (x, y).
-std::int64_t hidden_area(const Sprite& first, int first_x, int first_y, const Sprite& second, int x, int y, const RowKernels& kernels) {
+std::int64_t hidden_area(const Sprite& first, int first_x, int first_y, const Sprite& second, int x, int y,
+                         const RowKernels& kernels) {
   const int left = std::max(first_x, x), right = std::min(first_x + first.width, x + second.width);
   const int top = std::max(first_y, y), bottom = std::min(first_y + first.height, y + second.height);
   if (left >= right) return 0;
   std::int64_t hidden = 0;
   for (int row = top; row < bottom; ++row) {
-    hidden += kernels.overlap(&first.cover[static_cast<std::size_t>(row - first_y) * static_cast<std::size_t>(first.width) + static_cast<std::size_t>(left - first_x)],
-                              &second.cover[static_cast<std::size_t>(row - y) * static_cast<std::size_t>(second.width) + static_cast<std::size_t>(left - x)], right - left);
+    hidden += kernels.overlap(
+        &first.cover[static_cast<std::size_t>(row - first_y) * static_cast<std::size_t>(first.width) +
+                     static_cast<std::size_t>(left - first_x)],
+        &second.cover[static_cast<std::size_t>(row - y) * static_cast<std::size_t>(second.width) +
+                      static_cast<std::size_t>(left - x)],
+        right - left);
   }
   return hidden;
 }
 
 }  // namespace
 
-void compose(const AugmentConfig& config, const Choices& choices, const io::Image& canvas, const PreparedCdp& first, const PreparedCdp* second, const RowKernels& kernels,
+void compose(const AugmentConfig& config, const Choices& choices, const io::Image& canvas,
+             const PreparedCdp& first, const PreparedCdp* second, const RowKernels& kernels,
              ComposerScratch& scratch, Draws& draws, std::uint8_t* pixels) {
   const int side = static_cast<int>(config.crop);
   if (canvas.width < side || canvas.height < side) throw DataError("a CIP is smaller than the crop");
-  draws.crop_x = static_cast<std::int32_t>(choices.below(Decision::crop_x, static_cast<std::uint32_t>(canvas.width - side + 1)));
-  draws.crop_y = static_cast<std::int32_t>(choices.below(Decision::crop_y, static_cast<std::uint32_t>(canvas.height - side + 1)));
+  draws.crop_x = static_cast<std::int32_t>(
+      choices.below(Decision::crop_x, static_cast<std::uint32_t>(canvas.width - side + 1)));
+  draws.crop_y = static_cast<std::int32_t>(
+      choices.below(Decision::crop_y, static_cast<std::uint32_t>(canvas.height - side + 1)));
   const std::size_t row_bytes = static_cast<std::size_t>(side) * 3;
-  for (int y = 0; y < side; ++y) std::memcpy(pixels + static_cast<std::size_t>(y) * row_bytes, canvas.row(draws.crop_y + y) + static_cast<std::size_t>(draws.crop_x) * 3, row_bytes);
+  for (int y = 0; y < side; ++y)
+    std::memcpy(pixels + static_cast<std::size_t>(y) * row_bytes,
+                canvas.row(draws.crop_y + y) + static_cast<std::size_t>(draws.crop_x) * 3, row_bytes);
 
   Sprite& lower = scratch.first;
   make_sprite(first, draws.u1 * side, draws.angle1, draws.flip1, config.max_enlarge, side, kernels, lower);
-  const int x1 = static_cast<int>(choices.below(Decision::x1, static_cast<std::uint32_t>(side - lower.width + 1)));
-  const int y1 = static_cast<int>(choices.below(Decision::y1, static_cast<std::uint32_t>(side - lower.height + 1)));
+  const int x1 =
+      static_cast<int>(choices.below(Decision::x1, static_cast<std::uint32_t>(side - lower.width + 1)));
+  const int y1 =
+      static_cast<int>(choices.below(Decision::y1, static_cast<std::uint32_t>(side - lower.height + 1)));
   draws.box1 = {x1, y1, lower.width, lower.height};
   draws.area1 = lower.area;
   paste(lower, x1, y1, side, kernels, pixels);
 
   if (second != nullptr) {
     Sprite& upper = scratch.second;
-    make_sprite(*second, draws.u2 * side, draws.angle2, draws.flip2, config.max_enlarge, side, kernels, upper);
+    make_sprite(*second, draws.u2 * side, draws.angle2, draws.flip2, config.max_enlarge, side, kernels,
+                upper);
     std::int64_t least = -1;
     for (std::uint32_t attempt = 0; attempt < static_cast<std::uint32_t>(config.placement_tries); ++attempt) {
-      const int x = static_cast<int>(choices.below(Decision::x2, static_cast<std::uint32_t>(side - upper.width + 1), 2 * attempt));
-      const int y = static_cast<int>(choices.below(Decision::y2, static_cast<std::uint32_t>(side - upper.height + 1), 2 * attempt));
+      const int x = static_cast<int>(
+          choices.below(Decision::x2, static_cast<std::uint32_t>(side - upper.width + 1), 2 * attempt));
+      const int y = static_cast<int>(
+          choices.below(Decision::y2, static_cast<std::uint32_t>(side - upper.height + 1), 2 * attempt));
       const std::int64_t hidden = hidden_area(lower, x1, y1, upper, x, y, kernels);
       if (least < 0 || hidden < least) {
         least = hidden;

@@ -3,34 +3,110 @@
 namespace deda::augment {
 
 void AugmentConfig::describe(ConfigVisitor& v) {
-  v.choice({.key = "method", .help = "plain: natural pictures only; deda: online randomized combination (paper section 3.3)"}, method, {{"plain", Method::plain}, {"deda", Method::deda}});
-  v.field({.key = "resize_shorter", .help = "pictures and CIPs are resized to that shorter side, as PIL does", .min = 8, .max = 16384}, resize_shorter);
-  v.field({.key = "crop", .help = "side of the network's square input: random crop in training, centre crop in tests", .min = 8, .max = 16384}, crop);
-  v.field({.key = "p_aug", .help = "probability that a natural picture is replaced by a combination (paper: 0.5)", .min = 0, .max = 1}, p_aug);
-  v.field({.key = "p_syn", .help = "probability that a combination's CDP is synthetic, where there are synthetic ones (paper: 0.25)", .min = 0, .max = 1}, p_syn);
-  v.field({.key = "p_mix", .help = "probability of a second CDP of another class (paper: 0.5)", .min = 0, .max = 1}, p_mix);
-  v.choice({.key = "cip", .help = "whose background: inter (a class that is not pasted), any picture's, own (the CDP's picture)"}, cip,
-           {{"inter", CipChoice::inter}, {"any", CipChoice::any}, {"own", CipChoice::own}});
-  v.choice({.key = "scale", .help = "relative: longer side of the rotated CDP = u * crop; native: its own relative size times U(0.75, 1.25), within 0.3 and 1"}, scale,
-           {{"relative", ScaleRule::relative}, {"native", ScaleRule::native}});
-  v.field({.key = "scale_min", .help = "relative: smallest u of a single CDP", .min = 0.01, .max = 1}, scale_min);
-  v.field({.key = "scale_max", .help = "relative: largest u of a single CDP", .min = 0.01, .max = 1}, scale_max);
-  v.field({.key = "mix_scale_min", .help = "relative: smallest u where two CDPs share the picture", .min = 0.01, .max = 1}, mix_scale_min);
-  v.field({.key = "mix_scale_max", .help = "relative: largest u where two CDPs share the picture", .min = 0.01, .max = 1}, mix_scale_max);
-  v.field({.key = "max_enlarge", .help = "a CDP is enlarged at most that often over its source pixels; 0: no cap", .min = 0, .max = 100}, max_enlarge);
-  v.field({.key = "rotation_degrees", .help = "CDPs are turned by U(-r, r) degrees", .min = 0, .max = 180}, rotation_degrees);
+  v.choice({.key = "method",
+            .help = "plain: natural pictures only; deda: online randomized combination (paper section 3.3)"},
+           method, {{"plain", Method::plain}, {"deda", Method::deda}});
+  v.field({.key = "resize_shorter",
+           .help = "pictures and CIPs are resized to that shorter side, as PIL does",
+           .min = 8,
+           .max = 16384},
+          resize_shorter);
+  v.field({.key = "crop",
+           .help = "side of the network's square input: random crop in training, centre crop in tests",
+           .min = 8,
+           .max = 16384},
+          crop);
+  v.field({.key = "p_aug",
+           .help = "probability that a natural picture is replaced by a combination (paper: 0.5)",
+           .min = 0,
+           .max = 1},
+          p_aug);
+  v.field(
+      {.key = "p_syn",
+       .help =
+           "probability that a combination's CDP is synthetic, where there are synthetic ones (paper: 0.25)",
+       .min = 0,
+       .max = 1},
+      p_syn);
+  v.field({.key = "p_mix",
+           .help = "probability of a second CDP of another class (paper: 0.5)",
+           .min = 0,
+           .max = 1},
+          p_mix);
+  v.choice(
+      {.key = "cip",
+       .help =
+           "whose background: inter (a class that is not pasted), any picture's, own (the CDP's picture)"},
+      cip, {{"inter", CipChoice::inter}, {"any", CipChoice::any}, {"own", CipChoice::own}});
+  v.choice({.key = "scale",
+            .help = "relative: longer side of the rotated CDP = u * crop; native: its own relative size "
+                    "times U(0.75, 1.25), within 0.3 and 1"},
+           scale, {{"relative", ScaleRule::relative}, {"native", ScaleRule::native}});
+  v.field({.key = "scale_min", .help = "relative: smallest u of a single CDP", .min = 0.01, .max = 1},
+          scale_min);
+  v.field({.key = "scale_max", .help = "relative: largest u of a single CDP", .min = 0.01, .max = 1},
+          scale_max);
+  v.field({.key = "mix_scale_min",
+           .help = "relative: smallest u where two CDPs share the picture",
+           .min = 0.01,
+           .max = 1},
+          mix_scale_min);
+  v.field({.key = "mix_scale_max",
+           .help = "relative: largest u where two CDPs share the picture",
+           .min = 0.01,
+           .max = 1},
+          mix_scale_max);
+  v.field({.key = "max_enlarge",
+           .help = "a CDP is enlarged at most that often over its source pixels; 0: no cap",
+           .min = 0,
+           .max = 100},
+          max_enlarge);
+  v.field({.key = "rotation_degrees", .help = "CDPs are turned by U(-r, r) degrees", .min = 0, .max = 180},
+          rotation_degrees);
   v.field({.key = "cdp_flip", .help = "probability that a CDP is mirrored", .min = 0, .max = 1}, cdp_flip);
-  v.field({.key = "flip", .help = "probability that the finished sample is mirrored", .min = 0, .max = 1}, flip);
-  v.field({.key = "max_occlusion", .help = "a place of the second CDP is taken when it hides less than that share of the first", .min = 0, .max = 1}, max_occlusion);
-  v.field({.key = "placement_tries", .help = "places tried for the second CDP; then the best of them", .min = 1, .max = 50}, placement_tries);
-  v.field({.key = "min_mask_share", .help = "pictures whose mask covers less give neither CDP nor CIP and stay natural", .min = 0, .max = 1}, min_mask_share);
-  v.field({.key = "max_mask_share", .help = "pictures whose mask covers more give neither CDP nor CIP and stay natural", .min = 0, .max = 1}, max_mask_share);
-  v.field({.key = "cache_megabytes", .help = "memory per rank for decoded and resized pictures and parts; what does not fit is made anew each time", .min = 0, .max = 1e7, .identity = false}, cache_megabytes);
-  v.field({.key = "ring_batches", .help = "batches composed ahead of the network", .min = 1, .max = 64, .identity = false}, ring_batches);
-  v.require(crop <= resize_shorter, "crop", "crop is larger than resize_shorter", "Lower augment.crop or raise augment.resize_shorter.");
-  v.require(scale_min <= scale_max, "scale_min", "scale_min is larger than scale_max", "Lower one or raise the other.");
-  v.require(mix_scale_min <= mix_scale_max, "mix_scale_min", "mix_scale_min is larger than mix_scale_max", "Lower one or raise the other.");
-  v.require(min_mask_share < max_mask_share, "min_mask_share", "min_mask_share is not below max_mask_share", "Lower one or raise the other.");
+  v.field({.key = "flip", .help = "probability that the finished sample is mirrored", .min = 0, .max = 1},
+          flip);
+  v.field({.key = "max_occlusion",
+           .help = "a place of the second CDP is taken when it hides less than that share of the first",
+           .min = 0,
+           .max = 1},
+          max_occlusion);
+  v.field({.key = "placement_tries",
+           .help = "places tried for the second CDP; then the best of them",
+           .min = 1,
+           .max = 50},
+          placement_tries);
+  v.field({.key = "min_mask_share",
+           .help = "pictures whose mask covers less give neither CDP nor CIP and stay natural",
+           .min = 0,
+           .max = 1},
+          min_mask_share);
+  v.field({.key = "max_mask_share",
+           .help = "pictures whose mask covers more give neither CDP nor CIP and stay natural",
+           .min = 0,
+           .max = 1},
+          max_mask_share);
+  v.field({.key = "cache_megabytes",
+           .help = "memory per rank for decoded and resized pictures and parts; what does not fit is made "
+                   "anew each time",
+           .min = 0,
+           .max = 1e7,
+           .identity = false},
+          cache_megabytes);
+  v.field({.key = "ring_batches",
+           .help = "batches composed ahead of the network",
+           .min = 1,
+           .max = 64,
+           .identity = false},
+          ring_batches);
+  v.require(crop <= resize_shorter, "crop", "crop is larger than resize_shorter",
+            "Lower augment.crop or raise augment.resize_shorter.");
+  v.require(scale_min <= scale_max, "scale_min", "scale_min is larger than scale_max",
+            "Lower one or raise the other.");
+  v.require(mix_scale_min <= mix_scale_max, "mix_scale_min", "mix_scale_min is larger than mix_scale_max",
+            "Lower one or raise the other.");
+  v.require(min_mask_share < max_mask_share, "min_mask_share", "min_mask_share is not below max_mask_share",
+            "Lower one or raise the other.");
 }
 
 }  // namespace deda::augment

@@ -1,5 +1,6 @@
-// Section [augment]: how training samples are made. Defaults are the paper's (section 4.1, table 6) where it says, else the
-// decisions that its reading leaves open; peer methods will be further values of `method`, one file each.
+// Section [augment]: how training samples are made. Defaults are the paper's (section 4.1, table 6) where it
+// says, else the decisions that its reading leaves open; peer methods will be further values of `method`, one
+// file each.
 #pragma once
 
 #include <cstdint>

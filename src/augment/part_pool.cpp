@@ -9,7 +9,8 @@
 
 namespace deda::augment {
 
-PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training, const std::vector<io::StoreReader>& stores, const PoolLimits& limits)
+PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training,
+                   const std::vector<io::StoreReader>& stores, const PoolLimits& limits)
     : stores_{stores} {
   std::unordered_map<std::string, std::size_t> position;
   for (const std::size_t index : training) {
@@ -21,12 +22,15 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
   for (const io::StoreReader& store : stores) {
     const io::StoreDescription& description = store.description();
     if (description.class_names != dataset.class_names) {
-      throw DataError(fmt::format("was made for {} classes of {}, not for the classes of this dataset", description.class_names.size(), description.dataset), store.folder().string(),
+      throw DataError(fmt::format("was made for {} classes of {}, not for the classes of this dataset",
+                                  description.class_names.size(), description.dataset),
+                      store.folder().string(),
                       "Run `deda decouple` with this configuration, or correct train.store.");
     }
     std::vector<std::size_t> item_of(description.sources.size(), SIZE_MAX);
     for (std::size_t source = 0; source < item_of.size(); ++source) {
-      if (const auto found = position.find(description.sources[source]); found != position.end()) item_of[source] = found->second;
+      if (const auto found = position.find(description.sources[source]); found != position.end())
+        item_of[source] = found->second;
     }
     for (std::size_t i = 0; i < store.size(); ++i) {
       const io::RecordView record = store.at(i);
@@ -41,9 +45,11 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
         items_[item].cip = view;
         continue;
       }
-      view.relative_size = std::max(info.box[2] - info.box[0], info.box[3] - info.box[1]);   // over the shorter side below
+      view.relative_size =
+          std::max(info.box[2] - info.box[0], info.box[3] - info.box[1]);  // over the shorter side below
       auto& versions = items_[item].cdps;
-      if (versions.size() <= static_cast<std::size_t>(info.version)) versions.resize(static_cast<std::size_t>(info.version) + 1);
+      if (versions.size() <= static_cast<std::size_t>(info.version))
+        versions.resize(static_cast<std::size_t>(info.version) + 1);
       versions[static_cast<std::size_t>(info.version)] = view;
       synthetic_ += info.version > 0;
     }
@@ -62,12 +68,16 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
       ++out_of_limits_;
       continue;
     }
-    for (PartView& view : parts.cdps) view.relative_size = shorter[item] > 0 ? view.relative_size / shorter[item] : 1.0;
+    for (PartView& view : parts.cdps)
+      view.relative_size = shorter[item] > 0 ? view.relative_size / shorter[item] : 1.0;
   }
   index();
 }
 
-PartPool::PartPool(std::vector<std::int32_t> classes, std::vector<ItemParts> items) : classes_{std::move(classes)}, items_{std::move(items)} { index(); }
+PartPool::PartPool(std::vector<std::int32_t> classes, std::vector<ItemParts> items)
+    : classes_{std::move(classes)}, items_{std::move(items)} {
+  index();
+}
 
 void PartPool::index() {
   std::int32_t classes = 0;
@@ -88,24 +98,31 @@ void PartPool::index() {
 }
 
 std::uint32_t PartPool::Group::count_without(std::int32_t a, std::int32_t b) const {
-  const auto members = [&](std::int32_t id) { return id >= 0 && static_cast<std::size_t>(id) + 1 < begin.size() ? begin[static_cast<std::size_t>(id) + 1] - begin[static_cast<std::size_t>(id)] : 0u; };
+  const auto members = [&](std::int32_t id) {
+    return id >= 0 && static_cast<std::size_t>(id) + 1 < begin.size()
+               ? begin[static_cast<std::size_t>(id) + 1] - begin[static_cast<std::size_t>(id)]
+               : 0u;
+  };
   return static_cast<std::uint32_t>(order.size()) - members(a) - (a == b ? 0u : members(b));
 }
 
 std::uint32_t PartPool::Group::member_without(std::uint32_t n, std::int32_t a, std::int32_t b) const {
   std::array<std::int32_t, 2> left_out = {std::min(a, b), std::max(a, b)};
   if (left_out[0] == left_out[1]) left_out[0] = -1;
-  for (const std::int32_t id : left_out) {             // ascending: skipping one range moves the next
+  for (const std::int32_t id : left_out) {  // ascending: skipping one range moves the next
     if (id < 0 || static_cast<std::size_t>(id) + 1 >= begin.size()) continue;
-    const std::uint32_t first = begin[static_cast<std::size_t>(id)], last = begin[static_cast<std::size_t>(id) + 1];
+    const std::uint32_t first = begin[static_cast<std::size_t>(id)],
+                        last = begin[static_cast<std::size_t>(id) + 1];
     if (n >= first) n += last - first;
   }
   return order[n];
 }
 
 std::string PartPool::summary() const {
-  return fmt::format("{} of {} training pictures give parts ({} without a CDP, {} with a mask outside of the limits), {} CIPs, {} synthetic CDPs", anchors_.order.size(), size(),
-                     without_part_, out_of_limits_, donors_.order.size(), synthetic_);
+  return fmt::format(
+      "{} of {} training pictures give parts ({} without a CDP, {} with a mask outside of the limits), {} "
+      "CIPs, {} synthetic CDPs",
+      anchors_.order.size(), size(), without_part_, out_of_limits_, donors_.order.size(), synthetic_);
 }
 
 }  // namespace deda::augment

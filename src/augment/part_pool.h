@@ -1,4 +1,5 @@
-// The CDPs and CIPs that training draws from, by position in the training list. Pixels stay in the mapped stores.
+// The CDPs and CIPs that training draws from, by position in the training list. Pixels stay in the mapped
+// stores.
 #pragma once
 
 #include <array>
@@ -16,7 +17,7 @@ namespace deda::augment {
 struct PartView {
   int height = 0, width = 0, channels = 0;
   std::span<const std::uint8_t> pixels;
-  double relative_size = 0;                          // CDP: longer side of its box / shorter side of its picture
+  double relative_size = 0;  // CDP: longer side of its box / shorter side of its picture
 };
 
 struct PoolLimits {
@@ -26,14 +27,16 @@ struct PoolLimits {
 class PartPool {
  public:
   PartPool() = default;
-  // `training`: positions in dataset.items of the training list, in training order. Stores are matched by source path, so
-  // a store of another split or subset serves as well. DataError when a store's classes are not the dataset's.
-  PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training, const std::vector<io::StoreReader>& stores, const PoolLimits& limits);
+  // `training`: positions in dataset.items of the training list, in training order. Stores are matched by
+  // source path, so a store of another split or subset serves as well. DataError when a store's classes are
+  // not the dataset's.
+  PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training,
+           const std::vector<io::StoreReader>& stores, const PoolLimits& limits);
 
   // For tests and other sources of parts: item i of class classes[i]; versions[0] is the real CDP.
   struct ItemParts {
-    std::vector<PartView> cdps;                      // [1 + K]; empty: unusable
-    PartView cip;                                    // no pixels: none
+    std::vector<PartView> cdps;  // [1 + K]; empty: unusable
+    PartView cip;                // no pixels: none
   };
   PartPool(std::vector<std::int32_t> classes, std::vector<ItemParts> items);
 
@@ -41,27 +44,33 @@ class PartPool {
   std::int32_t class_of(std::size_t item) const { return classes_[item]; }
   // Usable as anchor, second CDP: has a real CDP within the mask limits.
   bool usable(std::size_t item) const { return !items_[item].cdps.empty(); }
-  int versions(std::size_t item) const { return static_cast<int>(items_[item].cdps.size()) - 1; }   // K synthetic ones
-  const PartView& cdp(std::size_t item, int version) const { return items_[item].cdps[static_cast<std::size_t>(version)]; }
+  int versions(std::size_t item) const {
+    return static_cast<int>(items_[item].cdps.size()) - 1;
+  }  // K synthetic ones
+  const PartView& cdp(std::size_t item, int version) const {
+    return items_[item].cdps[static_cast<std::size_t>(version)];
+  }
   const PartView& cip(std::size_t item) const { return items_[item].cip; }
   bool has_cip(std::size_t item) const { return !items_[item].cip.pixels.empty(); }
 
-  // Members grouped by class: begin(c)..begin(c+1) of `order` have class c. For uniform draws that leave classes out.
+  // Members grouped by class: begin(c)..begin(c+1) of `order` have class c. For uniform draws that leave
+  // classes out.
   struct Group {
     std::vector<std::uint32_t> order;
-    std::vector<std::uint32_t> begin;                // [classes + 1]
+    std::vector<std::uint32_t> begin;  // [classes + 1]
     std::uint32_t count_without(std::int32_t a, std::int32_t b) const;
-    // The n-th member whose class is neither a nor b (negative: no class is left out), n < count_without(a, b).
+    // The n-th member whose class is neither a nor b (negative: no class is left out), n < count_without(a,
+    // b).
     std::uint32_t member_without(std::uint32_t n, std::int32_t a, std::int32_t b) const;
   };
   const Group& anchors() const { return anchors_; }
-  const Group& donors() const { return donors_; }    // have a CIP
+  const Group& donors() const { return donors_; }  // have a CIP
   // In words: how many items are usable, why others are not. For the log.
   std::string summary() const;
 
  private:
   void index();
-  std::vector<io::StoreReader> stores_;              // keep the mapped pixels alive that the views point to
+  std::vector<io::StoreReader> stores_;  // keep the mapped pixels alive that the views point to
   std::vector<std::int32_t> classes_;
   std::vector<ItemParts> items_;
   Group anchors_, donors_;

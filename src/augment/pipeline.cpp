@@ -9,12 +9,14 @@
 
 namespace deda::augment {
 
-Plan training_plan(const std::vector<std::uint32_t>& order, std::int64_t global_batch, int rank, int ranks, std::int64_t first_batch) {
+Plan training_plan(const std::vector<std::uint32_t>& order, std::int64_t global_batch, int rank, int ranks,
+                   std::int64_t first_batch) {
   Plan plan;
   const std::int64_t count = static_cast<std::int64_t>(order.size());
   for (std::int64_t begin = first_batch * global_batch; begin < count; begin += global_batch) {
     plan.emplace_back();
-    for (std::int64_t place = begin + rank; place < std::min(count, begin + global_batch); place += ranks) plan.back().push_back(order[static_cast<std::size_t>(place)]);
+    for (std::int64_t place = begin + rank; place < std::min(count, begin + global_batch); place += ranks)
+      plan.back().push_back(order[static_cast<std::size_t>(place)]);
   }
   return plan;
 }
@@ -33,18 +35,20 @@ struct BatchStream::State {
   Shape shape;
   Render render;
   std::vector<Batch> ring;
-  std::vector<std::int64_t> left;                    // samples of the ring's batch that are not composed yet
+  std::vector<std::int64_t> left;  // samples of the ring's batch that are not composed yet
   std::mutex mutex;
   std::condition_variable work_there, batch_done;
-  std::size_t handed_out = 0;                        // batches the caller has taken; the last of them is still in use
-  std::size_t next_batch = 0, next_slot = 0;         // next sample to compose
+  std::size_t handed_out = 0;  // batches the caller has taken; the last of them is still in use
+  std::size_t next_batch = 0, next_slot = 0;  // next sample to compose
   bool stopping = false;
   std::exception_ptr failure;
   double waited = 0;
   std::vector<std::thread> threads;
 
   // A batch may be composed when its ring buffer is no longer the caller's.
-  bool may_begin(std::size_t batch) const { return batch < handed_out + ring.size() - (handed_out > 0 ? 1 : 0); }
+  bool may_begin(std::size_t batch) const {
+    return batch < handed_out + ring.size() - (handed_out > 0 ? 1 : 0);
+  }
 
   void prepare(std::size_t batch) {
     Batch& buffer = ring[batch % ring.size()];
@@ -52,7 +56,8 @@ struct BatchStream::State {
     buffer.size = static_cast<std::int64_t>(size);
     buffer.height = buffer.width = shape.side;
     buffer.classes = shape.classes;
-    buffer.pixels.resize(size * static_cast<std::size_t>(shape.side) * static_cast<std::size_t>(shape.side) * 3);
+    buffer.pixels.resize(size * static_cast<std::size_t>(shape.side) * static_cast<std::size_t>(shape.side) *
+                         3);
     buffer.labels.resize(size * static_cast<std::size_t>(shape.classes));
     buffer.draws.resize(size);
     left[batch % ring.size()] = static_cast<std::int64_t>(size);
@@ -62,7 +67,8 @@ struct BatchStream::State {
     std::unique_lock lock{mutex};
     for (;;) {
       // Empty batches need no work; the caller sees them ready.
-      while (next_batch < plan.size() && may_begin(next_batch) && next_slot == 0 && plan[next_batch].empty()) {
+      while (next_batch < plan.size() && may_begin(next_batch) && next_slot == 0 &&
+             plan[next_batch].empty()) {
         prepare(next_batch++);
         batch_done.notify_all();
       }
@@ -79,10 +85,12 @@ struct BatchStream::State {
       }
       lock.unlock();
       Batch& buffer = ring[batch % ring.size()];
-      const std::size_t pixels = static_cast<std::size_t>(shape.side) * static_cast<std::size_t>(shape.side) * 3;
+      const std::size_t pixels =
+          static_cast<std::size_t>(shape.side) * static_cast<std::size_t>(shape.side) * 3;
       std::exception_ptr error;
       try {
-        render(worker, plan[batch][slot], buffer.pixels.data() + slot * pixels, buffer.labels.data() + slot * static_cast<std::size_t>(shape.classes), buffer.draws[slot]);
+        render(worker, plan[batch][slot], buffer.pixels.data() + slot * pixels,
+               buffer.labels.data() + slot * static_cast<std::size_t>(shape.classes), buffer.draws[slot]);
       } catch (...) {
         error = std::current_exception();
       }
@@ -93,14 +101,16 @@ struct BatchStream::State {
   }
 };
 
-BatchStream::BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render) : state_{std::make_unique<State>()} {
+BatchStream::BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render)
+    : state_{std::make_unique<State>()} {
   State& state = *state_;
   state.plan = std::move(plan);
   state.shape = shape;
   state.render = std::move(render);
   state.ring.resize(static_cast<std::size_t>(std::max<std::int64_t>(2, ring_batches)));
   state.left.assign(state.ring.size(), 0);
-  for (int worker = 0; worker < std::max(1, workers); ++worker) state.threads.emplace_back([&state, worker] { state.work(worker); });
+  for (int worker = 0; worker < std::max(1, workers); ++worker)
+    state.threads.emplace_back([&state, worker] { state.work(worker); });
 }
 
 BatchStream::~BatchStream() {
@@ -117,10 +127,10 @@ const Batch* BatchStream::next() {
   std::unique_lock lock{state.mutex};
   const std::size_t batch = state.handed_out;
   if (batch >= state.plan.size()) return nullptr;
-  ++state.handed_out;                                // frees the buffer of the batch before
+  ++state.handed_out;  // frees the buffer of the batch before
   state.work_there.notify_all();
   const auto ready = [&] {
-    const bool begun = state.next_batch > batch;     // every sample of it was taken up
+    const bool begun = state.next_batch > batch;  // every sample of it was taken up
     return state.failure || (begun && state.left[batch % state.ring.size()] == 0);
   };
   if (!ready()) {
@@ -137,18 +147,28 @@ double BatchStream::seconds_waited() const {
   return state_->waited;
 }
 
-std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t epoch, std::int64_t global_batch, int rank, int ranks, int workers, std::int64_t ring_batches,
-                                           std::int64_t first_batch) {
-  auto scratch = std::make_shared<std::vector<ComposerScratch>>(static_cast<std::size_t>(std::max(1, workers)));
-  return std::make_unique<BatchStream>(training_plan(source.order(epoch), global_batch, rank, ranks, first_batch), BatchStream::Shape{source.side(), source.classes()}, workers,
-                                       ring_batches, [&source, epoch, scratch](int worker, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) {
-                                         source.render(sample, epoch, (*scratch)[static_cast<std::size_t>(worker)], pixels, label, draws);
-                                       });
+std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t epoch,
+                                           std::int64_t global_batch, int rank, int ranks, int workers,
+                                           std::int64_t ring_batches, std::int64_t first_batch) {
+  auto scratch =
+      std::make_shared<std::vector<ComposerScratch>>(static_cast<std::size_t>(std::max(1, workers)));
+  return std::make_unique<BatchStream>(
+      training_plan(source.order(epoch), global_batch, rank, ranks, first_batch),
+      BatchStream::Shape{source.side(), source.classes()}, workers, ring_batches,
+      [&source, epoch, scratch](int worker, std::int64_t sample, std::uint8_t* pixels, float* label,
+                                Draws& draws) {
+        source.render(sample, epoch, (*scratch)[static_cast<std::size_t>(worker)], pixels, label, draws);
+      });
 }
 
-std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks, int workers, std::int64_t ring_batches) {
-  return std::make_unique<BatchStream>(test_plan(source.size(), batch, rank, ranks), BatchStream::Shape{source.side(), source.classes()}, workers, ring_batches,
-                                       [&source](int, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) { source.render(sample, pixels, label, draws); });
+std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks,
+                                       int workers, std::int64_t ring_batches) {
+  return std::make_unique<BatchStream>(
+      test_plan(source.size(), batch, rank, ranks), BatchStream::Shape{source.side(), source.classes()},
+      workers, ring_batches,
+      [&source](int, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) {
+        source.render(sample, pixels, label, draws);
+      });
 }
 
 }  // namespace deda::augment

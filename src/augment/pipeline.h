@@ -1,7 +1,8 @@
 // Batches in order, composed ahead by worker threads into a ring of buffers that are allocated once.
 //
-// The global batch is fixed by configuration; rank r of R takes the places r, r+R, ... of each global batch, so that samples,
-// pixels and labels are the same for any number of ranks. The last, smaller batch of an epoch is kept; a rank may get none.
+// The global batch is fixed by configuration; rank r of R takes the places r, r+R, ... of each global batch,
+// so that samples, pixels and labels are the same for any number of ranks. The last, smaller batch of an
+// epoch is kept; a rank may get none.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace deda::augment {
 // Which samples a stream hands out: per batch, this rank's sample numbers.
 using Plan = std::vector<std::vector<std::int64_t>>;
 // One epoch of training from batch `first_batch` on. `order` as TrainingSource::order.
-Plan training_plan(const std::vector<std::uint32_t>& order, std::int64_t global_batch, int rank, int ranks, std::int64_t first_batch = 0);
+Plan training_plan(const std::vector<std::uint32_t>& order, std::int64_t global_batch, int rank, int ranks,
+                   std::int64_t first_batch = 0);
 // All test samples once, `batch` at a time per rank, strided over the ranks.
 Plan test_plan(std::int64_t samples, std::int64_t batch, int rank, int ranks);
 
@@ -27,22 +29,26 @@ class BatchStream {
     std::int32_t side = 0, classes = 0;
   };
   // render(worker, sample, pixels, label, draws) must be thread-safe for different workers.
-  using Render = std::function<void(int worker, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws)>;
+  using Render =
+      std::function<void(int worker, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws)>;
   BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render);
-  ~BatchStream();                                    // stops the workers; never throws
+  ~BatchStream();  // stops the workers; never throws
   BatchStream(const BatchStream&) = delete;
   BatchStream& operator=(const BatchStream&) = delete;
-  // The next batch, which may be empty; nullptr after the last. Valid until the next call. Rethrows a worker's error.
+  // The next batch, which may be empty; nullptr after the last. Valid until the next call. Rethrows a
+  // worker's error.
   const Batch* next();
-  double seconds_waited() const;                     // that the caller spent in next() waiting for workers
+  double seconds_waited() const;  // that the caller spent in next() waiting for workers
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t epoch, std::int64_t global_batch, int rank, int ranks, int workers, std::int64_t ring_batches,
-                                           std::int64_t first_batch = 0);
-std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks, int workers, std::int64_t ring_batches);
+std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t epoch,
+                                           std::int64_t global_batch, int rank, int ranks, int workers,
+                                           std::int64_t ring_batches, std::int64_t first_batch = 0);
+std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks,
+                                       int workers, std::int64_t ring_batches);
 
 }  // namespace deda::augment

@@ -16,22 +16,34 @@ namespace deda::augment {
 namespace {
 
 constexpr std::int64_t bytes_per_megabyte = 1 << 20;
-constexpr std::int64_t test_share = 4;               // the test crops may take a quarter of the cache
+constexpr std::int64_t test_share = 4;  // the test crops may take a quarter of the cache
 
-std::size_t bytes_of(const io::Image& image) { return image.pixels.size(); }
+std::size_t bytes_of(const io::Image& image) {
+  return image.pixels.size();
+}
 
 void crop_into(const io::Image& image, int x, int y, int side, std::uint8_t* pixels) {
   const std::size_t row_bytes = static_cast<std::size_t>(side) * 3;
-  for (int row = 0; row < side; ++row) std::memcpy(pixels + static_cast<std::size_t>(row) * row_bytes, image.row(y + row) + static_cast<std::size_t>(x) * 3, row_bytes);
+  for (int row = 0; row < side; ++row)
+    std::memcpy(pixels + static_cast<std::size_t>(row) * row_bytes,
+                image.row(y + row) + static_cast<std::size_t>(x) * 3, row_bytes);
 }
 
 }  // namespace
 
-TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool, const AugmentConfig& config, std::uint64_t seed)
-    : dataset_{dataset}, training_{std::move(training)}, pool_{std::move(pool)}, config_{config}, seed_{seed},
-      budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share * (test_share - 1))}, naturals_{training_.size(), budget_},
+TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool,
+                               const AugmentConfig& config, std::uint64_t seed)
+    : dataset_{dataset},
+      training_{std::move(training)},
+      pool_{std::move(pool)},
+      config_{config},
+      seed_{seed},
+      budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share *
+                                            (test_share - 1))},
+      naturals_{training_.size(), budget_},
       canvases_{training_.size(), budget_} {
-  if (config_.method != Method::plain && pool_.size() != training_.size()) throw DataError("the pool of parts is not that of the training list");
+  if (config_.method != Method::plain && pool_.size() != training_.size())
+    throw DataError("the pool of parts is not that of the training list");
   std::size_t slots = 0;
   for (std::size_t sample = 0; sample < pool_.size(); ++sample) {
     first_version_.push_back(slots);
@@ -41,12 +53,18 @@ TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::si
 }
 
 std::vector<std::uint32_t> TrainingSource::order(std::uint32_t epoch) const {
-  return permutation(static_cast<std::uint32_t>(training_.size()), RandomStream{seed_, Purpose::shuffle, epoch, 0});
+  return permutation(static_cast<std::uint32_t>(training_.size()),
+                     RandomStream{seed_, Purpose::shuffle, epoch, 0});
 }
 
 std::shared_ptr<const io::Image> TrainingSource::natural_picture(std::size_t sample) {
   return naturals_.get(
-      sample, [&] { return io::resize_shorter_side(data::load_picture(dataset_, dataset_.items[training_[sample]]).image, static_cast<int>(config_.resize_shorter)); }, bytes_of);
+      sample,
+      [&] {
+        return io::resize_shorter_side(data::load_picture(dataset_, dataset_.items[training_[sample]]).image,
+                                       static_cast<int>(config_.resize_shorter));
+      },
+      bytes_of);
 }
 
 std::shared_ptr<const io::Image> TrainingSource::canvas(std::size_t sample) {
@@ -66,22 +84,29 @@ std::shared_ptr<const io::Image> TrainingSource::canvas(std::size_t sample) {
 
 std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, int version) {
   return cdps_->get(
-      first_version_[sample] + static_cast<std::size_t>(version), [&] { return prepare_cdp(pool_.cdp(sample, version)); }, [](const PreparedCdp& cdp) { return cdp.bytes(); });
+      first_version_[sample] + static_cast<std::size_t>(version),
+      [&] { return prepare_cdp(pool_.cdp(sample, version)); },
+      [](const PreparedCdp& cdp) { return cdp.bytes(); });
 }
 
-void TrainingSource::render_natural(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels, Draws& draws) {
+void TrainingSource::render_natural(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels,
+                                    Draws& draws) {
   const auto picture = natural_picture(static_cast<std::size_t>(sample));
   const int side = static_cast<int>(config_.crop);
   RandomStream stream{seed_, Purpose::natural_crop, epoch, static_cast<std::uint64_t>(sample)};
-  draws.crop_x = static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(picture->width - side + 1)));
-  draws.crop_y = static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(picture->height - side + 1)));
+  draws.crop_x =
+      static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(picture->width - side + 1)));
+  draws.crop_y =
+      static_cast<std::int32_t>(stream.below(static_cast<std::uint32_t>(picture->height - side + 1)));
   draws.flip = stream.chance(config_.flip);
   crop_into(*picture, draws.crop_x, draws.crop_y, side, pixels);
   if (!draws.flip) return;
-  for (int y = 0; y < side; ++y) best_kernels().mirror(pixels + static_cast<std::size_t>(y) * static_cast<std::size_t>(side) * 3, side);
+  for (int y = 0; y < side; ++y)
+    best_kernels().mirror(pixels + static_cast<std::size_t>(y) * static_cast<std::size_t>(side) * 3, side);
 }
 
-void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch, std::uint8_t* pixels, float* label, Draws& draws) {
+void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
+                            std::uint8_t* pixels, float* label, Draws& draws) {
   const std::size_t anchor = static_cast<std::size_t>(sample);
   if (config_.method == Method::plain) {
     draws = Draws{};
@@ -99,8 +124,10 @@ void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerSc
   }
   const auto background = canvas(static_cast<std::size_t>(draws.cip));
   const auto first = prepared(anchor, draws.version);
-  const auto second = draws.mix >= 0 ? prepared(static_cast<std::size_t>(draws.mix), draws.mix_version) : nullptr;
-  compose(config_, Choices{seed_, epoch, static_cast<std::uint64_t>(sample)}, *background, *first, second.get(), best_kernels(), scratch, draws, pixels);
+  const auto second =
+      draws.mix >= 0 ? prepared(static_cast<std::size_t>(draws.mix), draws.mix_version) : nullptr;
+  compose(config_, Choices{seed_, epoch, static_cast<std::uint64_t>(sample)}, *background, *first,
+          second.get(), best_kernels(), scratch, draws, pixels);
   const auto [own_weight, other_weight] = label_weights(draws);
   label[own] += own_weight;
   if (draws.mix >= 0) label[pool_.class_of(static_cast<std::size_t>(draws.mix))] += other_weight;
@@ -116,8 +143,12 @@ Draws TrainingSource::decide_only(std::int64_t sample, std::uint32_t epoch) {
   return draws;
 }
 
-TestSource::TestSource(const data::Dataset& dataset, std::vector<std::size_t> test, const AugmentConfig& config)
-    : dataset_{dataset}, test_{std::move(test)}, config_{config}, budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share)},
+TestSource::TestSource(const data::Dataset& dataset, std::vector<std::size_t> test,
+                       const AugmentConfig& config)
+    : dataset_{dataset},
+      test_{std::move(test)},
+      config_{config},
+      budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share)},
       crops_{test_.size(), budget_} {}
 
 void TestSource::render(std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) {
@@ -126,9 +157,11 @@ void TestSource::render(std::int64_t sample, std::uint8_t* pixels, float* label,
   const auto crop = crops_.get(
       static_cast<std::size_t>(sample),
       [&] {
-        const io::Image resized = io::resize_shorter_side(data::load_picture(dataset_, item).image, static_cast<int>(config_.resize_shorter));
+        const io::Image resized = io::resize_shorter_side(data::load_picture(dataset_, item).image,
+                                                          static_cast<int>(config_.resize_shorter));
         io::Image centre(side, side, 3);
-        crop_into(resized, centre_offset(resized.width, side), centre_offset(resized.height, side), side, centre.pixels.data());
+        crop_into(resized, centre_offset(resized.width, side), centre_offset(resized.height, side), side,
+                  centre.pixels.data());
         return centre;
       },
       bytes_of);
@@ -139,9 +172,12 @@ void TestSource::render(std::int64_t sample, std::uint8_t* pixels, float* label,
   draws.index = sample;
 }
 
-std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, const data::Dataset& dataset, const std::vector<std::size_t>& candidates, std::vector<std::string>& problems) {
-  std::string mine;                                  // "position in candidates \t message \n"
-  for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < candidates.size(); i += static_cast<std::size_t>(ranks.size())) {
+std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, const data::Dataset& dataset,
+                                           const std::vector<std::size_t>& candidates,
+                                           std::vector<std::string>& problems) {
+  std::string mine;  // "position in candidates \t message \n"
+  for (std::size_t i = static_cast<std::size_t>(ranks.rank()); i < candidates.size();
+       i += static_cast<std::size_t>(ranks.size())) {
     try {
       data::load_picture(dataset, dataset.items[candidates[i]]);
     } catch (const Error& error) {
@@ -171,6 +207,8 @@ std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, cons
   return good;
 }
 
-int centre_offset(int size, int crop) { return static_cast<int>(std::nearbyint((size - crop) / 2.0)); }
+int centre_offset(int size, int crop) {
+  return static_cast<int>(std::nearbyint((size - crop) / 2.0));
+}
 
 }  // namespace deda::augment

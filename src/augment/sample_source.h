@@ -1,5 +1,5 @@
-// Samples by number: everything between a position in the training or test list and 8-bit pixels, label and draws.
-// Thread-safe; the same bytes for any number of ranks and threads.
+// Samples by number: everything between a position in the training or test list and 8-bit pixels, label and
+// draws. Thread-safe; the same bytes for any number of ranks and threads.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,17 @@ namespace deda::augment {
 // Training samples. `training`: positions in dataset.items; samples are numbered by their place in it.
 class TrainingSource {
  public:
-  TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool, const AugmentConfig& config, std::uint64_t seed);
+  TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool,
+                 const AugmentConfig& config, std::uint64_t seed);
   std::int64_t size() const { return static_cast<std::int64_t>(training_.size()); }
   std::int32_t classes() const { return static_cast<std::int32_t>(dataset_.class_names.size()); }
   std::int32_t side() const { return static_cast<std::int32_t>(config_.crop); }
   // Order of the samples in an epoch: the same on every rank.
   std::vector<std::uint32_t> order(std::uint32_t epoch) const;
-  // Fills pixels [side, side, 3], label [classes] and draws of one sample. Throws DataError naming the picture.
-  void render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch, std::uint8_t* pixels, float* label, Draws& draws);
+  // Fills pixels [side, side, 3], label [classes] and draws of one sample. Throws DataError naming the
+  // picture.
+  void render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch, std::uint8_t* pixels,
+              float* label, Draws& draws);
   // The decisions alone, geometry included, as render() makes them.
   Draws decide_only(std::int64_t sample, std::uint32_t epoch);
 
@@ -45,7 +48,7 @@ class TrainingSource {
   std::uint64_t seed_;
   std::shared_ptr<CacheBudget> budget_;
   BoundedCache<io::Image> naturals_, canvases_;
-  std::vector<std::size_t> first_version_;           // slot of sample i's version 0 in cdps_
+  std::vector<std::size_t> first_version_;  // slot of sample i's version 0 in cdps_
   std::unique_ptr<BoundedCache<PreparedCdp>> cdps_;
 };
 
@@ -66,9 +69,12 @@ class TestSource {
   BoundedCache<io::Image> crops_;
 };
 
-// Collective. Positions in dataset.items (from `candidates`) whose picture can be decoded; the others are listed in
-// `problems`, alike on all ranks. Every rank checks its share, so that ranks agree before training starts.
-std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, const data::Dataset& dataset, const std::vector<std::size_t>& candidates, std::vector<std::string>& problems);
+// Collective. Positions in dataset.items (from `candidates`) whose picture can be decoded; the others are
+// listed in `problems`, alike on all ranks. Every rank checks its share, so that ranks agree before training
+// starts.
+std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, const data::Dataset& dataset,
+                                           const std::vector<std::size_t>& candidates,
+                                           std::vector<std::string>& problems);
 
 // Offset of a centre crop as torchvision has it: (size - crop) / 2 rounded half to even.
 int centre_offset(int size, int crop);

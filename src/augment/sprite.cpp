@@ -10,25 +10,32 @@ namespace deda::augment {
 namespace {
 
 constexpr int border = 1;
-constexpr std::size_t load_padding = 4;              // pixels behind the last that a wide load may touch
+constexpr std::size_t load_padding = 4;  // pixels behind the last that a wide load may touch
 constexpr double fixed_one = 65536.0;
 
 using Point = std::pair<double, double>;
 
 std::uint8_t* bytes_at(PreparedCdp::Level& level, int y, int x) {
-  return reinterpret_cast<std::uint8_t*>(&level.pixels[static_cast<std::size_t>(y + border) * static_cast<std::size_t>(level.width + 2 * border) + static_cast<std::size_t>(x + border)]);
+  return reinterpret_cast<std::uint8_t*>(
+      &level
+           .pixels[static_cast<std::size_t>(y + border) * static_cast<std::size_t>(level.width + 2 * border) +
+                   static_cast<std::size_t>(x + border)]);
 }
 
 PreparedCdp::Level empty_level(int height, int width) {
   PreparedCdp::Level level{height, width, {}};
-  level.pixels.assign(static_cast<std::size_t>(height + 2 * border) * static_cast<std::size_t>(width + 2 * border) + load_padding, 0);
+  level.pixels.assign(
+      static_cast<std::size_t>(height + 2 * border) * static_cast<std::size_t>(width + 2 * border) +
+          load_padding,
+      0);
   return level;
 }
 
 PreparedCdp::Level premultiplied(const PartView& cdp) {
   PreparedCdp::Level level = empty_level(cdp.height, cdp.width);
   for (int y = 0; y < cdp.height; ++y) {
-    const std::uint8_t* from = cdp.pixels.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(cdp.width) * 4;
+    const std::uint8_t* from =
+        cdp.pixels.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(cdp.width) * 4;
     for (int x = 0; x < cdp.width; ++x, from += 4) {
       std::uint8_t* to = bytes_at(level, y, x);
       for (int c = 0; c < 3; ++c) {
@@ -55,13 +62,16 @@ PreparedCdp::Level halved(PreparedCdp::Level& finer) {
   return level;
 }
 
-double turn(const Point& o, const Point& a, const Point& b) { return (a.first - o.first) * (b.second - o.second) - (a.second - o.second) * (b.first - o.first); }
+double turn(const Point& o, const Point& a, const Point& b) {
+  return (a.first - o.first) * (b.second - o.second) - (a.second - o.second) * (b.first - o.first);
+}
 
 // Convex hull (monotone chain) of the corners of every row's first and last visible pixel.
 std::vector<Point> outline_of(const PartView& cdp) {
   std::vector<Point> corners;
   for (int y = 0; y < cdp.height; ++y) {
-    const std::uint8_t* row = cdp.pixels.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(cdp.width) * 4;
+    const std::uint8_t* row =
+        cdp.pixels.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(cdp.width) * 4;
     int first = 0, last = cdp.width - 1;
     while (first < cdp.width && row[4 * first + 3] == 0) ++first;
     while (last >= first && row[4 * last + 3] == 0) --last;
@@ -71,13 +81,16 @@ std::vector<Point> outline_of(const PartView& cdp) {
       corners.emplace_back(last + 1, edge);
     }
   }
-  if (corners.empty()) return {{0.0, 0.0}, {static_cast<double>(cdp.width), static_cast<double>(cdp.height)}};   // wholly transparent
+  if (corners.empty())
+    return {{0.0, 0.0},
+            {static_cast<double>(cdp.width), static_cast<double>(cdp.height)}};  // wholly transparent
   std::sort(corners.begin(), corners.end());
   std::vector<Point> hull;
   for (int pass = 0; pass < 2; ++pass) {
     const std::size_t start = hull.size();
     for (const Point& corner : corners) {
-      while (hull.size() >= start + 2 && turn(hull[hull.size() - 2], hull.back(), corner) <= 0) hull.pop_back();
+      while (hull.size() >= start + 2 && turn(hull[hull.size() - 2], hull.back(), corner) <= 0)
+        hull.pop_back();
       hull.push_back(corner);
     }
     hull.pop_back();
@@ -87,14 +100,19 @@ std::vector<Point> outline_of(const PartView& cdp) {
 }
 
 // Narrows [first, last) to the i for which 0 <= start + i * step < limit holds.
-void clip(std::int64_t start, std::int64_t step, std::int64_t limit, std::int64_t& first, std::int64_t& last) {
+void clip(std::int64_t start, std::int64_t step, std::int64_t limit, std::int64_t& first,
+          std::int64_t& last) {
   if (step == 0) {
     if (start < 0 || start >= limit) last = first;
     return;
   }
-  const auto floor_div = [](std::int64_t a, std::int64_t b) { return a / b - ((a % b != 0) && ((a < 0) != (b < 0))); };
+  const auto floor_div = [](std::int64_t a, std::int64_t b) {
+    return a / b - ((a % b != 0) && ((a < 0) != (b < 0)));
+  };
   // The smallest and largest i inside, by the direction of the walk.
-  const std::int64_t low = step > 0 ? -floor_div(start, step) : floor_div(limit - 1 - start, step) + ((limit - 1 - start) % step != 0 ? 1 : 0);
+  const std::int64_t low =
+      step > 0 ? -floor_div(start, step)
+               : floor_div(limit - 1 - start, step) + ((limit - 1 - start) % step != 0 ? 1 : 0);
   const std::int64_t high = step > 0 ? floor_div(limit - 1 - start, step) : floor_div(start, -step);
   first = std::max(first, low);
   last = std::min(last, high + 1);
@@ -118,19 +136,23 @@ PreparedCdp prepare_cdp(const PartView& cdp) {
   prepared.outline = outline_of(cdp);
   prepared.levels.push_back(premultiplied(cdp));
   constexpr int smallest_side = 8;
-  while (std::min(prepared.levels.back().height, prepared.levels.back().width) >= 2 * smallest_side) prepared.levels.push_back(halved(prepared.levels.back()));
+  while (std::min(prepared.levels.back().height, prepared.levels.back().width) >= 2 * smallest_side)
+    prepared.levels.push_back(halved(prepared.levels.back()));
   return prepared;
 }
 
-void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, bool mirrored, double max_enlarge, int limit, const RowKernels& kernels, Sprite& sprite) {
+void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, bool mirrored,
+                 double max_enlarge, int limit, const RowKernels& kernels, Sprite& sprite) {
   const double angle = degrees * std::numbers::pi / 180.0, cosine = std::cos(angle), sine = std::sin(angle);
   // Source (x, y) -> mirrored about the vertical axis -> turned counter-clockwise as seen (y points down).
   const double sign = mirrored ? -1.0 : 1.0;
   double left = 1e300, top = 1e300, right = -1e300, bottom = -1e300;
   for (const auto& [x, y] : cdp.outline) {
     const double u = sign * x * cosine + y * sine, v = -sign * x * sine + y * cosine;
-    left = std::min(left, u); right = std::max(right, u);
-    top = std::min(top, v); bottom = std::max(bottom, v);
+    left = std::min(left, u);
+    right = std::max(right, u);
+    top = std::min(top, v);
+    bottom = std::max(bottom, v);
   }
   double scale = longer_side / std::max(right - left, bottom - top);
   if (max_enlarge > 0) scale = std::min(scale, max_enlarge);
@@ -141,18 +163,29 @@ void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, boo
   sprite.cover.resize(count);
 
   std::size_t number = 0;
-  double level_scale = scale;                        // output pixels per pixel of the level
-  while (level_scale * 2 <= 1.0 && number + 1 < cdp.levels.size()) { level_scale *= 2; ++number; }
+  double level_scale = scale;  // output pixels per pixel of the level
+  while (level_scale * 2 <= 1.0 && number + 1 < cdp.levels.size()) {
+    level_scale *= 2;
+    ++number;
+  }
   const PreparedCdp::Level& level = cdp.levels[number];
   const double shrink = 1.0 / static_cast<double>(1u << number);
 
-  // Output (i + 1/2, j + 1/2) -> (u, v) -> source -> level -> index in the padded level (pixel centres at whole numbers).
+  // Output (i + 1/2, j + 1/2) -> (u, v) -> source -> level -> index in the padded level (pixel centres at
+  // whole numbers).
   const double step_u = (right - left) / sprite.width, step_v = (bottom - top) / sprite.height;
-  const auto to_x = [&](double u, double v) { return sign * (u * cosine - v * sine) * shrink - 0.5 + border; };
+  const auto to_x = [&](double u, double v) {
+    return sign * (u * cosine - v * sine) * shrink - 0.5 + border;
+  };
   const auto to_y = [&](double u, double v) { return (u * sine + v * cosine) * shrink - 0.5 + border; };
-  RowWalk walk{level.pixels.data(), level.width + 2 * border, 0, 0, static_cast<std::int32_t>(std::llround(sign * cosine * step_u * shrink * fixed_one)),
+  RowWalk walk{level.pixels.data(),
+               level.width + 2 * border,
+               0,
+               0,
+               static_cast<std::int32_t>(std::llround(sign * cosine * step_u * shrink * fixed_one)),
                static_cast<std::int32_t>(std::llround(sine * step_u * shrink * fixed_one))};
-  const std::int64_t x_limit = static_cast<std::int64_t>(level.width + 1) << 16, y_limit = static_cast<std::int64_t>(level.height + 1) << 16;
+  const std::int64_t x_limit = static_cast<std::int64_t>(level.width + 1) << 16,
+                     y_limit = static_cast<std::int64_t>(level.height + 1) << 16;
   sprite.area = 0;
   for (int j = 0; j < sprite.height; ++j) {
     const double u = left + 0.5 * step_u, v = top + (j + 0.5) * step_v;
@@ -170,7 +203,9 @@ void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, boo
       kernels.sample(walk, static_cast<int>(last - first), row + first);
       std::memset(row + last, 0, static_cast<std::size_t>(sprite.width - last) * sizeof(std::uint32_t));
     }
-    sprite.area += kernels.cover(row, sprite.width, &sprite.cover[static_cast<std::size_t>(j) * static_cast<std::size_t>(sprite.width)]);
+    sprite.area +=
+        kernels.cover(row, sprite.width,
+                      &sprite.cover[static_cast<std::size_t>(j) * static_cast<std::size_t>(sprite.width)]);
   }
 }
 

@@ -1,9 +1,13 @@
-// Communicator::agree. The ranks report to each other how their work went; when it failed anywhere, all throw.
+// Communicator::agree. The ranks report to each other how their work went; when it failed anywhere, all
+// throw.
 //
 // Two things make it more than one reduction:
-//  - A rank may fail while others wait for it in a collective inside `work`. It sends them a notice, which ends their wait
-//    by PeerFailure; the agreement then reports the failure that came first and not those that followed from it.
-//  - `work` may itself contain agree(). A rank that left the inner one by an error meets the others at a different depth;
+//  - A rank may fail while others wait for it in a collective inside `work`. It sends them a notice, which
+//  ends their wait
+//    by PeerFailure; the agreement then reports the failure that came first and not those that followed from
+//    it.
+//  - `work` may itself contain agree(). A rank that left the inner one by an error meets the others at a
+//  different depth;
 //    the deeper ones then leave theirs, and the shallower one asks again.
 #include <algorithm>
 #include <array>
@@ -19,7 +23,8 @@ namespace deda::comm {
 
 namespace {
 
-// How long an operation may still take after another rank's notice came: it may be complete but for the last message.
+// How long an operation may still take after another rank's notice came: it may be complete but for the last
+// message.
 constexpr std::chrono::milliseconds notice_grace{100};
 
 // This rank's work ended because another rank's did.
@@ -29,10 +34,10 @@ struct PeerFailure : CommError {
 
 // What a rank says about its work; sent as plain numbers.
 struct Report {
-  std::int64_t depth = 0;         // number of nested agreements
-  std::int64_t outcome = 0;       // Outcome below
-  std::int64_t notice_sent = 0;   // a notice of this rank is on the wire
-  std::int64_t broken = 0;        // this rank left the communicator in the middle of an operation
+  std::int64_t depth = 0;        // number of nested agreements
+  std::int64_t outcome = 0;      // Outcome below
+  std::int64_t notice_sent = 0;  // a notice of this rank is on the wire
+  std::int64_t broken = 0;       // this rank left the communicator in the middle of an operation
 };
 enum Outcome : std::int64_t { succeeded = 0, failed = 1, failed_by_another = 2 };
 static_assert(sizeof(Report) == 4 * sizeof(std::int64_t));
@@ -50,7 +55,8 @@ Outcome outcome_of(const std::exception_ptr& error) {
 
 // Lowest rank with that outcome.
 std::optional<int> lowest_rank(const std::vector<Report>& reports, Outcome outcome) {
-  const auto found = std::find_if(reports.begin(), reports.end(), [&](const Report& r) { return r.outcome == outcome; });
+  const auto found =
+      std::find_if(reports.begin(), reports.end(), [&](const Report& r) { return r.outcome == outcome; });
   if (found == reports.end()) return std::nullopt;
   return static_cast<int>(found - reports.begin());
 }
@@ -58,7 +64,8 @@ std::optional<int> lowest_rank(const std::vector<Report>& reports, Outcome outco
 // One agreement of one rank.
 class Agreement {
  public:
-  Agreement(Communicator::State& state, std::string_view what) : state_{state}, wait_{state.rank, "agree", what, {}} {
+  Agreement(Communicator::State& state, std::string_view what)
+      : state_{state}, wait_{state.rank, "agree", what, {}} {
     ++state_.agreements;
   }
   ~Agreement() { --state_.agreements; }
@@ -66,14 +73,16 @@ class Agreement {
   void conclude(const std::exception_ptr& mine) {
     if (mine) send_notice();
     const std::vector<Report> reports = exchange_at_same_depth(outcome_of(mine));
-    if (std::any_of(reports.begin(), reports.end(), [](const Report& r) { return r.broken != 0; }) && state_.broken.empty()) {
+    if (std::any_of(reports.begin(), reports.end(), [](const Report& r) { return r.broken != 0; }) &&
+        state_.broken.empty()) {
       state_.broken = "another rank left it in the middle of an operation";
     }
     take_notices(reports);
     const auto origin = lowest_rank(reports, failed);
     const auto speaker = origin ? origin : lowest_rank(reports, failed_by_another);
     if (!speaker) return;
-    const std::string packed = state_.broadcast(state_.control, wait_, *speaker == state_.rank ? pack_error(mine) : "", *speaker);
+    const std::string packed =
+        state_.broadcast(state_.control, wait_, *speaker == state_.rank ? pack_error(mine) : "", *speaker);
     if (outcome_of(mine) == failed || *speaker == state_.rank) std::rethrow_exception(mine);
     throw_packed_error(packed, *speaker);
   }
@@ -84,7 +93,8 @@ class Agreement {
     for (int other = 0; other < state_.size; ++other) {
       if (other == state_.rank) continue;
       MPI_Request request = MPI_REQUEST_NULL;
-      check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, other, failure_notice_tag, state_.control, &request), "MPI_Isend");
+      check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, other, failure_notice_tag, state_.control, &request),
+                "MPI_Isend");
       check_mpi(MPI_Request_free(&request), "MPI_Request_free");
     }
     state_.notice_sent = true;
@@ -96,9 +106,11 @@ class Agreement {
       std::vector<Report> all;
     };
     constexpr int numbers = sizeof(Report) / sizeof(std::int64_t);
-    auto buffers = state_.run(state_.control, wait_, Buffers{mine, std::vector<Report>(static_cast<std::size_t>(state_.size))},
+    auto buffers = state_.run(state_.control, wait_,
+                              Buffers{mine, std::vector<Report>(static_cast<std::size_t>(state_.size))},
                               [](MPI_Comm on, Buffers& b, MPI_Request* request) {
-                                return MPI_Iallgather(&b.mine, numbers, MPI_INT64_T, b.all.data(), numbers, MPI_INT64_T, on, request);
+                                return MPI_Iallgather(&b.mine, numbers, MPI_INT64_T, b.all.data(), numbers,
+                                                      MPI_INT64_T, on, request);
                               });
     return std::move(buffers.all);
   }
@@ -107,17 +119,20 @@ class Agreement {
     while (true) {
       const Report mine{state_.agreements, outcome, state_.notice_sent, !state_.broken.empty()};
       auto reports = exchange(mine);
-      const auto shallowest = std::min_element(reports.begin(), reports.end(), [](const Report& a, const Report& b) { return a.depth < b.depth; });
-      const bool all_here = std::all_of(reports.begin(), reports.end(), [&](const Report& r) { return r.depth == mine.depth; });
+      const auto shallowest = std::min_element(
+          reports.begin(), reports.end(), [](const Report& a, const Report& b) { return a.depth < b.depth; });
+      const bool all_here =
+          std::all_of(reports.begin(), reports.end(), [&](const Report& r) { return r.depth == mine.depth; });
       if (all_here) return reports;
       if (mine.depth > shallowest->depth) {
-        throw PeerFailure(fmt::format("rank {} cannot agree on \"{}\": rank {} failed before it", state_.rank, wait_.what,
-                                      shallowest - reports.begin()));
+        throw PeerFailure(fmt::format("rank {} cannot agree on \"{}\": rank {} failed before it", state_.rank,
+                                      wait_.what, shallowest - reports.begin()));
       }
     }
   }
 
-  // Every rank that sent a notice sent one to each other rank; taken off the wire, the next agreement starts clean.
+  // Every rank that sent a notice sent one to each other rank; taken off the wire, the next agreement starts
+  // clean.
   void take_notices(const std::vector<Report>& reports) {
     for (int from = 0; from < state_.size; ++from) {
       if (from == state_.rank || reports[static_cast<std::size_t>(from)].notice_sent == 0) continue;
@@ -138,7 +153,8 @@ Wait Communicator::State::wait_for(std::string_view operation, std::string_view 
   Wait wait{rank, operation, what, {}};
   if (agreements == 0) return wait;
   using Clock = std::chrono::steady_clock;
-  wait.while_waiting = [this, operation, what, noticed = std::optional<Clock::time_point>{}, from = 0]() mutable {
+  wait.while_waiting = [this, operation, what, noticed = std::optional<Clock::time_point>{},
+                        from = 0]() mutable {
     if (!noticed) {
       int there = 0;
       MPI_Status status;

@@ -37,15 +37,19 @@ double positive_from_environment(const char* name, double fallback, const char* 
 
 // DEDA_MPI_MESSAGE_BYTES makes pieces smaller (networks with small buffers; the tests of this file).
 std::size_t message_limit() {
-  const double value = positive_from_environment("DEDA_MPI_MESSAGE_BYTES", static_cast<double>(default_message_limit), "bytes");
+  const double value = positive_from_environment("DEDA_MPI_MESSAGE_BYTES",
+                                                 static_cast<double>(default_message_limit), "bytes");
   return std::clamp<std::size_t>(static_cast<std::size_t>(value), 1, default_message_limit);
 }
 
 MPI_Op operation_of(Reduction reduction) {
   switch (reduction) {
-    case Reduction::sum: return MPI_SUM;
-    case Reduction::minimum: return MPI_MIN;
-    case Reduction::maximum: return MPI_MAX;
+    case Reduction::sum:
+      return MPI_SUM;
+    case Reduction::minimum:
+      return MPI_MIN;
+    case Reduction::maximum:
+      return MPI_MAX;
   }
   return MPI_SUM;
 }
@@ -74,8 +78,8 @@ MpiEnvironment::MpiEnvironment(int& argc, char**& argv) {
 }
 
 MpiEnvironment::~MpiEnvironment() {
-  // MPI_Finalize waits for all ranks. After an error the others may never come: leave without it; the launcher sees a rank
-  // end that way and ends the job.
+  // MPI_Finalize waits for all ranks. After an error the others may never come: leave without it; the
+  // launcher sees a rank end that way and ends the job.
   int size = 1;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   if (size > 1 && (std::uncaught_exceptions() > 0 || wait_abandoned())) return;
@@ -96,21 +100,24 @@ Communicator::State::State(MPI_Comm original) {
   comm = duplicate_handle(original, rank);
   control = duplicate_handle(original, rank);
   MPI_Comm host = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host), "MPI_Comm_split_type");
+  check_mpi(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &host),
+            "MPI_Comm_split_type");
   MPI_Comm_rank(host, &local_rank);
   MPI_Comm_size(host, &local_size);
   MPI_Comm_free(&host);
 }
 
 Communicator::State::~State() {
-  if (!mpi_is_running() || !broken.empty()) return;   // a pending operation still refers to the communicator
+  if (!mpi_is_running() || !broken.empty()) return;  // a pending operation still refers to the communicator
   MPI_Comm_free(&comm);
   MPI_Comm_free(&control);
 }
 
 std::string Communicator::State::broadcast(MPI_Comm on, const Wait& wait, std::string text, int root) {
   const auto length = run(on, wait, static_cast<std::int64_t>(text.size()),
-                          [root](MPI_Comm c, std::int64_t& n, MPI_Request* request) { return MPI_Ibcast(&n, 1, MPI_INT64_T, root, c, request); });
+                          [root](MPI_Comm c, std::int64_t& n, MPI_Request* request) {
+                            return MPI_Ibcast(&n, 1, MPI_INT64_T, root, c, request);
+                          });
   text.resize(static_cast<std::size_t>(length));
   const std::size_t piece = message_limit();
   for (std::size_t begin = 0; begin < text.size(); begin += piece) {
@@ -129,9 +136,11 @@ std::vector<T> reduce_in_pieces(State& state, std::vector<T> values, Reduction r
   const std::size_t piece = std::max<std::size_t>(1, message_limit() / sizeof(T));
   for (std::size_t begin = 0; begin < values.size(); begin += piece) {
     const int count = static_cast<int>(std::min(piece, values.size() - begin));
-    values = state.collective("all_reduce", {}, std::move(values), [=](MPI_Comm on, std::vector<T>& v, MPI_Request* request) {
-      return MPI_Iallreduce(MPI_IN_PLACE, v.data() + begin, count, type, operation_of(reduction), on, request);
-    });
+    values = state.collective("all_reduce", {}, std::move(values),
+                              [=](MPI_Comm on, std::vector<T>& v, MPI_Request* request) {
+                                return MPI_Iallreduce(MPI_IN_PLACE, v.data() + begin, count, type,
+                                                      operation_of(reduction), on, request);
+                              });
   }
   return values;
 }
@@ -148,16 +157,19 @@ std::vector<std::int64_t> gather_sizes(State& state, std::string_view name, std:
     std::int64_t mine;
     std::vector<std::int64_t> all;
   };
-  Buffers sizes{static_cast<std::int64_t>(mine), std::vector<std::int64_t>(static_cast<std::size_t>(state.size))};
-  sizes = state.collective(name, "sizes", std::move(sizes), [](MPI_Comm on, Buffers& b, MPI_Request* request) {
-    return MPI_Iallgather(&b.mine, 1, MPI_INT64_T, b.all.data(), 1, MPI_INT64_T, on, request);
-  });
+  Buffers sizes{static_cast<std::int64_t>(mine),
+                std::vector<std::int64_t>(static_cast<std::size_t>(state.size))};
+  sizes =
+      state.collective(name, "sizes", std::move(sizes), [](MPI_Comm on, Buffers& b, MPI_Request* request) {
+        return MPI_Iallgather(&b.mine, 1, MPI_INT64_T, b.all.data(), 1, MPI_INT64_T, on, request);
+      });
   return std::move(sizes.all);
 }
 
 // Everybody's bytes; only `root` receives them, or all ranks without a root.
 template <class State>
-std::vector<std::vector<std::uint8_t>> gather_in_rounds(State& state, std::span<const std::uint8_t> bytes, std::optional<int> root) {
+std::vector<std::vector<std::uint8_t>> gather_in_rounds(State& state, std::span<const std::uint8_t> bytes,
+                                                        std::optional<int> root) {
   const std::string_view name = root ? "gather" : "all_gather";
   const std::vector<std::int64_t> sizes = gather_sizes(state, name, bytes.size());
   const bool receives = !root || *root == state.rank;
@@ -175,12 +187,15 @@ std::vector<std::vector<std::uint8_t>> gather_in_rounds(State& state, std::span<
     const int mine = round.counts[static_cast<std::size_t>(state.rank)];
     if (mine > 0) round.mine.assign(bytes.begin() + begin, bytes.begin() + begin + mine);
     if (receives) round.all.resize(static_cast<std::size_t>(total));
-    round = state.collective(name, {}, std::move(round), [=](MPI_Comm on, GatherRound& r, MPI_Request* request) {
-      if (root) {
-        return MPI_Igatherv(r.mine.data(), mine, MPI_BYTE, r.all.data(), r.counts.data(), r.places.data(), MPI_BYTE, *root, on, request);
-      }
-      return MPI_Iallgatherv(r.mine.data(), mine, MPI_BYTE, r.all.data(), r.counts.data(), r.places.data(), MPI_BYTE, on, request);
-    });
+    round =
+        state.collective(name, {}, std::move(round), [=](MPI_Comm on, GatherRound& r, MPI_Request* request) {
+          if (root) {
+            return MPI_Igatherv(r.mine.data(), mine, MPI_BYTE, r.all.data(), r.counts.data(), r.places.data(),
+                                MPI_BYTE, *root, on, request);
+          }
+          return MPI_Iallgatherv(r.mine.data(), mine, MPI_BYTE, r.all.data(), r.counts.data(),
+                                 r.places.data(), MPI_BYTE, on, request);
+        });
     for (std::size_t r = 0; r < result.size(); ++r) {
       const auto from = round.all.begin() + round.places[r];
       result[r].insert(result[r].end(), from, from + round.counts[r]);
@@ -200,13 +215,25 @@ Communicator Communicator::self() {
   return Communicator{std::make_shared<State>(MPI_COMM_SELF)};
 }
 
-Communicator Communicator::duplicate() const { return Communicator{std::make_shared<State>(state_->comm)}; }
+Communicator Communicator::duplicate() const {
+  return Communicator{std::make_shared<State>(state_->comm)};
+}
 
-int Communicator::rank() const { return state_->rank; }
-int Communicator::size() const { return state_->size; }
-int Communicator::local_rank() const { return state_->local_rank; }
-int Communicator::local_size() const { return state_->local_size; }
-void* Communicator::native() const { return wrap_mpi_handle(state_->comm); }
+int Communicator::rank() const {
+  return state_->rank;
+}
+int Communicator::size() const {
+  return state_->size;
+}
+int Communicator::local_rank() const {
+  return state_->local_rank;
+}
+int Communicator::local_size() const {
+  return state_->local_size;
+}
+void* Communicator::native() const {
+  return wrap_mpi_handle(state_->comm);
+}
 
 std::vector<std::string> Communicator::host_names() const {
   char name[MPI_MAX_PROCESSOR_NAME] = {};
@@ -216,14 +243,16 @@ std::vector<std::string> Communicator::host_names() const {
 }
 
 void Communicator::barrier(std::string_view what) const {
-  state_->collective("barrier", what, 0, [](MPI_Comm on, int&, MPI_Request* request) { return MPI_Ibarrier(on, request); });
+  state_->collective("barrier", what, 0,
+                     [](MPI_Comm on, int&, MPI_Request* request) { return MPI_Ibarrier(on, request); });
 }
 
 std::string Communicator::broadcast(std::string text, int root) const {
   return state_->broadcast(state_->comm, state_->wait_for("broadcast", {}), std::move(text), root);
 }
 
-std::vector<std::int64_t> Communicator::all_reduce(std::vector<std::int64_t> values, Reduction reduction) const {
+std::vector<std::int64_t> Communicator::all_reduce(std::vector<std::int64_t> values,
+                                                   Reduction reduction) const {
   return reduce_in_pieces(*state_, std::move(values), reduction, MPI_INT64_T);
 }
 std::vector<double> Communicator::all_reduce(std::vector<double> values, Reduction reduction) const {
@@ -234,14 +263,16 @@ std::int64_t Communicator::all_reduce(std::int64_t value, Reduction reduction) c
 }
 
 std::int64_t Communicator::exclusive_scan_sum(std::int64_t value) const {
-  const auto pair = state_->collective("exclusive_scan_sum", {}, std::vector<std::int64_t>{value, 0},
-                                       [](MPI_Comm on, std::vector<std::int64_t>& v, MPI_Request* request) {
-                                         return MPI_Iexscan(&v[0], &v[1], 1, MPI_INT64_T, MPI_SUM, on, request);
-                                       });
-  return rank() == 0 ? 0 : pair[1];   // MPI leaves rank 0's result undefined
+  const auto pair =
+      state_->collective("exclusive_scan_sum", {}, std::vector<std::int64_t>{value, 0},
+                         [](MPI_Comm on, std::vector<std::int64_t>& v, MPI_Request* request) {
+                           return MPI_Iexscan(&v[0], &v[1], 1, MPI_INT64_T, MPI_SUM, on, request);
+                         });
+  return rank() == 0 ? 0 : pair[1];  // MPI leaves rank 0's result undefined
 }
 
-std::vector<std::vector<std::uint8_t>> Communicator::gather(std::span<const std::uint8_t> bytes, int root) const {
+std::vector<std::vector<std::uint8_t>> Communicator::gather(std::span<const std::uint8_t> bytes,
+                                                            int root) const {
   return gather_in_rounds(*state_, bytes, root);
 }
 std::vector<std::vector<std::uint8_t>> Communicator::all_gather(std::span<const std::uint8_t> bytes) const {
@@ -254,9 +285,13 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
   return texts;
 }
 
-bool Communicator::any(bool value) const { return all_reduce(value ? 1 : 0, Reduction::maximum) != 0; }
+bool Communicator::any(bool value) const {
+  return all_reduce(value ? 1 : 0, Reduction::maximum) != 0;
+}
 
-double Communicator::timeout_s() { return positive_from_environment("DEDA_TIMEOUT_S", default_timeout_s, "seconds"); }
+double Communicator::timeout_s() {
+  return positive_from_environment("DEDA_TIMEOUT_S", default_timeout_s, "seconds");
+}
 
 void Communicator::abort(int exit_code) {
   std::fflush(nullptr);

@@ -1,6 +1,7 @@
-// Ranks that work together: a thin owner of a duplicated MPI communicator, with the few verbs that the stages use.
-// Why: our messages never meet somebody else's, sizes never overflow int, every wait is watched, and the same code runs
-// as rank 0 of 1 without a launcher. Used by io, stages and jobs; mpi.h itself stays inside src/comm and src/io's .cpp.
+// Ranks that work together: a thin owner of a duplicated MPI communicator, with the few verbs that the stages
+// use. Why: our messages never meet somebody else's, sizes never overflow int, every wait is watched, and the
+// same code runs as rank 0 of 1 without a launcher. Used by io, stages and jobs; mpi.h itself stays inside
+// src/comm and src/io's .cpp.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,10 @@
 
 namespace deda::comm {
 
-// Owns MPI_Init_thread(MPI_THREAD_MULTIPLE) and MPI_Finalize; one per process, made in jobs/main and in the test main.
-// Works without a launcher (singleton). Sets the cure for the Open MPI 4.1 collective-write fault
-// (OMPI_MCA_fs_ufs_lock_algorithm=3, ompi issue 12718) in the environment before MPI_Init, unless the user set it.
+// Owns MPI_Init_thread(MPI_THREAD_MULTIPLE) and MPI_Finalize; one per process, made in jobs/main and in the
+// test main. Works without a launcher (singleton). Sets the cure for the Open MPI 4.1 collective-write fault
+// (OMPI_MCA_fs_ufs_lock_algorithm=3, ompi issue 12718) in the environment before MPI_Init, unless the user
+// set it.
 class MpiEnvironment {
  public:
   MpiEnvironment(int& argc, char**& argv);
@@ -33,16 +35,16 @@ enum class Reduction { sum, minimum, maximum };
 
 class Communicator {
  public:
-  static Communicator world();              // duplicate of MPI_COMM_WORLD (named only here and in jobs/)
-  static Communicator self();               // this rank alone
-  Communicator duplicate() const;           // same ranks, messages of its own; collective
+  static Communicator world();     // duplicate of MPI_COMM_WORLD (named only here and in jobs/)
+  static Communicator self();      // this rank alone
+  Communicator duplicate() const;  // same ranks, messages of its own; collective
   int rank() const;
   int size() const;
   bool is_root() const { return rank() == 0; }
   // Rank and size among the ranks of this host (shared memory), for device and core maps.
   int local_rank() const;
   int local_size() const;
-  std::vector<std::string> host_names() const;   // one per rank; collective
+  std::vector<std::string> host_names() const;  // one per rank; collective
 
   // Collectives: every rank calls them in the same order. Each throws CommError naming the operation after
   // `timeout_s()` seconds without progress (a rank died or is stuck), so nothing waits for ever.
@@ -51,25 +53,28 @@ class Communicator {
   std::vector<std::int64_t> all_reduce(std::vector<std::int64_t> values, Reduction reduction) const;
   std::vector<double> all_reduce(std::vector<double> values, Reduction reduction) const;
   std::int64_t all_reduce(std::int64_t value, Reduction reduction) const;
-  std::int64_t exclusive_scan_sum(std::int64_t value) const;                 // rank 0 gets 0
-  std::vector<std::vector<std::uint8_t>> gather(std::span<const std::uint8_t> bytes, int root = 0) const;  // empty elsewhere
+  std::int64_t exclusive_scan_sum(std::int64_t value) const;  // rank 0 gets 0
+  std::vector<std::vector<std::uint8_t>> gather(std::span<const std::uint8_t> bytes,
+                                                int root = 0) const;  // empty elsewhere
   std::vector<std::vector<std::uint8_t>> all_gather(std::span<const std::uint8_t> bytes) const;
   std::vector<std::string> all_gather(const std::string& text) const;
 
-  // Runs `work` on this rank and then agrees: if it threw on any rank, every rank throws. The throwing rank rethrows its
-  // own error; the others throw the same kind with "rank r: ..." of the lowest failing rank. No rank is left waiting:
-  // a rank that waits in one of this communicator's collectives inside `work` is woken. After that the communicator's
-  // other verbs throw CommError (ranks left it at different places); agree() itself stays usable. May be nested.
+  // Runs `work` on this rank and then agrees: if it threw on any rank, every rank throws. The throwing rank
+  // rethrows its own error; the others throw the same kind with "rank r: ..." of the lowest failing rank. No
+  // rank is left waiting: a rank that waits in one of this communicator's collectives inside `work` is woken.
+  // After that the communicator's other verbs throw CommError (ranks left it at different places); agree()
+  // itself stays usable. May be nested.
   void agree(std::string_view what, const std::function<void()>& work) const;
   // True on all ranks if true on any (stop flags, deadlines).
   bool any(bool value) const;
 
-  // The underlying MPI_Comm as an opaque pointer-sized value, for src/comm and src/io (comm/mpi_handle.h unwraps it).
+  // The underlying MPI_Comm as an opaque pointer-sized value, for src/comm and src/io (comm/mpi_handle.h
+  // unwraps it).
   void* native() const;
-  static double timeout_s();                // DEDA_TIMEOUT_S, default 600
-  [[noreturn]] static void abort(int exit_code);   // flush and MPI_Abort; ends all ranks
+  static double timeout_s();                      // DEDA_TIMEOUT_S, default 600
+  [[noreturn]] static void abort(int exit_code);  // flush and MPI_Abort; ends all ranks
 
-  struct State;   // for src/comm only (communicator_state.h)
+  struct State;  // for src/comm only (communicator_state.h)
   State& state() const { return *state_; }
 
  private:

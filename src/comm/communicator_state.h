@@ -1,5 +1,5 @@
-// What a Communicator owns and how its operations are run. Internal to src/comm: communicator.cpp holds the verbs,
-// agreement.cpp the agreement on errors.
+// What a Communicator owns and how its operations are run. Internal to src/comm: communicator.cpp holds the
+// verbs, agreement.cpp the agreement on errors.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,25 +17,28 @@
 
 namespace deda::comm {
 
-// A rank that fails inside agree() sends an empty message with this tag to all others, so that none waits for it.
+// A rank that fails inside agree() sends an empty message with this tag to all others, so that none waits for
+// it.
 inline constexpr int failure_notice_tag = 1;
 
 struct Communicator::State {
-  MPI_Comm comm = MPI_COMM_NULL;      // what the verbs use
-  MPI_Comm control = MPI_COMM_NULL;   // what agree() uses: sound even where ranks left `comm` at different places
+  MPI_Comm comm = MPI_COMM_NULL;  // what the verbs use
+  MPI_Comm control =
+      MPI_COMM_NULL;  // what agree() uses: sound even where ranks left `comm` at different places
   int rank = 0, size = 1, local_rank = 0, local_size = 1;
-  std::string broken;                 // why `comm` cannot be used any more; empty while it can
-  int agreements = 0;                 // how many agree() this rank is inside of
-  bool notice_sent = false;           // this rank told the others that it failed; they have not taken the message yet
+  std::string broken;        // why `comm` cannot be used any more; empty while it can
+  int agreements = 0;        // how many agree() this rank is inside of
+  bool notice_sent = false;  // this rank told the others that it failed; they have not taken the message yet
 
   explicit State(MPI_Comm original);
   ~State();
 
-  // Starts a nonblocking operation on `buffers` and waits for it. When the wait ends by an error MPI still owns the
-  // buffers, so they are left to it for good.
+  // Starts a nonblocking operation on `buffers` and waits for it. When the wait ends by an error MPI still
+  // owns the buffers, so they are left to it for good.
   template <class Buffers, class Start>
   Buffers run(MPI_Comm on, const Wait& wait, Buffers buffers, Start start) {
-    if (on == comm && !broken.empty()) throw CommError(fmt::format("{} is not possible any more: {}", wait.operation, broken));
+    if (on == comm && !broken.empty())
+      throw CommError(fmt::format("{} is not possible any more: {}", wait.operation, broken));
     auto kept = std::make_unique<Buffers>(std::move(buffers));
     try {
       MPI_Request request = MPI_REQUEST_NULL;

@@ -32,7 +32,10 @@ std::pair<std::string, int> allowed_cores() {
 }
 
 std::string to_text(const RankResources& resources) {
-  nlohmann::json json{{"host", resources.host}, {"mask", resources.core_mask}, {"cores", resources.core_count}, {"devices", nlohmann::json::array()}};
+  nlohmann::json json{{"host", resources.host},
+                      {"mask", resources.core_mask},
+                      {"cores", resources.core_count},
+                      {"devices", nlohmann::json::array()}};
   for (const VisibleDevice& device : resources.devices) json["devices"].push_back({device.id, device.name});
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -46,8 +49,9 @@ RankResources from_text(const std::string& text) {
 
 // One line of problem for a host that cannot give each rank a GPU of its own.
 Problem too_few_devices(const std::string& host, int ranks, std::size_t devices) {
-  return {fmt::format("{} ranks on this host, but {} GPU{} for them", ranks, devices, devices == 1 ? "" : "s"), host,
-          "NCCL does not support two ranks on one GPU: start at most one rank per GPU, or run on the CPU."};
+  return {
+      fmt::format("{} ranks on this host, but {} GPU{} for them", ranks, devices, devices == 1 ? "" : "s"),
+      host, "NCCL does not support two ranks on one GPU: start at most one rank per GPU, or run on the CPU."};
 }
 
 void deal_out_devices(const std::vector<RankResources>& resources, std::vector<RankPlace>& places) {
@@ -59,7 +63,8 @@ void deal_out_devices(const std::vector<RankResources>& resources, std::vector<R
     ++ranks_of_host[host];
     const auto& devices = resources[r].devices;
     for (const VisibleDevice& device : devices) seen[host].insert(device.id);
-    const auto free = std::find_if(devices.begin(), devices.end(), [&](const VisibleDevice& d) { return !taken[host].contains(d.id); });
+    const auto free = std::find_if(devices.begin(), devices.end(),
+                                   [&](const VisibleDevice& d) { return !taken[host].contains(d.id); });
     if (free == devices.end()) {
       lacking.insert(host);
       continue;
@@ -69,7 +74,8 @@ void deal_out_devices(const std::vector<RankResources>& resources, std::vector<R
     places[r].device_name = free->name;
   }
   std::vector<Problem> problems;
-  for (const std::string& host : lacking) problems.push_back(too_few_devices(host, ranks_of_host[host], seen[host].size()));
+  for (const std::string& host : lacking)
+    problems.push_back(too_few_devices(host, ranks_of_host[host], seen[host].size()));
   if (!problems.empty()) throw ConfigError(std::move(problems));
 }
 
@@ -90,7 +96,10 @@ std::string list_numbers(const std::vector<int>& numbers) {
 std::string lonely_step_warning(std::size_t ranks) {
   const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
   if (ranks != 1 || tasks == nullptr || std::atoi(tasks) <= 1) return {};
-  return fmt::format("Slurm started {} tasks in this step, but MPI knows of this one only. If they belong together, use srun --mpi=pmix.", tasks);
+  return fmt::format(
+      "Slurm started {} tasks in this step, but MPI knows of this one only. If they belong together, use "
+      "srun --mpi=pmix.",
+      tasks);
 }
 
 }  // namespace
@@ -101,9 +110,11 @@ std::vector<RankPlace> deal_out(const std::vector<RankResources>& resources) {
   for (const RankResources& rank : resources) ++sharing[{rank.host, rank.core_mask}];
   for (std::size_t r = 0; r < resources.size(); ++r) {
     places[r].host = resources[r].host;
-    places[r].cores = std::max(1, resources[r].core_count / sharing[{resources[r].host, resources[r].core_mask}]);
+    places[r].cores =
+        std::max(1, resources[r].core_count / sharing[{resources[r].host, resources[r].core_mask}]);
   }
-  const bool any_device = std::any_of(resources.begin(), resources.end(), [](const RankResources& r) { return !r.devices.empty(); });
+  const bool any_device = std::any_of(resources.begin(), resources.end(),
+                                      [](const RankResources& r) { return !r.devices.empty(); });
   if (any_device) deal_out_devices(resources, places);
   return places;
 }
@@ -117,7 +128,7 @@ std::vector<RankPlace> place_ranks(const Communicator& ranks, const std::vector<
 }
 
 std::vector<std::string> describe_places(const std::vector<RankPlace>& places) {
-  std::vector<std::string> hosts;   // in the order of their first rank
+  std::vector<std::string> hosts;  // in the order of their first rank
   std::map<std::string, std::vector<int>> ranks_of_host;
   for (std::size_t r = 0; r < places.size(); ++r) {
     auto& ranks = ranks_of_host[places[r].host];
@@ -130,11 +141,14 @@ std::vector<std::string> describe_places(const std::vector<RankPlace>& places) {
     const RankPlace& first = places[static_cast<std::size_t>(ranks.front())];
     std::vector<int> devices;
     for (const int r : ranks) devices.push_back(places[static_cast<std::size_t>(r)].device);
-    const std::string where = first.device < 0 ? "the CPU" : fmt::format("GPU {} ({})", list_numbers(devices), first.device_name);
-    lines.push_back(fmt::format("{}: rank{} {} on {}, {} core{}{}", host, ranks.size() == 1 ? "" : "s", list_numbers(ranks), where, first.cores,
-                                first.cores == 1 ? "" : "s", ranks.size() == 1 ? "" : " each"));
+    const std::string where =
+        first.device < 0 ? "the CPU" : fmt::format("GPU {} ({})", list_numbers(devices), first.device_name);
+    lines.push_back(fmt::format("{}: rank{} {} on {}, {} core{}{}", host, ranks.size() == 1 ? "" : "s",
+                                list_numbers(ranks), where, first.cores, first.cores == 1 ? "" : "s",
+                                ranks.size() == 1 ? "" : " each"));
   }
-  if (auto warning = lonely_step_warning(places.size()); !warning.empty()) lines.push_back(std::move(warning));
+  if (auto warning = lonely_step_warning(places.size()); !warning.empty())
+    lines.push_back(std::move(warning));
   return lines;
 }
 

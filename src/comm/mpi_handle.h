@@ -1,5 +1,5 @@
-// Unwraps Communicator::native() to the MPI_Comm it stands for. For src/comm and the .cpp files of src/io only: nobody
-// else sees mpi.h.
+// Unwraps Communicator::native() to the MPI_Comm it stands for. For src/comm and the .cpp files of src/io
+// only: nobody else sees mpi.h.
 #pragma once
 
 #include <mpi.h>
@@ -31,6 +31,8 @@ Handle unwrap_mpi_handle(void* value) {
 }
 
 // The communicator's own duplicate; valid as long as a copy of `ranks` lives.
-inline MPI_Comm mpi_handle(const Communicator& ranks) { return unwrap_mpi_handle(ranks.native()); }
+inline MPI_Comm mpi_handle(const Communicator& ranks) {
+  return unwrap_mpi_handle(ranks.native());
+}
 
 }  // namespace deda::comm

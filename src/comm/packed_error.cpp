@@ -10,9 +10,19 @@ namespace deda::comm {
 
 namespace {
 
-enum class Kind : char { configuration = 'c', data = 'd', io = 'i', communication = 'm', model = 'n', stopped = 's', plain = 'p', foreign = 'f' };
+enum class Kind : char {
+  configuration = 'c',
+  data = 'd',
+  io = 'i',
+  communication = 'm',
+  model = 'n',
+  stopped = 's',
+  plain = 'p',
+  foreign = 'f'
+};
 
-// Fields are joined by the byte 0, which no message holds: kind, exit code, then what, where and hint of each problem.
+// Fields are joined by the byte 0, which no message holds: kind, exit code, then what, where and hint of each
+// problem.
 constexpr char separator = '\0';
 
 Kind kind_of(const Error& error) {
@@ -77,14 +87,22 @@ void throw_packed_error(const std::string& packed, int rank) {
   }
   const Problem& first = problems.front();
   switch (static_cast<Kind>(fields[0][0])) {
-    case Kind::configuration: throw ConfigError(std::move(problems));
-    case Kind::data: throw DataError(std::move(problems));
-    case Kind::io: throw IoError(first.what, first.where, first.hint);
-    case Kind::communication: throw CommError(first.what, first.where, first.hint);
-    case Kind::model: throw ModelError(first.what, first.where, first.hint);
-    case Kind::stopped: throw Stopped(first.what);
-    case Kind::plain: throw Error(static_cast<ExitCode>(std::stoi(fields[1])), std::move(problems));
-    case Kind::foreign: break;
+    case Kind::configuration:
+      throw ConfigError(std::move(problems));
+    case Kind::data:
+      throw DataError(std::move(problems));
+    case Kind::io:
+      throw IoError(first.what, first.where, first.hint);
+    case Kind::communication:
+      throw CommError(first.what, first.where, first.hint);
+    case Kind::model:
+      throw ModelError(first.what, first.where, first.hint);
+    case Kind::stopped:
+      throw Stopped(first.what);
+    case Kind::plain:
+      throw Error(static_cast<ExitCode>(std::stoi(fields[1])), std::move(problems));
+    case Kind::foreign:
+      break;
   }
   throw Error(ExitCode::failure, first.what, first.where, first.hint);
 }

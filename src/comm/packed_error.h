@@ -8,7 +8,8 @@ namespace deda::comm {
 
 // Kind, exit code and all problems of the exception, as bytes for throw_packed_error.
 std::string pack_error(const std::exception_ptr& error);
-// Throws the same kind of error with "rank r: " in front of each problem. CommError when the bytes make no sense.
+// Throws the same kind of error with "rank r: " in front of each problem. CommError when the bytes make no
+// sense.
 [[noreturn]] void throw_packed_error(const std::string& packed, int rank);
 
 }  // namespace deda::comm

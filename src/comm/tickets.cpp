@@ -18,11 +18,12 @@ namespace deda::comm {
 
 namespace {
 
-constexpr int owner = 0;   // the rank that holds the counter
+constexpr int owner = 0;  // the rank that holds the counter
 constexpr int request_tag = 1;
 constexpr int answer_tag = 2;
 
-// What both ways offer: add one and get the value before, and set to zero (owner only, nobody draws meanwhile).
+// What both ways offer: add one and get the value before, and set to zero (owner only, nobody draws
+// meanwhile).
 class Counter {
  public:
   virtual ~Counter() = default;
@@ -46,7 +47,8 @@ class WindowCounter final : public Counter {
     std::int64_t* place = nullptr;
     MPI_Win window = MPI_WIN_NULL;
     const MPI_Aint bytes = ranks.rank() == owner ? sizeof(std::int64_t) : 0;
-    const bool made = MPI_Win_allocate(bytes, sizeof(std::int64_t), MPI_INFO_NULL, ranks.state().comm, &place, &window) == MPI_SUCCESS;
+    const bool made = MPI_Win_allocate(bytes, sizeof(std::int64_t), MPI_INFO_NULL, ranks.state().comm, &place,
+                                       &window) == MPI_SUCCESS;
     if (ranks.any(!made)) {
       if (made) MPI_Win_free(&window);
       return nullptr;
@@ -66,7 +68,8 @@ class WindowCounter final : public Counter {
  private:
   std::int64_t exchange(std::int64_t operand, MPI_Op operation) {
     std::int64_t before = 0;
-    check_mpi(MPI_Fetch_and_op(&operand, &before, MPI_INT64_T, owner, 0, operation, window_), "MPI_Fetch_and_op (ticket)");
+    check_mpi(MPI_Fetch_and_op(&operand, &before, MPI_INT64_T, owner, 0, operation, window_),
+              "MPI_Fetch_and_op (ticket)");
     check_mpi(MPI_Win_flush(owner, window_), "MPI_Win_flush (ticket)");
     return before;
   }
@@ -79,8 +82,9 @@ class ServedCounter final : public Counter {
     int granted = MPI_THREAD_SINGLE;
     check_mpi(MPI_Query_thread(&granted), "MPI_Query_thread");
     if (granted != MPI_THREAD_MULTIPLE) {
-      throw CommError("tickets over several hosts need MPI_THREAD_MULTIPLE, which this MPI library did not grant", {},
-                      "Use an MPI library built with thread support.");
+      throw CommError(
+          "tickets over several hosts need MPI_THREAD_MULTIPLE, which this MPI library did not grant", {},
+          "Use an MPI library built with thread support.");
     }
     if (ranks_.rank() == owner) server_ = std::thread([this] { serve(); });
   }
@@ -93,9 +97,10 @@ class ServedCounter final : public Counter {
     Communicator::State& state = ranks_.state();
     const MPI_Comm comm = messages_.state().comm;
     check_mpi(MPI_Send(nullptr, 0, MPI_BYTE, owner, request_tag, comm), "MPI_Send (ticket)");
-    return state.run(comm, state.wait_for("drawing a ticket", "rank 0 answers"), std::int64_t{-1}, [](MPI_Comm on, std::int64_t& answer, MPI_Request* request) {
-      return MPI_Irecv(&answer, 1, MPI_INT64_T, owner, answer_tag, on, request);
-    });
+    return state.run(comm, state.wait_for("drawing a ticket", "rank 0 answers"), std::int64_t{-1},
+                     [](MPI_Comm on, std::int64_t& answer, MPI_Request* request) {
+                       return MPI_Irecv(&answer, 1, MPI_INT64_T, owner, answer_tag, on, request);
+                     });
   }
   void reset() override { next_ = 0; }
 
@@ -112,14 +117,16 @@ class ServedCounter final : public Counter {
         continue;
       }
       const std::int64_t ticket = next_++;
-      if (MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, request_tag, comm, MPI_STATUS_IGNORE) != MPI_SUCCESS) return;
+      if (MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, request_tag, comm, MPI_STATUS_IGNORE) !=
+          MPI_SUCCESS)
+        return;
       if (MPI_Send(&ticket, 1, MPI_INT64_T, status.MPI_SOURCE, answer_tag, comm) != MPI_SUCCESS) return;
       back_off = BackOff{};
     }
   }
 
-  const Communicator ranks_;      // whose agree() ends a wait for an answer
-  const Communicator messages_;   // requests and answers, apart from everything else
+  const Communicator ranks_;     // whose agree() ends a wait for an answer
+  const Communicator messages_;  // requests and answers, apart from everything else
   std::atomic<std::int64_t> next_{0};
   std::atomic<bool> stop_{false};
   std::thread server_;
@@ -130,7 +137,8 @@ std::string choose_way(const Communicator& ranks) {
   const char* wish = std::getenv("DEDA_TICKETS");
   std::string way = ranks.broadcast(wish ? wish : "", owner);
   if (!way.empty() && way != "window" && way != "served") {
-    throw ConfigError(fmt::format("\"{}\" is no way of drawing tickets", way), "DEDA_TICKETS", "Use window or served.");
+    throw ConfigError(fmt::format("\"{}\" is no way of drawing tickets", way), "DEDA_TICKETS",
+                      "Use window or served.");
   }
   const bool several_hosts = ranks.any(ranks.local_size() != ranks.size());
   if (way.empty()) way = several_hosts ? "served" : "window";
@@ -151,11 +159,12 @@ struct Tickets::State {
   Communicator ranks;
   std::unique_ptr<Counter> counter;
   std::int64_t count = 0;
-  bool over = true;   // this rank saw the end of the round: no need to ask again
+  bool over = true;  // this rank saw the end of the round: no need to ask again
   int exceptions_at_start = std::uncaught_exceptions();
 };
 
-Tickets::Tickets(const Communicator& ranks) : state_{std::make_unique<State>(State{ranks, make_counter(ranks)})} {}
+Tickets::Tickets(const Communicator& ranks)
+    : state_{std::make_unique<State>(State{ranks, make_counter(ranks)})} {}
 
 Tickets::~Tickets() {
   const bool unwinding = std::uncaught_exceptions() > state_->exceptions_at_start;
@@ -168,7 +177,8 @@ Tickets::~Tickets() {
       // The other ranks do not come: fall through and leave the window, freeing it would wait for them.
     }
   }
-  if (!alone && dynamic_cast<WindowCounter*>(state_->counter.get())) static_cast<void>(state_->counter.release());
+  if (!alone && dynamic_cast<WindowCounter*>(state_->counter.get()))
+    static_cast<void>(state_->counter.release());
 }
 
 void Tickets::start_round(std::int64_t count) {

@@ -24,8 +24,9 @@ void check_mpi(int code, std::string_view operation) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   if (MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
-  throw CommError(fmt::format("{} failed: {}", operation,
-                              length > 0 ? std::string_view(text, static_cast<std::size_t>(length)) : "unknown MPI error"));
+  throw CommError(fmt::format(
+      "{} failed: {}", operation,
+      length > 0 ? std::string_view(text, static_cast<std::size_t>(length)) : "unknown MPI error"));
 }
 
 void BackOff::pause() {
@@ -52,17 +53,23 @@ void wait_watched(MPI_Request& request, const Wait& wait) {
     const double waited_s = std::chrono::duration<double>(Clock::now() - start).count();
     if (waited_s > limit_s) {
       set_wait_abandoned();
-      throw CommError(fmt::format("rank {} waited {:.0f} s in {}{} and gave up", wait.rank, waited_s, wait.operation,
-                                  wait.what.empty() ? "" : fmt::format(" ({})", wait.what)),
-                      {}, "Another rank ended, hangs or is slower than that. Look for its message; set DEDA_TIMEOUT_S "
-                          "higher if the work honestly takes longer.");
+      throw CommError(
+          fmt::format("rank {} waited {:.0f} s in {}{} and gave up", wait.rank, waited_s, wait.operation,
+                      wait.what.empty() ? "" : fmt::format(" ({})", wait.what)),
+          {},
+          "Another rank ended, hangs or is slower than that. Look for its message; set DEDA_TIMEOUT_S "
+          "higher if the work honestly takes longer.");
     }
     back_off.pause();
   }
 }
 
-bool wait_abandoned() { return abandoned.load(); }
-void set_wait_abandoned() { abandoned.store(true); }
+bool wait_abandoned() {
+  return abandoned.load();
+}
+void set_wait_abandoned() {
+  abandoned.store(true);
+}
 
 bool mpi_is_running() {
   int started = 0, ended = 0;

@@ -13,7 +13,8 @@ namespace deda::comm {
 // Throws CommError with the operation's name and MPI's own text unless `code` is MPI_SUCCESS.
 void check_mpi(int code, std::string_view operation);
 
-// Sleeps a little longer each time it is called, so that a short wait costs no latency and a long one no core.
+// Sleeps a little longer each time it is called, so that a short wait costs no latency and a long one no
+// core.
 class BackOff {
  public:
   void pause();
@@ -26,13 +27,14 @@ class BackOff {
 // Names a wait in its error: "rank 2 waited 600 s in broadcast (class names)".
 struct Wait {
   int rank = 0;
-  std::string_view operation;                 // "barrier", "broadcast", ...
-  std::string_view what;                      // what the caller does; may be empty
-  std::function<void()> while_waiting = {};   // asked between tests; may throw to end the wait
+  std::string_view operation;                // "barrier", "broadcast", ...
+  std::string_view what;                     // what the caller does; may be empty
+  std::function<void()> while_waiting = {};  // asked between tests; may throw to end the wait
 };
 
-// Completes the request by MPI_Test with back-off. Throws CommError after Communicator::timeout_s() seconds and when MPI
-// reports an error. After a timeout MPI still owns the buffers: the caller must not free them (see `Abandoned`).
+// Completes the request by MPI_Test with back-off. Throws CommError after Communicator::timeout_s() seconds
+// and when MPI reports an error. After a timeout MPI still owns the buffers: the caller must not free them
+// (see `Abandoned`).
 void wait_watched(MPI_Request& request, const Wait& wait);
 
 // True once some wait of this process gave up: MPI_Finalize and other collective clean-up would then hang.

@@ -12,8 +12,8 @@
 //     }
 //   };
 //
-// From that one description come: reading TOML with file, line and key in each problem and the nearest valid name for an
-// unknown key; `--print-config`; `--help`; the canonical text whose hash names output folders.
+// From that one description come: reading TOML with file, line and key in each problem and the nearest valid
+// name for an unknown key; `--print-config`; `--help`; the canonical text whose hash names output folders.
 // Order of precedence: defaults < --config files in order < --set a.b=v in order.
 #pragma once
 
@@ -30,10 +30,10 @@ namespace deda {
 
 struct Field {
   std::string_view key;
-  std::string_view help;                 // one sentence, with the unit and the paper's section where it has one
-  double min = -std::numeric_limits<double>::infinity();   // numbers only, inclusive
+  std::string_view help;  // one sentence, with the unit and the paper's section where it has one
+  double min = -std::numeric_limits<double>::infinity();  // numbers only, inclusive
   double max = std::numeric_limits<double>::infinity();
-  bool identity = true;                  // false: cannot change results (threads, progress), left out of the hash
+  bool identity = true;  // false: cannot change results (threads, progress), left out of the hash
 };
 
 class ConfigVisitor {
@@ -43,13 +43,15 @@ class ConfigVisitor {
   virtual void field(const Field& field, std::int64_t& value) = 0;
   virtual void field(const Field& field, double& value) = 0;
   virtual void field(const Field& field, std::string& value) = 0;
-  virtual void field(const Field& field, std::filesystem::path& value) = 0;   // relative to the working directory
+  virtual void field(const Field& field,
+                     std::filesystem::path& value) = 0;  // relative to the working directory
   virtual void field(const Field& field, std::vector<std::string>& value) = 0;
   virtual void field(const Field& field, std::vector<std::int64_t>& value) = 0;
   virtual void field(const Field& field, std::vector<double>& value) = 0;
 
   // An enumeration by name; `value` is an index into `names`.
-  virtual void choice_index(const Field& field, std::size_t& value, const std::vector<std::string_view>& names) = 0;
+  virtual void choice_index(const Field& field, std::size_t& value,
+                            const std::vector<std::string_view>& names) = 0;
   template <class E>
   void choice(const Field& field, E& value, std::initializer_list<std::pair<std::string_view, E>> names) {
     std::vector<std::string_view> keys;
@@ -70,14 +72,14 @@ class ConfigVisitor {
     section.describe(*this);
     end_section();
   }
-  // Called at the end of a describe() for rules that span fields; a problem found here is listed with the rest.
-  // `key` is relative to the current section and gives the line where it was set.
+  // Called at the end of a describe() for rules that span fields; a problem found here is listed with the
+  // rest. `key` is relative to the current section and gives the line where it was set.
   virtual void require(bool holds, std::string_view key, std::string_view what, std::string_view hint) = 0;
 };
 
 struct ConfigSources {
   std::vector<std::filesystem::path> files;
-  std::vector<std::string> overrides;    // "a.b=v"; the value is TOML, a bare word counts as a string
+  std::vector<std::string> overrides;  // "a.b=v"; the value is TOML, a bare word counts as a string
 };
 
 // Type-erased heart of the template functions below.
@@ -86,10 +88,12 @@ class ConfigDescription {
   virtual ~ConfigDescription() = default;
   virtual void describe(ConfigVisitor& visitor) = 0;
 };
-void read_described(ConfigDescription& config, const ConfigSources& sources);   // throws ConfigError with all problems
-std::string print_described(ConfigDescription& config);                         // TOML with help as comments
-std::string canonical_described(ConfigDescription& config, const std::vector<std::string>& sections);  // identity fields only
-std::string help_described(ConfigDescription& config);                          // key, type, default, range, help: for --help
+void read_described(ConfigDescription& config,
+                    const ConfigSources& sources);       // throws ConfigError with all problems
+std::string print_described(ConfigDescription& config);  // TOML with help as comments
+std::string canonical_described(ConfigDescription& config,
+                                const std::vector<std::string>& sections);  // identity fields only
+std::string help_described(ConfigDescription& config);  // key, type, default, range, help: for --help
 
 namespace detail {
 template <class Config>
@@ -110,7 +114,8 @@ std::string print_config(Config config) {
   detail::Described<Config> described{config};
   return print_described(described);
 }
-// Canonical JSON of the named top-level sections (empty: all), keys sorted, fields with identity = false left out.
+// Canonical JSON of the named top-level sections (empty: all), keys sorted, fields with identity = false left
+// out.
 template <class Config>
 std::string canonical_config(Config config, const std::vector<std::string>& sections = {}) {
   detail::Described<Config> described{config};

@@ -12,7 +12,8 @@ namespace deda {
 // The contract with scripts and schedulers (README, "Exit codes").
 enum class ExitCode : int { done = 0, failure = 1, configuration = 2, data = 3, stopped = 75 };
 
-// One problem: `what` happened, `where` (file:line, key, path; may be empty), `hint` says what to do (may be empty).
+// One problem: `what` happened, `where` (file:line, key, path; may be empty), `hint` says what to do (may be
+// empty).
 struct Problem {
   std::string what;
   std::string where;
@@ -63,7 +64,8 @@ struct ModelError : Error {
 };
 // Asked to stop (signal, deadline) and stopped at a safe point; the same command continues. Exit code 75.
 struct Stopped : Error {
-  explicit Stopped(std::string what) : Error(ExitCode::stopped, std::move(what), {}, "Run the same command to continue.") {}
+  explicit Stopped(std::string what)
+      : Error(ExitCode::stopped, std::move(what), {}, "Run the same command to continue.") {}
 };
 
 }  // namespace deda

@@ -16,8 +16,9 @@ namespace fs = std::filesystem;
 // Whole file as text. Throws IoError (names path and reason); DataError when larger than max_bytes.
 std::string read_text(const fs::path& path, std::uint64_t max_bytes = 1ull << 30);
 std::vector<std::uint8_t> read_bytes(const fs::path& path, std::uint64_t max_bytes = 1ull << 32);
-// Writes `name.partial.<pid>`, checks each write (EINTR and short writes retried), fsyncs, renames over `path`, fsyncs
-// the folder. On any failure the old file is untouched and IoError names path and reason (disk full, permission).
+// Writes `name.partial.<pid>`, checks each write (EINTR and short writes retried), fsyncs, renames over
+// `path`, fsyncs the folder. On any failure the old file is untouched and IoError names path and reason (disk
+// full, permission).
 void write_atomically(const fs::path& path, std::string_view bytes);
 // Appends one line in a single O_APPEND write and fsyncs it when `sync`. Adds the newline.
 void append_line(const fs::path& path, std::string_view line, bool sync = false);

@@ -1,5 +1,5 @@
-// Log for people: rank 0 speaks, other ranks only warn; spdlog behind two functions so that fmt checks the arguments.
-// Lines go to standard error; standard output is kept for results (tables, paths).
+// Log for people: rank 0 speaks, other ranks only warn; spdlog behind two functions so that fmt checks the
+// arguments. Lines go to standard error; standard output is kept for results (tables, paths).
 #pragma once
 
 #include <fmt/format.h>

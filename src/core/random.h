@@ -4,22 +4,25 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <numbers>
-#include <cmath>
 #include <vector>
 
 namespace deda {
 
 // One Philox4x32-10 block: 128 random bits from a 128-bit counter and a 64-bit key.
-constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
+constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                                  std::array<std::uint32_t, 2> key) {
   constexpr std::uint32_t multiplier0 = 0xD2511F53u, multiplier1 = 0xCD9E8D57u;
   constexpr std::uint32_t weyl0 = 0x9E3779B9u, weyl1 = 0xBB67AE85u;
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t product0 = std::uint64_t{multiplier0} * counter[0];
     const std::uint64_t product1 = std::uint64_t{multiplier1} * counter[2];
-    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(product1),
-               static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(product0)};
+    counter = {static_cast<std::uint32_t>(product1 >> 32) ^ counter[1] ^ key[0],
+               static_cast<std::uint32_t>(product1),
+               static_cast<std::uint32_t>(product0 >> 32) ^ counter[3] ^ key[1],
+               static_cast<std::uint32_t>(product0)};
     key[0] += weyl0;
     key[1] += weyl1;
   }
@@ -28,9 +31,9 @@ constexpr std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c
 
 // What a number is drawn for. The values are part of results: never renumber, only append.
 enum class Purpose : std::uint16_t {
-  shuffle = 1,        // order of the samples in an epoch
-  combination = 2,    // De-DA's draws for one sample
-  natural_crop = 3,   // crop and flip of a natural image
+  shuffle = 1,       // order of the samples in an epoch
+  combination = 2,   // De-DA's draws for one sample
+  natural_crop = 3,  // crop and flip of a natural image
   initial_weights = 4,
   few_shot = 5,
   toy_dataset = 6,
@@ -42,8 +45,8 @@ enum class Purpose : std::uint16_t {
   test = 999,
 };
 
-// A stream of draws for one (seed, purpose, epoch, sample). Draw n is the same whenever and wherever it is asked for;
-// the object only counts n. Cheap to make (no state to warm up).
+// A stream of draws for one (seed, purpose, epoch, sample). Draw n is the same whenever and wherever it is
+// asked for; the object only counts n. Cheap to make (no state to warm up).
 class RandomStream {
  public:
   RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t epoch, std::uint64_t sample)
@@ -51,9 +54,10 @@ class RandomStream {
 
   // Draw number `n`, independent of the position of the stream: 32 random bits.
   std::uint32_t bits_at(std::uint32_t n) const {
-    const auto block = philox4x32({n / 4, epoch_, static_cast<std::uint32_t>(sample_), static_cast<std::uint32_t>(sample_ >> 32)},
-                                  {static_cast<std::uint32_t>(seed_) ^ (std::uint32_t{purpose_} << 16),
-                                   static_cast<std::uint32_t>(seed_ >> 32) ^ (std::uint32_t{purpose_} * 0x9E3779B9u)});
+    const auto block = philox4x32(
+        {n / 4, epoch_, static_cast<std::uint32_t>(sample_), static_cast<std::uint32_t>(sample_ >> 32)},
+        {static_cast<std::uint32_t>(seed_) ^ (std::uint32_t{purpose_} << 16),
+         static_cast<std::uint32_t>(seed_ >> 32) ^ (std::uint32_t{purpose_} * 0x9E3779B9u)});
     return block[n % 4];
   }
   std::uint32_t bits() { return bits_at(next_++); }
@@ -61,7 +65,9 @@ class RandomStream {
   double uniform() { return static_cast<double>(bits() >> 8) * 0x1.0p-24; }
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   // Uniform integer in [0, n), n >= 1; the bias of the multiply method is below n / 2^32.
-  std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>((std::uint64_t{bits()} * n) >> 32); }
+  std::uint32_t below(std::uint32_t n) {
+    return static_cast<std::uint32_t>((std::uint64_t{bits()} * n) >> 32);
+  }
   bool chance(double probability) { return uniform() < probability; }
   // Standard normal by Box-Muller; takes two draws.
   double normal() {

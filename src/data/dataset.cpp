@@ -14,14 +14,33 @@ namespace deda::data {
 
 void DatasetConfig::describe(ConfigVisitor& v) {
   v.choice({.key = "layout", .help = "how the dataset's folder is laid out"}, layout,
-           {{"toy", Layout::toy}, {"folder", Layout::folder}, {"pets", Layout::pets}, {"cub", Layout::cub}, {"aircraft", Layout::aircraft}, {"cars", Layout::cars},
-            {"voc2007", Layout::voc2007}, {"voc2012", Layout::voc2012}, {"waterbirds", Layout::waterbirds}});
+           {{"toy", Layout::toy},
+            {"folder", Layout::folder},
+            {"pets", Layout::pets},
+            {"cub", Layout::cub},
+            {"aircraft", Layout::aircraft},
+            {"cars", Layout::cars},
+            {"voc2007", Layout::voc2007},
+            {"voc2012", Layout::voc2012},
+            {"waterbirds", Layout::waterbirds}});
   v.field({.key = "root", .help = "folder of the dataset; layout toy: `deda toy` draws it there"}, root);
-  v.field({.key = "masks", .help = "layout folder: folder of masks with the same relative names as the pictures (any suffix)"}, masks);
-  v.field({.key = "test_share", .help = "layout folder without train/ and test/: share of each class held out for the test", .min = 0, .max = 0.9}, test_share);
-  v.field({.key = "images_per_class", .help = "few-shot: training pictures kept per class; 0: all (paper table 4: 10)", .min = 0}, images_per_class);
+  v.field(
+      {.key = "masks",
+       .help = "layout folder: folder of masks with the same relative names as the pictures (any suffix)"},
+      masks);
+  v.field({.key = "test_share",
+           .help = "layout folder without train/ and test/: share of each class held out for the test",
+           .min = 0,
+           .max = 0.9},
+          test_share);
+  v.field({.key = "images_per_class",
+           .help = "few-shot: training pictures kept per class; 0: all (paper table 4: 10)",
+           .min = 0},
+          images_per_class);
   v.field({.key = "subset_seed", .help = "seed of the few-shot choice", .min = 0}, subset_seed);
-  v.field({.key = "strip_banner", .help = "layout aircraft: drop the lowest 20 pixel rows (copyright banner)"}, strip_banner);
+  v.field(
+      {.key = "strip_banner", .help = "layout aircraft: drop the lowest 20 pixel rows (copyright banner)"},
+      strip_banner);
 }
 
 std::vector<std::size_t> Dataset::indices(Split split) const {
@@ -34,14 +53,19 @@ std::vector<std::size_t> Dataset::indices(Split split) const {
 
 namespace {
 
-// Keeps `count` training items per class: Fisher-Yates over the class's items in dataset order, first `count`.
+// Keeps `count` training items per class: Fisher-Yates over the class's items in dataset order, first
+// `count`.
 void keep_few(Dataset& dataset, std::int64_t count, std::int64_t seed) {
   std::map<std::int32_t, std::vector<std::size_t>> by_class;
-  for (const std::size_t index : dataset.indices(Split::train)) by_class[dataset.items[index].class_id].push_back(index);
+  for (const std::size_t index : dataset.indices(Split::train))
+    by_class[dataset.items[index].class_id].push_back(index);
   std::set<std::size_t> dropped;
   for (const auto& [id, members] : by_class) {
-    const auto order = permutation(static_cast<std::uint32_t>(members.size()), RandomStream{static_cast<std::uint64_t>(seed), Purpose::few_shot, 0, static_cast<std::uint64_t>(id)});
-    for (std::size_t i = static_cast<std::size_t>(count); i < order.size(); ++i) dropped.insert(members[order[i]]);
+    const auto order = permutation(
+        static_cast<std::uint32_t>(members.size()),
+        RandomStream{static_cast<std::uint64_t>(seed), Purpose::few_shot, 0, static_cast<std::uint64_t>(id)});
+    for (std::size_t i = static_cast<std::size_t>(count); i < order.size(); ++i)
+      dropped.insert(members[order[i]]);
   }
   std::vector<Item> kept;
   for (std::size_t i = 0; i < dataset.items.size(); ++i) {
@@ -52,22 +76,42 @@ void keep_few(Dataset& dataset, std::int64_t count, std::int64_t seed) {
 
 }  // namespace
 
-Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options, std::vector<std::string>* notes) {
-  if (config.root.empty()) throw ConfigError("dataset.root is not set", "dataset.root", "Name the folder of the dataset.");
+Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options,
+                     std::vector<std::string>* notes) {
+  if (config.root.empty())
+    throw ConfigError("dataset.root is not set", "dataset.root", "Name the folder of the dataset.");
   if (!std::filesystem::is_directory(config.root)) {
-    throw DataError("is no folder", config.root.string(), config.layout == Layout::toy ? "Draw it with `deda toy`, with the same configuration." : "Check dataset.root.");
+    throw DataError("is no folder", config.root.string(),
+                    config.layout == Layout::toy ? "Draw it with `deda toy`, with the same configuration."
+                                                 : "Check dataset.root.");
   }
   Reader reader{config, options};
   switch (config.layout) {
-    case Layout::folder: read_image_folder(reader); break;
-    case Layout::pets: read_oxford_pets(reader); break;
-    case Layout::cub: read_cub_200_2011(reader); break;
-    case Layout::aircraft: read_fgvc_aircraft(reader); break;
-    case Layout::cars: read_stanford_cars(reader); break;
+    case Layout::folder:
+      read_image_folder(reader);
+      break;
+    case Layout::pets:
+      read_oxford_pets(reader);
+      break;
+    case Layout::cub:
+      read_cub_200_2011(reader);
+      break;
+    case Layout::aircraft:
+      read_fgvc_aircraft(reader);
+      break;
+    case Layout::cars:
+      read_stanford_cars(reader);
+      break;
     case Layout::voc2007:
-    case Layout::voc2012: read_pascal_voc(reader); break;
-    case Layout::waterbirds: read_waterbirds(reader); break;
-    case Layout::toy: read_toy(reader); break;
+    case Layout::voc2012:
+      read_pascal_voc(reader);
+      break;
+    case Layout::waterbirds:
+      read_waterbirds(reader);
+      break;
+    case Layout::toy:
+      read_toy(reader);
+      break;
   }
   reader.finish();
   if (config.images_per_class > 0) keep_few(reader.dataset, config.images_per_class, config.subset_seed);
@@ -80,13 +124,16 @@ std::string dataset_identity(const Dataset& dataset) {
   for (const std::string& name : dataset.class_names) text += name + '\n';
   const auto size_of = [&](const std::string& relative) -> std::uintmax_t {
     std::error_code error;
-    const std::uintmax_t size = relative.empty() ? 0 : std::filesystem::file_size(dataset.root / relative, error);
+    const std::uintmax_t size =
+        relative.empty() ? 0 : std::filesystem::file_size(dataset.root / relative, error);
     return error ? 0 : size;
   };
   for (const Item& item : dataset.items) {
-    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", item.path, item.class_id, static_cast<int>(item.split), item.mask, static_cast<int>(item.mask_encoding), size_of(item.path),
-                        size_of(item.mask));
-    if (item.box) text += fmt::format("\t{},{},{},{}", (*item.box)[0], (*item.box)[1], (*item.box)[2], (*item.box)[3]);
+    text +=
+        fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", item.path, item.class_id, static_cast<int>(item.split),
+                    item.mask, static_cast<int>(item.mask_encoding), size_of(item.path), size_of(item.mask));
+    if (item.box)
+      text += fmt::format("\t{},{},{},{}", (*item.box)[0], (*item.box)[1], (*item.box)[2], (*item.box)[3]);
     text += '\n';
   }
   return text;

@@ -7,7 +7,8 @@ io::DecodedImage load_picture(const Dataset& dataset, const Item& item) {
   io::Image& image = decoded.image;
   if (dataset.banner_rows > 0 && image.height > dataset.banner_rows) {
     image.height -= dataset.banner_rows;
-    image.pixels.resize(static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.channels));
+    image.pixels.resize(static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width) *
+                        static_cast<std::size_t>(image.channels));
   }
   return decoded;
 }

@@ -15,13 +15,14 @@
 
 namespace deda::data {
 
-const char* const toy_class_names[6] = {"striped beetle", "spotted beetle", "banded beetle", "crossed beetle", "ringed beetle", "rimmed beetle"};
+const char* const toy_class_names[6] = {"striped beetle", "spotted beetle", "banded beetle",
+                                        "crossed beetle", "ringed beetle",  "rimmed beetle"};
 const char* const toy_ground_names[6] = {"leaf", "sand", "bark", "pebbles", "water", "petals"};
 
 namespace {
 
-constexpr int samples_per_side = 3;                 // supersampling of the drawing
-constexpr std::uint64_t set_stride = 1ull << 32;    // keeps the sample numbers of the sets apart
+constexpr int samples_per_side = 3;               // supersampling of the drawing
+constexpr std::uint64_t set_stride = 1ull << 32;  // keeps the sample numbers of the sets apart
 
 constexpr std::array<const char*, 3> set_folders = {"train", "test", "test_swapped"};
 
@@ -29,7 +30,9 @@ std::int64_t pictures_of(const ToyConfig& config, ToySet set) {
   return config.classes * (set == ToySet::train ? config.train_per_class : config.test_per_class);
 }
 
-std::string file_name(ToySet set, std::int64_t index) { return fmt::format("{}/{:05}.png", set_folders[static_cast<std::size_t>(set)], index); }
+std::string file_name(ToySet set, std::int64_t index) {
+  return fmt::format("{}/{:05}.png", set_folders[static_cast<std::size_t>(set)], index);
+}
 
 // The smallest box around the mask, xyxy, half open.
 std::array<int, 4> box_of(const io::Image& mask) {
@@ -43,24 +46,37 @@ std::array<int, 4> box_of(const io::Image& mask) {
   return box;
 }
 
-std::uint8_t to_byte(double value) { return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 1.0) * 255.0)); }
+std::uint8_t to_byte(double value) {
+  return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 1.0) * 255.0));
+}
 
 }  // namespace
 
 void ToyConfig::describe(ConfigVisitor& v) {
   v.field({.key = "classes", .help = "kinds of beetle", .min = 2, .max = 6}, classes);
-  v.field({.key = "train_per_class", .help = "training pictures per class", .min = 1, .max = 100000}, train_per_class);
-  v.field({.key = "test_per_class", .help = "pictures per class in each of the two test sets", .min = 1, .max = 100000}, test_per_class);
+  v.field({.key = "train_per_class", .help = "training pictures per class", .min = 1, .max = 100000},
+          train_per_class);
+  v.field({.key = "test_per_class",
+           .help = "pictures per class in each of the two test sets",
+           .min = 1,
+           .max = 100000},
+          test_per_class);
   v.field({.key = "size", .help = "pixels a side", .min = 16, .max = 4096}, size);
-  v.field({.key = "background_correlation", .help = "share of training and usual test pictures on their class's own ground", .min = 0, .max = 1}, background_correlation);
+  v.field({.key = "background_correlation",
+           .help = "share of training and usual test pictures on their class's own ground",
+           .min = 0,
+           .max = 1},
+          background_correlation);
   v.field({.key = "seed", .help = "seed of the drawing"}, seed);
 }
 
 ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t index) {
-  RandomStream draws{static_cast<std::uint64_t>(config.seed), Purpose::toy_dataset, 0, static_cast<std::uint64_t>(set) * set_stride + static_cast<std::uint64_t>(index)};
+  RandomStream draws{static_cast<std::uint64_t>(config.seed), Purpose::toy_dataset, 0,
+                     static_cast<std::uint64_t>(set) * set_stride + static_cast<std::uint64_t>(index)};
   const int classes = static_cast<int>(config.classes);
   const int own = static_cast<int>(index % config.classes);
-  const int other = (own + 1 + static_cast<int>(draws.below(static_cast<std::uint32_t>(classes - 1)))) % classes;
+  const int other =
+      (own + 1 + static_cast<int>(draws.below(static_cast<std::uint32_t>(classes - 1)))) % classes;
   const bool keeps_own = draws.chance(config.background_correlation);
   ToyPicture picture;
   picture.background = set == ToySet::swapped_test || !keeps_own ? other : own;
@@ -76,7 +92,8 @@ ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t in
       int covered = 0;
       for (int sy = 0; sy < samples_per_side; ++sy) {
         for (int sx = 0; sx < samples_per_side; ++sx) {
-          const double px = (x + (sx + 0.5) / samples_per_side) / size, py = (y + (sy + 0.5) / samples_per_side) / size;
+          const double px = (x + (sx + 0.5) / samples_per_side) / size,
+                       py = (y + (sy + 0.5) / samples_per_side) / size;
           const Beetle::Sample sample = beetle.at(px, py);
           Colour colour = sample.colour;
           if (sample.coverage > 0) {
@@ -90,22 +107,26 @@ ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t in
       }
       constexpr double samples = samples_per_side * samples_per_side;
       const double noise = grain * (draws.uniform() - 0.5);
-      for (std::size_t c = 0; c < 3; ++c) picture.image.row(y)[3 * static_cast<std::size_t>(x) + c] = to_byte(sum[c] / samples + noise);
+      for (std::size_t c = 0; c < 3; ++c)
+        picture.image.row(y)[3 * static_cast<std::size_t>(x) + c] = to_byte(sum[c] / samples + noise);
       picture.mask.row(y)[x] = covered * 2 >= samples ? 255 : 0;
     }
   }
   return picture;
 }
 
-bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config, const std::filesystem::path& root) {
+bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
+                      const std::filesystem::path& root) {
   const std::string identity = canonical_config(config);
   const std::filesystem::path manifest = root / "toy.json";
   bool complete = false;
   ranks.agree("looking at the toy dataset's folder", [&] {
     if (!std::filesystem::exists(manifest)) return;
     const nlohmann::json found = nlohmann::json::parse(read_text(manifest), nullptr, false);
-    if (found.is_discarded() || !found.contains("config") || found["config"].dump() != nlohmann::json::parse(identity).dump()) {
-      throw DataError("holds a toy dataset of other settings", root.string(), "Remove the folder, or name another one with dataset.root.");
+    if (found.is_discarded() || !found.contains("config") ||
+        found["config"].dump() != nlohmann::json::parse(identity).dump()) {
+      throw DataError("holds a toy dataset of other settings", root.string(),
+                      "Remove the folder, or name another one with dataset.root.");
     }
     complete = true;
   });
@@ -129,8 +150,10 @@ bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config, 
         io::write_image(root / "images" / name, picture.image);
         io::write_image(root / "masks" / name, picture.mask);
         const auto box = box_of(picture.mask);
-        rows += fmt::format("{:08}\timages/{},masks/{},{},{},{},{},{},{},{},{}\n", row, name, name, toy_class_names[index % config.classes], set_folders[static_cast<std::size_t>(set)],
-                            set == ToySet::swapped_test ? 1 : 0, toy_ground_names[picture.background], box[0], box[1], box[2], box[3]);
+        rows += fmt::format("{:08}\timages/{},masks/{},{},{},{},{},{},{},{},{}\n", row, name, name,
+                            toy_class_names[index % config.classes],
+                            set_folders[static_cast<std::size_t>(set)], set == ToySet::swapped_test ? 1 : 0,
+                            toy_ground_names[picture.background], box[0], box[1], box[2], box[3]);
       }
     }
   });
@@ -148,7 +171,8 @@ bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config, 
     std::string csv = "image,mask,class,split,group,background,x1,y1,x2,y2\n";
     for (const std::string& line : lines) csv += line.substr(line.find('\t') + 1) + '\n';
     write_atomically(root / "labels.csv", csv);
-    nlohmann::json description = {{"config", nlohmann::json::parse(identity)}, {"pictures", lines.size()}, {"schema", 1}};
+    nlohmann::json description = {
+        {"config", nlohmann::json::parse(identity)}, {"pictures", lines.size()}, {"schema", 1}};
     write_atomically(manifest, description.dump(2) + "\n");
   });
   return false;

@@ -1,6 +1,7 @@
-// The toy dataset: six kinds of beetle that differ only in the pattern on their wing cases, on six kinds of ground. In
-// training the ground tells the kind almost always; in the second test set it tells a wrong one. A network that reads the
-// ground looks good on the usual test and fails on the swapped one: the situation that De-DA is for, in seconds of drawing.
+// The toy dataset: six kinds of beetle that differ only in the pattern on their wing cases, on six kinds of
+// ground. In training the ground tells the kind almost always; in the second test set it tells a wrong one. A
+// network that reads the ground looks good on the usual test and fails on the swapped one: the situation that
+// De-DA is for, in seconds of drawing.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +15,12 @@
 namespace deda::data {
 
 struct ToyConfig {
-  std::int64_t classes = 6;                 // 2..6
+  std::int64_t classes = 6;  // 2..6
   std::int64_t train_per_class = 60;
-  std::int64_t test_per_class = 30;         // of each test set: usual and swapped backgrounds
-  std::int64_t size = 96;                   // pixels a side
-  double background_correlation = 0.95;     // share of training and usual test pictures on their class's own ground
+  std::int64_t test_per_class = 30;  // of each test set: usual and swapped backgrounds
+  std::int64_t size = 96;            // pixels a side
+  double background_correlation =
+      0.95;  // share of training and usual test pictures on their class's own ground
   std::int64_t seed = 1;
   void describe(ConfigVisitor& v);
 };
@@ -26,17 +28,19 @@ struct ToyConfig {
 enum class ToySet : std::uint8_t { train, usual_test, swapped_test };
 
 struct ToyPicture {
-  io::Image image;                          // [size, size, 3]
-  io::Image mask;                           // [size, size, 1], 255 where the beetle covers at least half of the pixel
-  int background = 0;                       // which ground was drawn
+  io::Image image;     // [size, size, 3]
+  io::Image mask;      // [size, size, 1], 255 where the beetle covers at least half of the pixel
+  int background = 0;  // which ground was drawn
 };
 
-// Picture `index` (0..per_class*classes-1; class = index % classes) of a set: a pure function of its arguments.
+// Picture `index` (0..per_class*classes-1; class = index % classes) of a set: a pure function of its
+// arguments.
 ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t index);
 
-// Collective. Draws everything into `root` (pictures dealt out over the ranks) and writes toy.json last. True when it was
-// all there already. DataError when `root` holds a toy dataset of other settings.
-bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config, const std::filesystem::path& root);
+// Collective. Draws everything into `root` (pictures dealt out over the ranks) and writes toy.json last. True
+// when it was all there already. DataError when `root` holds a toy dataset of other settings.
+bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
+                      const std::filesystem::path& root);
 
 extern const char* const toy_class_names[6];
 extern const char* const toy_ground_names[6];

@@ -8,7 +8,7 @@
 
 namespace deda::data {
 
-using Colour = std::array<double, 3>;       // linear 0..1, RGB
+using Colour = std::array<double, 3>;  // linear 0..1, RGB
 
 // One kind of ground with its random tint, scale and orientation. Coordinates are picture widths, 0..1.
 class Ground {
@@ -28,14 +28,14 @@ class Beetle {
  public:
   Beetle(int pattern, RandomStream& draws);
   struct Sample {
-    double coverage = 0;                    // 1 inside, 0 outside
-    double shadow = 0;                      // darkness that it throws on the ground, 0..1
+    double coverage = 0;  // 1 inside, 0 outside
+    double shadow = 0;    // darkness that it throws on the ground, 0..1
     Colour colour{};
   };
   Sample at(double x, double y) const;
 
  private:
-  double pattern_value(double u, double v) const;   // u across, v along the wing cases, -1..1; 1 where marked
+  double pattern_value(double u, double v) const;  // u across, v along the wing cases, -1..1; 1 where marked
   int pattern_;
   double centre_x_, centre_y_, half_length_, cos_, sin_, width_ratio_, light_x_, light_y_, pattern_phase_;
   Colour body_, mark_, head_;

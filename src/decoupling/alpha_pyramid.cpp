@@ -11,8 +11,8 @@ namespace deda::decoupling {
 namespace {
 
 struct Level {
-  cv::Mat premultiplied;   // CV_32FC3
-  cv::Mat alpha;           // CV_32FC1
+  cv::Mat premultiplied;  // CV_32FC3
+  cv::Mat alpha;          // CV_32FC1
 };
 
 Level base_level(const io::Image& colour, const io::Image& known) {
@@ -41,13 +41,16 @@ void cover(const Level& level, cv::Mat& fill) {
   }
 }
 
-cv::Size smaller(const cv::Size& size, double ratio) { return {static_cast<int>(size.width / ratio), static_cast<int>(size.height / ratio)}; }
+cv::Size smaller(const cv::Size& size, double ratio) {
+  return {static_cast<int>(size.width / ratio), static_cast<int>(size.height / ratio)};
+}
 
 }  // namespace
 
 int alpha_pyramid_levels(int height, int width, double ratio) {
   int levels = 1;
-  for (cv::Size size{width, height}; std::min(size.width, size.height) > 1; size = smaller(size, ratio)) ++levels;
+  for (cv::Size size{width, height}; std::min(size.width, size.height) > 1; size = smaller(size, ratio))
+    ++levels;
   return levels;
 }
 
@@ -64,7 +67,8 @@ io::Image fill_by_alpha_pyramid(const io::Image& colour, const io::Image& known,
   constexpr double least_weight = 1e-8;
   const double weight = std::max(cv::sum(levels.back().alpha)[0], least_weight);
   const cv::Scalar sum = cv::sum(levels.back().premultiplied);
-  cv::Mat fill(levels.back().alpha.size(), CV_32FC3, cv::Scalar(sum[0] / weight, sum[1] / weight, sum[2] / weight));
+  cv::Mat fill(levels.back().alpha.size(), CV_32FC3,
+               cv::Scalar(sum[0] / weight, sum[1] / weight, sum[2] / weight));
   for (std::size_t k = levels.size(); k-- > 0;) {
     if (fill.size() != levels[k].alpha.size()) {
       cv::Mat larger;
@@ -72,7 +76,7 @@ io::Image fill_by_alpha_pyramid(const io::Image& colour, const io::Image& known,
       fill = std::move(larger);
     }
     cover(levels[k], fill);
-    levels[k] = {};                                  // memory falls as the fill rises
+    levels[k] = {};  // memory falls as the fill rises
   }
   io::Image out(colour.height, colour.width, 3);
   for (int y = 0; y < out.height; ++y) {
@@ -81,7 +85,10 @@ io::Image fill_by_alpha_pyramid(const io::Image& colour, const io::Image& known,
     std::uint8_t* to = out.row(y);
     for (int x = 0; x < out.width; ++x) {
       for (int c = 0; c < 3; ++c) {
-        to[3 * x + c] = mask[x] == 255 ? original[3 * x + c] : static_cast<std::uint8_t>(std::clamp(std::lround(from[3 * x + c] * 255.0f), 0l, 255l));
+        to[3 * x + c] =
+            mask[x] == 255
+                ? original[3 * x + c]
+                : static_cast<std::uint8_t>(std::clamp(std::lround(from[3 * x + c] * 255.0f), 0l, 255l));
       }
     }
   }

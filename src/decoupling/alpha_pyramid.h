@@ -1,15 +1,16 @@
-// "Alpha pyramid image blending" (paper section 3.1, appendix A.1): smooth colours for hidden pixels from those around.
-// Premultiplied colour and alpha are averaged down a pyramid of ratio 1.2; going up again, each level covers the coarser
-// one where it knows more. Known pixels come out as they went in; every filled pixel is a convex mix of known colours.
-// One routine serves the CIP (known = outside of the hole) and the CDP (known = its alpha).
+// "Alpha pyramid image blending" (paper section 3.1, appendix A.1): smooth colours for hidden pixels from
+// those around. Premultiplied colour and alpha are averaged down a pyramid of ratio 1.2; going up again, each
+// level covers the coarser one where it knows more. Known pixels come out as they went in; every filled pixel
+// is a convex mix of known colours. One routine serves the CIP (known = outside of the hole) and the CDP
+// (known = its alpha).
 #pragma once
 
 #include "io/image.h"
 
 namespace deda::decoupling {
 
-// `colour` [H, W, 3]; `known` [H, W, 1], 0 unknown .. 255 known. Returns [H, W, 3]; pixels with known = 255 are copied
-// bit for bit. With nothing known the result is black. About 20 ms for 500 x 375 on one thread.
+// `colour` [H, W, 3]; `known` [H, W, 1], 0 unknown .. 255 known. Returns [H, W, 3]; pixels with known = 255
+// are copied bit for bit. With nothing known the result is black. About 20 ms for 500 x 375 on one thread.
 io::Image fill_by_alpha_pyramid(const io::Image& colour, const io::Image& known, double ratio = 1.2);
 
 // Number of levels for a size: levels shrink by truncation until the smaller side is 1.

@@ -7,22 +7,35 @@
 
 namespace deda::decoupling {
 
-io::Image decode_mask(const io::Image& values, data::MaskEncoding encoding, std::int32_t class_id, TrimapBorder border, io::Image& undecided) {
-  constexpr std::uint8_t grey_threshold = 128;       // value / 255 >= 0.5
+io::Image decode_mask(const io::Image& values, data::MaskEncoding encoding, std::int32_t class_id,
+                      TrimapBorder border, io::Image& undecided) {
+  constexpr std::uint8_t grey_threshold = 128;  // value / 255 >= 0.5
   constexpr std::uint8_t trimap_object = 1, trimap_border = 3, voc_border = 255;
   io::Image mask(values.height, values.width, 1);
   undecided = {};
-  const bool has_border = encoding == data::MaskEncoding::pet_trimap || encoding == data::MaskEncoding::voc_class;
+  const bool has_border =
+      encoding == data::MaskEncoding::pet_trimap || encoding == data::MaskEncoding::voc_class;
   if (has_border) undecided = io::Image(values.height, values.width, 1);
   for (std::size_t i = 0; i < values.pixels.size(); ++i) {
     const std::uint8_t value = values.pixels[i];
     bool object = false, border_pixel = false;
     switch (encoding) {
-      case data::MaskEncoding::nonzero: object = value != 0; break;
-      case data::MaskEncoding::grey: object = value >= grey_threshold; break;
-      case data::MaskEncoding::pet_trimap: object = value == trimap_object; border_pixel = value == trimap_border; break;
-      case data::MaskEncoding::voc_class: object = value == class_id + 1; border_pixel = value == voc_border; break;
-      case data::MaskEncoding::none: break;
+      case data::MaskEncoding::nonzero:
+        object = value != 0;
+        break;
+      case data::MaskEncoding::grey:
+        object = value >= grey_threshold;
+        break;
+      case data::MaskEncoding::pet_trimap:
+        object = value == trimap_object;
+        border_pixel = value == trimap_border;
+        break;
+      case data::MaskEncoding::voc_class:
+        object = value == class_id + 1;
+        border_pixel = value == voc_border;
+        break;
+      case data::MaskEncoding::none:
+        break;
     }
     if (border_pixel) {
       undecided.pixels[i] = 255;
@@ -33,7 +46,8 @@ io::Image decode_mask(const io::Image& values, data::MaskEncoding encoding, std:
   return mask;
 }
 
-Masks AnnotatedMasks::find(const data::Dataset& dataset, const data::Item& item, const io::Image& picture) const {
+Masks AnnotatedMasks::find(const data::Dataset& dataset, const data::Item& item,
+                           const io::Image& picture) const {
   Masks found;
   found.route = name();
   if (item.mask.empty()) {
@@ -42,7 +56,9 @@ Masks AnnotatedMasks::find(const data::Dataset& dataset, const data::Item& item,
   }
   const io::Image values = io::read_mask(dataset.root / item.mask);
   if (values.height != picture.height || values.width != picture.width) {
-    throw DataError(fmt::format("mask has {} x {} pixels, but the picture has {} x {}", values.width, values.height, picture.width, picture.height), item.mask);
+    throw DataError(fmt::format("mask has {} x {} pixels, but the picture has {} x {}", values.width,
+                                values.height, picture.width, picture.height),
+                    item.mask);
   }
   io::Image mask = decode_mask(values, item.mask_encoding, item.class_id, border_, found.undecided);
   const auto box = box_of(mask);
@@ -50,7 +66,8 @@ Masks AnnotatedMasks::find(const data::Dataset& dataset, const data::Item& item,
     found.reason = "the mask has no object pixel";
     return found;
   }
-  found.boxes.push_back({static_cast<double>(box[0]), static_cast<double>(box[1]), static_cast<double>(box[2]), static_cast<double>(box[3])});
+  found.boxes.push_back({static_cast<double>(box[0]), static_cast<double>(box[1]),
+                         static_cast<double>(box[2]), static_cast<double>(box[3])});
   found.scores.push_back(1.0);
   found.masks.push_back(std::move(mask));
   return found;

@@ -1,4 +1,5 @@
-// Masks that come with the dataset: CUB's segmentations, Oxford-IIIT Pet's trimaps, Pascal's class images, any folder of masks.
+// Masks that come with the dataset: CUB's segmentations, Oxford-IIIT Pet's trimaps, Pascal's class images,
+// any folder of masks.
 #pragma once
 
 #include "decoupling/mask_source.h"
@@ -16,6 +17,7 @@ class AnnotatedMasks final : public MaskSource {
 };
 
 // The object's pixels by the file's encoding; `undecided` gets the border where the encoding has one.
-io::Image decode_mask(const io::Image& values, data::MaskEncoding encoding, std::int32_t class_id, TrimapBorder border, io::Image& undecided);
+io::Image decode_mask(const io::Image& values, data::MaskEncoding encoding, std::int32_t class_id,
+                      TrimapBorder border, io::Image& undecided);
 
 }  // namespace deda::decoupling

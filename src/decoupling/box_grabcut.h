@@ -1,5 +1,6 @@
-// Box annotation -> mask by GrabCut (Rother et al., 2004) on a small copy: needs no network. Good on aircraft before sky,
-// fair on cars, poor on birds in foliage; the route is kept with every record, since results differ between routes.
+// Box annotation -> mask by GrabCut (Rother et al., 2004) on a small copy: needs no network. Good on aircraft
+// before sky, fair on cars, poor on birds in foliage; the route is kept with every record, since results
+// differ between routes.
 #pragma once
 
 #include "decoupling/mask_source.h"
@@ -10,8 +11,8 @@ class BoxGrabCut final : public MaskSource {
  public:
   explicit BoxGrabCut(const DecoupleConfig& config) : config_{config} {}
   std::string name() const override { return "box_grabcut"; }
-  // Deterministic: k-means is seeded by the picture's size and box. Where GrabCut's mask fills less than 15 % or more than
-  // 95 % of the box, the inscribed ellipse takes its place and the score is 0.5.
+  // Deterministic: k-means is seeded by the picture's size and box. Where GrabCut's mask fills less than 15 %
+  // or more than 95 % of the box, the inscribed ellipse takes its place and the score is 0.5.
   Masks find(const data::Dataset& dataset, const data::Item& item, const io::Image& picture) const override;
 
  private:

@@ -1,5 +1,5 @@
-// Section [decouple]: how pictures become CDPs and CIPs. The paper (section 3.1) fixes masks, union and "alpha pyramid"
-// filling; the rest is decided here, one field per choice, with the reason in the help.
+// Section [decouple]: how pictures become CDPs and CIPs. The paper (section 3.1) fixes masks, union and
+// "alpha pyramid" filling; the rest is decided here, one field per choice, with the reason in the help.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ enum class TrimapBorder : std::uint8_t { outside, inside };
 enum class Fill : std::uint8_t { alpha_pyramid, telea };
 
 struct DecoupleConfig {
-  std::vector<std::string> sources = {"annotated"};   // the ladder: the first source with an accepted mask wins
+  std::vector<std::string> sources = {
+      "annotated"};  // the ladder: the first source with an accepted mask wins
   SplitChoice split = SplitChoice::train;
   TrimapBorder trimap_border = TrimapBorder::outside;
   double min_mask_share = 0.005, max_mask_share = 0.95;

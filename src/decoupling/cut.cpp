@@ -15,14 +15,22 @@ namespace deda::decoupling {
 
 namespace {
 
-cv::Mat view_of(const io::Image& image) { return {image.height, image.width, CV_8UC(image.channels), const_cast<std::uint8_t*>(image.pixels.data())}; }
+cv::Mat view_of(const io::Image& image) {
+  return {image.height, image.width, CV_8UC(image.channels), const_cast<std::uint8_t*>(image.pixels.data())};
+}
 
-cv::Mat ellipse_kernel(int radius) { return cv::getStructuringElement(cv::MORPH_ELLIPSE, {2 * radius + 1, 2 * radius + 1}); }
+cv::Mat ellipse_kernel(int radius) {
+  return cv::getStructuringElement(cv::MORPH_ELLIPSE, {2 * radius + 1, 2 * radius + 1});
+}
 
 io::Image cropped(const io::Image& image, const std::array<std::int32_t, 4>& crop) {
   io::Image out(crop[3] - crop[1], crop[2] - crop[0], image.channels);
   const std::size_t row_bytes = static_cast<std::size_t>(out.width) * static_cast<std::size_t>(out.channels);
-  for (int y = 0; y < out.height; ++y) std::memcpy(out.row(y), image.row(crop[1] + y) + static_cast<std::size_t>(crop[0]) * static_cast<std::size_t>(image.channels), row_bytes);
+  for (int y = 0; y < out.height; ++y)
+    std::memcpy(
+        out.row(y),
+        image.row(crop[1] + y) + static_cast<std::size_t>(crop[0]) * static_cast<std::size_t>(image.channels),
+        row_bytes);
   return out;
 }
 
@@ -32,7 +40,8 @@ io::Image alpha_of(const io::Image& mask, const DecoupleConfig& config) {
   cv::Mat view = view_of(alpha);
   if (config.erode_pixels > 0) {
     cv::Mat eroded;
-    cv::erode(view, eroded, ellipse_kernel(static_cast<int>(config.erode_pixels)), {-1, -1}, 1, cv::BORDER_REPLICATE);
+    cv::erode(view, eroded, ellipse_kernel(static_cast<int>(config.erode_pixels)), {-1, -1}, 1,
+              cv::BORDER_REPLICATE);
     if (cv::countNonZero(eroded) > 0) eroded.copyTo(view);
   }
   if (config.feather_sigma > 0) {
@@ -44,10 +53,14 @@ io::Image alpha_of(const io::Image& mask, const DecoupleConfig& config) {
   return alpha;
 }
 
-std::array<std::int32_t, 4> crop_of(const std::array<std::int32_t, 4>& box, int height, int width, const DecoupleConfig& config) {
-  const double margin = std::max(static_cast<double>(config.margin_pixels), config.margin_share * std::max(box[2] - box[0], box[3] - box[1]));
-  return {std::max(0, static_cast<std::int32_t>(std::floor(box[0] - margin))), std::max(0, static_cast<std::int32_t>(std::floor(box[1] - margin))),
-          std::min(width, static_cast<std::int32_t>(std::ceil(box[2] + margin))), std::min(height, static_cast<std::int32_t>(std::ceil(box[3] + margin)))};
+std::array<std::int32_t, 4> crop_of(const std::array<std::int32_t, 4>& box, int height, int width,
+                                    const DecoupleConfig& config) {
+  const double margin = std::max(static_cast<double>(config.margin_pixels),
+                                 config.margin_share * std::max(box[2] - box[0], box[3] - box[1]));
+  return {std::max(0, static_cast<std::int32_t>(std::floor(box[0] - margin))),
+          std::max(0, static_cast<std::int32_t>(std::floor(box[1] - margin))),
+          std::min(width, static_cast<std::int32_t>(std::ceil(box[2] + margin))),
+          std::min(height, static_cast<std::int32_t>(std::ceil(box[3] + margin)))};
 }
 
 }  // namespace
@@ -58,10 +71,11 @@ Cdp cut_cdp(const io::Image& picture, const io::Image& mask, const DecoupleConfi
   cdp.mask_area = area_of(mask);
   const io::Image alpha = alpha_of(mask, config);
   auto alpha_box = box_of(alpha);
-  if (alpha_box[2] == 0) alpha_box = cdp.box;         // a few pixels softened to nothing
+  if (alpha_box[2] == 0) alpha_box = cdp.box;  // a few pixels softened to nothing
   cdp.crop = crop_of(alpha_box, picture.height, picture.width, config);
   const io::Image part_alpha = cropped(alpha, cdp.crop);
-  const io::Image colour = fill_by_alpha_pyramid(cropped(picture, cdp.crop), part_alpha, config.pyramid_ratio);
+  const io::Image colour =
+      fill_by_alpha_pyramid(cropped(picture, cdp.crop), part_alpha, config.pyramid_ratio);
   cdp.rgba = io::Image(colour.height, colour.width, 4);
   for (std::size_t i = 0; i < part_alpha.pixels.size(); ++i) {
     std::copy_n(&colour.pixels[3 * i], 3, &cdp.rgba.pixels[4 * i]);
@@ -71,14 +85,16 @@ Cdp cut_cdp(const io::Image& picture, const io::Image& mask, const DecoupleConfi
   if (config.cdp_longer_side > 0 && longer > config.cdp_longer_side) {
     const double scale = static_cast<double>(config.cdp_longer_side) / longer;
     // Colour and alpha apart: hidden colours continue the object's, so nothing dark can bleed in.
-    cdp.rgba = io::resize(cdp.rgba, std::max(1, static_cast<int>(std::lround(cdp.rgba.height * scale))), std::max(1, static_cast<int>(std::lround(cdp.rgba.width * scale))));
+    cdp.rgba = io::resize(cdp.rgba, std::max(1, static_cast<int>(std::lround(cdp.rgba.height * scale))),
+                          std::max(1, static_cast<int>(std::lround(cdp.rgba.width * scale))));
   }
   return cdp;
 }
 
 int hole_dilation(int height, int width, const DecoupleConfig& config) {
   // nearbyint rounds half to even in the default rounding mode, as Python's round does.
-  return std::max(static_cast<int>(config.hole_dilation_pixels), static_cast<int>(std::nearbyint(config.hole_dilation_share * std::max(height, width))));
+  return std::max(static_cast<int>(config.hole_dilation_pixels),
+                  static_cast<int>(std::nearbyint(config.hole_dilation_share * std::max(height, width))));
 }
 
 Cip fill_cip(const io::Image& picture, const io::Image& hole_mask, const DecoupleConfig& config) {
@@ -86,11 +102,13 @@ Cip fill_cip(const io::Image& picture, const io::Image& hole_mask, const Decoupl
   cip.hole = io::Image(picture.height, picture.width, 1);
   cv::Mat hole = view_of(cip.hole);
   const int radius = hole_dilation(picture.height, picture.width, config);
-  if (radius > 0) cv::dilate(view_of(hole_mask), hole, ellipse_kernel(radius));
-  else view_of(hole_mask).copyTo(hole);
+  if (radius > 0)
+    cv::dilate(view_of(hole_mask), hole, ellipse_kernel(radius));
+  else
+    view_of(hole_mask).copyTo(hole);
   const std::int64_t hole_area = area_of(cip.hole);
   cip.hole_share = static_cast<double>(hole_area) / static_cast<double>(cip.hole.pixels.size());
-  if (hole_area == static_cast<std::int64_t>(cip.hole.pixels.size())) return cip;   // nothing known
+  if (hole_area == static_cast<std::int64_t>(cip.hole.pixels.size())) return cip;  // nothing known
   if (config.fill == Fill::telea) {
     constexpr double radius_pixels = 3.0;
     cip.rgb = io::Image(picture.height, picture.width, 3);

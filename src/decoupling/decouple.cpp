@@ -24,7 +24,7 @@ namespace deda::decoupling {
 
 namespace {
 
-constexpr int schema_version = 1;          // of what this stage computes: raised when its results change
+constexpr int schema_version = 1;  // of what this stage computes: raised when its results change
 
 std::string joined(const std::vector<std::string>& parts) {
   std::string text;
@@ -35,8 +35,12 @@ std::string joined(const std::vector<std::string>& parts) {
 // Why a union of masks cannot be used, or "".
 std::string rejection(const io::Image& merged, const DecoupleConfig& config) {
   const double share = static_cast<double>(area_of(merged)) / static_cast<double>(merged.pixels.size());
-  if (share < config.min_mask_share) return fmt::format("the mask covers {:.2f} % of the picture, less than {:.2f} %", 100 * share, 100 * config.min_mask_share);
-  if (share > config.max_mask_share) return fmt::format("the mask covers {:.1f} % of the picture, more than {:.1f} %", 100 * share, 100 * config.max_mask_share);
+  if (share < config.min_mask_share)
+    return fmt::format("the mask covers {:.2f} % of the picture, less than {:.2f} %", 100 * share,
+                       100 * config.min_mask_share);
+  if (share > config.max_mask_share)
+    return fmt::format("the mask covers {:.1f} % of the picture, more than {:.1f} %", 100 * share,
+                       100 * config.max_mask_share);
   return {};
 }
 
@@ -48,7 +52,8 @@ io::Record make_record(io::RecordInfo info, io::Image image) {
 }
 
 // Cuts and fills; notes are told with the outcome.
-void add_records(DecoupledPicture& picture, const io::Image& image, const data::Item& item, const DecoupleConfig& config, std::vector<std::string>& notes) {
+void add_records(DecoupledPicture& picture, const io::Image& image, const data::Item& item,
+                 const DecoupleConfig& config, std::vector<std::string>& notes) {
   Cdp cdp = cut_cdp(image, picture.merged, config);
   io::RecordInfo info;
   info.source_index = picture.result.item;
@@ -72,7 +77,9 @@ void add_records(DecoupledPicture& picture, const io::Image& image, const data::
 
 }  // namespace
 
-DecoupledPicture decouple_picture(const data::Dataset& dataset, const data::Item& item, std::int64_t item_number, const std::vector<std::unique_ptr<MaskSource>>& sources,
+DecoupledPicture decouple_picture(const data::Dataset& dataset, const data::Item& item,
+                                  std::int64_t item_number,
+                                  const std::vector<std::unique_ptr<MaskSource>>& sources,
                                   const DecoupleConfig& config) {
   DecoupledPicture picture;
   picture.result.item = item_number;
@@ -87,7 +94,8 @@ DecoupledPicture decouple_picture(const data::Dataset& dataset, const data::Item
     try {
       decoded = data::load_picture(dataset, item);
     } catch (const Error& error) {
-      const Problem& problem = error.problems().front();   // its place is the item's own path: a store tells it once
+      const Problem& problem =
+          error.problems().front();  // its place is the item's own path: a store tells it once
       end_with(io::Outcome::unreadable, problem.what);
       return picture;
     }
@@ -121,7 +129,7 @@ DecoupledPicture decouple_picture(const data::Dataset& dataset, const data::Item
       return picture;
     }
     end_with(outcome, joined(reasons));
-  } catch (const std::exception& error) {            // OpenCV, out of memory: one picture must not end the stage
+  } catch (const std::exception& error) {  // OpenCV, out of memory: one picture must not end the stage
     end_with(io::Outcome::failed, error.what());
   }
   return picture;
@@ -135,12 +143,14 @@ std::vector<std::size_t> decouple_items(const data::Dataset& dataset, const Deco
 }
 
 std::string decouple_identity(const data::Dataset& dataset, const DecoupleConfig& config) {
-  return fmt::format("schema {}\n{}\n{}", schema_version, canonical_config(config), data::dataset_identity(dataset));
+  return fmt::format("schema {}\n{}\n{}", schema_version, canonical_config(config),
+                     data::dataset_identity(dataset));
 }
 
 namespace {
 
-io::StoreDescription describe_store(const data::Dataset& dataset, const DecoupleConfig& config, const std::vector<std::size_t>& items) {
+io::StoreDescription describe_store(const data::Dataset& dataset, const DecoupleConfig& config,
+                                    const std::vector<std::size_t>& items) {
   io::StoreDescription description;
   description.stage = "decouple";
   description.configuration = canonical_config(config);
@@ -155,8 +165,11 @@ io::StoreDescription describe_store(const data::Dataset& dataset, const Decouple
 }
 
 // One segment on this rank: threads draw tickets until there are none. Results in any order.
-std::vector<io::ItemResult> work_on_segment(const DecoupleRequest& request, const std::vector<std::size_t>& items, const std::vector<std::unique_ptr<MaskSource>>& sources,
-                                            comm::Tickets& tickets, std::int64_t first, std::atomic<std::int64_t>& done, Progress& progress) {
+std::vector<io::ItemResult> work_on_segment(const DecoupleRequest& request,
+                                            const std::vector<std::size_t>& items,
+                                            const std::vector<std::unique_ptr<MaskSource>>& sources,
+                                            comm::Tickets& tickets, std::int64_t first,
+                                            std::atomic<std::int64_t>& done, Progress& progress) {
   std::vector<io::ItemResult> results;
   std::mutex drawing, collecting;
   std::exception_ptr failure;
@@ -188,7 +201,8 @@ std::vector<io::ItemResult> work_on_segment(const DecoupleRequest& request, cons
   work();
   for (std::thread& thread : threads) thread.join();
   // A thread that failed may have left tickets: drawn here, so that the round ends for all.
-  while (failure && tickets.draw() >= 0) {}
+  while (failure && tickets.draw() >= 0) {
+  }
   if (failure) std::rethrow_exception(failure);
   return results;
 }
@@ -197,12 +211,15 @@ std::vector<io::ItemResult> work_on_segment(const DecoupleRequest& request, cons
 
 bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
   const std::vector<std::size_t> items = decouple_items(request.dataset, request.config);
-  if (items.empty()) throw DataError("has no picture to decouple in the chosen split", request.dataset.root.string(), "Check dataset.layout and decouple.split.");
-  cv::setNumThreads(1);                              // our own threads fill the cores
+  if (items.empty())
+    throw DataError("has no picture to decouple in the chosen split", request.dataset.root.string(),
+                    "Check dataset.layout and decouple.split.");
+  cv::setNumThreads(1);  // our own threads fill the cores
   io::StoreWriter store(ranks, request.folder, describe_store(request.dataset, request.config, items));
   if (store.complete()) return true;
   std::vector<std::unique_ptr<MaskSource>> sources;
-  for (const std::string& name : request.config.sources) sources.push_back(make_mask_source(name, request.config));
+  for (const std::string& name : request.config.sources)
+    sources.push_back(make_mask_source(name, request.config));
   EventLog events(request.folder, ranks.rank(), "decouple");
   comm::Tickets tickets(ranks);
   const std::vector<std::int64_t> missing = store.missing_segments();
@@ -213,18 +230,24 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     if (std::find(missing.begin(), missing.end(), segment) == missing.end()) finished += last - first;
     if (last >= static_cast<std::int64_t>(items.size())) break;
   }
-  if (finished > 0 && ranks.is_root()) log_info("continuing: {} of {} pictures are in finished segments", finished, items.size());
+  if (finished > 0 && ranks.is_root())
+    log_info("continuing: {} of {} pictures are in finished segments", finished, items.size());
   Progress progress("decouple", "pictures", items.size(), ranks.is_root());
   progress.advance_to(static_cast<std::uint64_t>(finished));
   for (const std::int64_t segment : missing) {
-    if (ranks.any(stop_requested())) throw Stopped(fmt::format("decoupling stopped before segment {}: {}", segment, stop_reason()));
+    if (ranks.any(stop_requested()))
+      throw Stopped(fmt::format("decoupling stopped before segment {}: {}", segment, stop_reason()));
     const auto [first, last] = store.items_of(segment);
     tickets.start_round(last - first);
     std::atomic<std::int64_t> done{finished};
     std::vector<io::ItemResult> results;
-    ranks.agree("decoupling a segment", [&, first = first] { results = work_on_segment(request, items, sources, tickets, first, done, progress); });
+    ranks.agree("decoupling a segment", [&, first = first] {
+      results = work_on_segment(request, items, sources, tickets, first, done, progress);
+    });
     for (const io::ItemResult& result : results) {
-      events.write(result.item, "outcome", std::string{io::name_of(result.outcome)}, {{"source", request.dataset.items[items[static_cast<std::size_t>(result.item)]].path}, {"reason", result.reason}});
+      events.write(result.item, "outcome", std::string{io::name_of(result.outcome)},
+                   {{"source", request.dataset.items[items[static_cast<std::size_t>(result.item)]].path},
+                    {"reason", result.reason}});
     }
     store.write_segment(segment, std::move(results));
     finished += last - first;
@@ -240,8 +263,10 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     }
   });
   if (static_cast<double>(failed) > request.config.max_failed_share * static_cast<double>(items.size())) {
-    throw DataError(fmt::format("{} of {} pictures are unreadable or failed, more than decouple.max_failed_share", failed, items.size()), request.folder.string(),
-                    "`deda inspect` lists them with their reasons.");
+    throw DataError(
+        fmt::format("{} of {} pictures are unreadable or failed, more than decouple.max_failed_share", failed,
+                    items.size()),
+        request.folder.string(), "`deda inspect` lists them with their reasons.");
   }
   return false;
 }

@@ -32,7 +32,8 @@ std::array<std::int32_t, 4> box_of(const io::Image& mask) {
   for (int y = 0; y < mask.height; ++y) {
     const std::uint8_t* row = mask.row(y);
     for (int x = 0; x < mask.width; ++x) {
-      if (row[x] != 0) box = {std::min(box[0], x), std::min(box[1], y), std::max(box[2], x + 1), std::max(box[3], y + 1)};
+      if (row[x] != 0)
+        box = {std::min(box[0], x), std::min(box[1], y), std::max(box[2], x + 1), std::max(box[3], y + 1)};
     }
   }
   return box[2] == 0 ? std::array<std::int32_t, 4>{} : box;

@@ -14,13 +14,16 @@ namespace {
 // Tensors to write; a list, so that spans into it stay valid while it grows.
 class Tensors {
  public:
-  void add(const std::string& name, io::DType dtype, std::vector<std::int64_t> shape, std::span<const std::uint8_t> bytes) {
+  void add(const std::string& name, io::DType dtype, std::vector<std::int64_t> shape,
+           std::span<const std::uint8_t> bytes) {
     buffers_.emplace_back(bytes.begin(), bytes.end());
     tensors_.push_back({name, dtype, std::move(shape), buffers_.back()});
   }
   template <class T>
-  void add_numbers(const std::string& name, io::DType dtype, std::vector<std::int64_t> shape, const std::vector<T>& values) {
-    add(name, dtype, std::move(shape), {reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(T)});
+  void add_numbers(const std::string& name, io::DType dtype, std::vector<std::int64_t> shape,
+                   const std::vector<T>& values) {
+    add(name, dtype, std::move(shape),
+        {reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(T)});
   }
   void add_image(const std::string& name, const io::Image& image) {
     if (image.empty()) return;
@@ -37,9 +40,11 @@ class Tensors {
 
 }  // namespace
 
-void write_trace(const std::filesystem::path& folder, const std::string& source, const DecoupledPicture& picture) {
+void write_trace(const std::filesystem::path& folder, const std::string& source,
+                 const DecoupledPicture& picture) {
   Tensors tensors;
-  tensors.add_numbers("original_size", io::DType::i64, {2}, std::vector<std::int64_t>{picture.height, picture.width});
+  tensors.add_numbers("original_size", io::DType::i64, {2},
+                      std::vector<std::int64_t>{picture.height, picture.width});
   const std::int64_t count = static_cast<std::int64_t>(picture.masks.masks.size());
   std::vector<std::uint8_t> masks;
   std::vector<float> boxes, scores;
@@ -54,12 +59,17 @@ void write_trace(const std::filesystem::path& folder, const std::string& source,
   tensors.add_image("union", picture.merged);
   tensors.add_image("hole", picture.hole);
   for (const io::Record& record : picture.result.records) {
-    tensors.add(record.info.kind == io::RecordKind::cdp ? "cdp" : "cip", io::DType::u8, {record.info.height, record.info.width, record.info.channels}, record.pixels);
+    tensors.add(record.info.kind == io::RecordKind::cdp ? "cdp" : "cip", io::DType::u8,
+                {record.info.height, record.info.width, record.info.channels}, record.pixels);
   }
   make_folder(folder);
   io::write_safetensors(folder / fmt::format("picture-{:06}.safetensors", picture.result.item), tensors.all(),
-                        {{"schema", "deda-trace-1"}, {"source", source}, {"prompt", ""}, {"route", picture.masks.route},
-                         {"outcome", std::string{io::name_of(picture.result.outcome)}}, {"reason", picture.result.reason}});
+                        {{"schema", "deda-trace-1"},
+                         {"source", source},
+                         {"prompt", ""},
+                         {"route", picture.masks.route},
+                         {"outcome", std::string{io::name_of(picture.result.outcome)}},
+                         {"reason", picture.result.reason}});
 }
 
 }  // namespace deda::decoupling

@@ -50,11 +50,13 @@ Palette read_palette(Cursor& in, int packed) {
 std::vector<std::uint8_t> decompress(Cursor& in, std::size_t pixels, const std::string& name) {
   constexpr int max_code_bits = 12, max_codes = 1 << max_code_bits;
   const int minimum_bits = in.byte();
-  if (minimum_bits < 1 || minimum_bits > 8) throw DataError("is a broken GIF: code size " + std::to_string(minimum_bits), name);
+  if (minimum_bits < 1 || minimum_bits > 8)
+    throw DataError("is a broken GIF: code size " + std::to_string(minimum_bits), name);
   const int clear = 1 << minimum_bits, end = clear + 1;
   std::array<std::int16_t, max_codes> prefix{};
   std::array<std::uint8_t, max_codes> suffix{}, stack{};
-  for (int code = 0; code < clear; ++code) suffix[static_cast<std::size_t>(code)] = static_cast<std::uint8_t>(code);
+  for (int code = 0; code < clear; ++code)
+    suffix[static_cast<std::size_t>(code)] = static_cast<std::uint8_t>(code);
   std::vector<std::uint8_t> out;
   out.reserve(pixels);
   int code_bits = minimum_bits + 1, next = end + 1, previous = -1, held_bits = 0;
@@ -63,7 +65,10 @@ std::vector<std::uint8_t> decompress(Cursor& in, std::size_t pixels, const std::
   std::size_t block = 0;
   while (out.size() < pixels) {
     while (held_bits < code_bits) {
-      if (block == 0 && (block = in.byte()) == 0) throw DataError("is a truncated GIF: " + std::to_string(out.size()) + " of " + std::to_string(pixels) + " pixels", name);
+      if (block == 0 && (block = in.byte()) == 0)
+        throw DataError(
+            "is a truncated GIF: " + std::to_string(out.size()) + " of " + std::to_string(pixels) + " pixels",
+            name);
       held |= static_cast<std::uint32_t>(in.byte()) << held_bits;
       held_bits += 8;
       --block;
@@ -77,11 +82,15 @@ std::vector<std::uint8_t> decompress(Cursor& in, std::size_t pixels, const std::
       previous = -1;
       continue;
     }
-    if (code == end) throw DataError("is a truncated GIF: " + std::to_string(out.size()) + " of " + std::to_string(pixels) + " pixels", name);
-    if (code > next || (previous < 0 && code >= clear)) throw DataError("is a broken GIF: a code that was not defined", name);
+    if (code == end)
+      throw DataError(
+          "is a truncated GIF: " + std::to_string(out.size()) + " of " + std::to_string(pixels) + " pixels",
+          name);
+    if (code > next || (previous < 0 && code >= clear))
+      throw DataError("is a broken GIF: a code that was not defined", name);
     const int current = code;
     std::size_t depth = 0;
-    if (code == next) {                              // the string that is being defined: previous + its first byte
+    if (code == next) {  // the string that is being defined: previous + its first byte
       stack[depth++] = first;
       code = previous;
     }
@@ -123,32 +132,38 @@ Image decode_gif_first_frame(std::span<const std::uint8_t> bytes, const std::str
   Cursor in{bytes, name};
   in.skip(6);
   const int width = in.little16(), height = in.little16(), packed = in.byte(), background = in.byte();
-  in.byte();                                         // pixel aspect ratio
+  in.byte();  // pixel aspect ratio
   Palette global;
   if ((packed & palette_flag) != 0) global = read_palette(in, packed);
   if (width == 0 || height == 0) throw DataError("is a GIF without pixels", name);
   for (;;) {
     const int block = in.byte();
-    if (block == 0x21) {                             // an extension: label and blocks
+    if (block == 0x21) {  // an extension: label and blocks
       in.byte();
       in.skip_blocks();
       continue;
     }
     if (block != 0x2c) throw DataError("is a GIF without a picture", name);
-    const int left = in.little16(), top = in.little16(), frame_width = in.little16(), frame_height = in.little16(), frame_packed = in.byte();
+    const int left = in.little16(), top = in.little16(), frame_width = in.little16(),
+              frame_height = in.little16(), frame_packed = in.byte();
     const Palette palette = (frame_packed & palette_flag) != 0 ? read_palette(in, frame_packed) : global;
     if (palette.empty()) throw DataError("is a GIF without a palette", name);
-    if (frame_width == 0 || frame_height == 0 || left + frame_width > width || top + frame_height > height) throw DataError("is a broken GIF: its frame leaves the canvas", name);
-    const auto pixels = decompress(in, static_cast<std::size_t>(frame_width) * static_cast<std::size_t>(frame_height), name);
+    if (frame_width == 0 || frame_height == 0 || left + frame_width > width || top + frame_height > height)
+      throw DataError("is a broken GIF: its frame leaves the canvas", name);
+    const auto pixels =
+        decompress(in, static_cast<std::size_t>(frame_width) * static_cast<std::size_t>(frame_height), name);
     Image image(height, width, 3);
     if (static_cast<std::size_t>(background) < global.size()) {
-      for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = global[static_cast<std::size_t>(background)][i % 3];
+      for (std::size_t i = 0; i < image.pixels.size(); ++i)
+        image.pixels[i] = global[static_cast<std::size_t>(background)][i % 3];
     }
     const std::vector<int> rows = row_order(frame_height, (frame_packed & interlace_flag) != 0);
     for (std::size_t y = 0; y < rows.size(); ++y) {
       std::uint8_t* to = image.row(top + rows[y]) + static_cast<std::size_t>(left) * 3;
       for (int x = 0; x < frame_width; ++x, to += 3) {
-        const std::size_t index = std::min<std::size_t>(pixels[y * static_cast<std::size_t>(frame_width) + static_cast<std::size_t>(x)], palette.size() - 1);
+        const std::size_t index = std::min<std::size_t>(
+            pixels[y * static_cast<std::size_t>(frame_width) + static_cast<std::size_t>(x)],
+            palette.size() - 1);
         std::copy_n(palette[index].data(), 3, to);
       }
     }

@@ -9,7 +9,8 @@
 
 namespace deda::io {
 
-// RGB, on the GIF's canvas; the canvas outside of the frame has the background colour. Throws DataError naming `name`.
+// RGB, on the GIF's canvas; the canvas outside of the frame has the background colour. Throws DataError
+// naming `name`.
 Image decode_gif_first_frame(std::span<const std::uint8_t> bytes, const std::string& name);
 
 }  // namespace deda::io

@@ -29,39 +29,55 @@ void silence_opencv() {
 
 std::string lower_suffix(const std::string& name) {
   std::string suffix = std::filesystem::path(name).extension().string();
-  std::transform(suffix.begin(), suffix.end(), suffix.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return suffix;
 }
 
 bool suffix_fits(const std::string& suffix, ImageFormat format) {
   switch (format) {
-    case ImageFormat::jpeg: return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".jpe";
-    case ImageFormat::png: return suffix == ".png";
-    case ImageFormat::bmp: return suffix == ".bmp" || suffix == ".dib";
-    case ImageFormat::webp: return suffix == ".webp";
-    case ImageFormat::tiff: return suffix == ".tif" || suffix == ".tiff";
-    case ImageFormat::gif: return suffix == ".gif";
-    case ImageFormat::unknown: break;
+    case ImageFormat::jpeg:
+      return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".jpe";
+    case ImageFormat::png:
+      return suffix == ".png";
+    case ImageFormat::bmp:
+      return suffix == ".bmp" || suffix == ".dib";
+    case ImageFormat::webp:
+      return suffix == ".webp";
+    case ImageFormat::tiff:
+      return suffix == ".tif" || suffix == ".tiff";
+    case ImageFormat::gif:
+      return suffix == ".gif";
+    case ImageFormat::unknown:
+      break;
   }
   return false;
 }
 
 // Checks every claim of the header; throws DataError.
-ImageHeader checked_header(std::span<const std::uint8_t> bytes, const std::string& name, const DecodeLimits& limits) {
+ImageHeader checked_header(std::span<const std::uint8_t> bytes, const std::string& name,
+                           const DecodeLimits& limits) {
   if (bytes.empty()) throw DataError("is empty: 0 bytes", name);
   const ImageHeader header = read_image_header(bytes);
-  if (header.format == ImageFormat::unknown) throw DataError("is no image that can be read", name, "JPEG, PNG, BMP, WebP, TIFF and GIF are.");
+  if (header.format == ImageFormat::unknown)
+    throw DataError("is no image that can be read", name, "JPEG, PNG, BMP, WebP, TIFF and GIF are.");
   const std::string_view format = name_of(header.format);
-  if (header.width == 0 || header.height == 0) throw DataError(fmt::format("is a broken {}: its header gives no size", format), name);
-  if (header.width > limits.max_pixels || header.height > limits.max_pixels || header.width * header.height > limits.max_pixels) {
-    throw DataError(fmt::format("claims {} x {} pixels, more than the limit of {}", header.width, header.height, limits.max_pixels), name);
+  if (header.width == 0 || header.height == 0)
+    throw DataError(fmt::format("is a broken {}: its header gives no size", format), name);
+  if (header.width > limits.max_pixels || header.height > limits.max_pixels ||
+      header.width * header.height > limits.max_pixels) {
+    throw DataError(fmt::format("claims {} x {} pixels, more than the limit of {}", header.width,
+                                header.height, limits.max_pixels),
+                    name);
   }
   if (!header.complete) throw DataError(fmt::format("is a truncated {}", format), name);
-  if (header.animated) throw DataError("is an animated WebP, which is not supported", name, "Save its first frame as PNG.");
+  if (header.animated)
+    throw DataError("is an animated WebP, which is not supported", name, "Save its first frame as PNG.");
   return header;
 }
 
-cv::Mat decode_by_opencv(std::span<const std::uint8_t> bytes, const std::string& name, ImageFormat format, int flags) {
+cv::Mat decode_by_opencv(std::span<const std::uint8_t> bytes, const std::string& name, ImageFormat format,
+                         int flags) {
   silence_opencv();
   cv::Mat decoded;
   try {
@@ -87,7 +103,9 @@ Image to_rgb(cv::Mat mat, const std::string& name, std::vector<std::string>& not
   Image image(mat.rows, mat.cols, 3);
   cv::Mat rgb(mat.rows, mat.cols, CV_8UC3, image.pixels.data());
   switch (mat.channels()) {
-    case 1: cv::cvtColor(mat, rgb, cv::COLOR_GRAY2RGB); break;
+    case 1:
+      cv::cvtColor(mat, rgb, cv::COLOR_GRAY2RGB);
+      break;
     case 2: {
       cv::Mat grey;
       cv::extractChannel(mat, grey, 0);
@@ -95,12 +113,15 @@ Image to_rgb(cv::Mat mat, const std::string& name, std::vector<std::string>& not
       notes.emplace_back("alpha dropped");
       break;
     }
-    case 3: cv::cvtColor(mat, rgb, cv::COLOR_BGR2RGB); break;
+    case 3:
+      cv::cvtColor(mat, rgb, cv::COLOR_BGR2RGB);
+      break;
     case 4:
       cv::cvtColor(mat, rgb, cv::COLOR_BGRA2RGB);
       notes.emplace_back("alpha dropped");
       break;
-    default: throw DataError(fmt::format("has {} channels", mat.channels()), name);
+    default:
+      throw DataError(fmt::format("has {} channels", mat.channels()), name);
   }
   return image;
 }
@@ -111,13 +132,28 @@ Image oriented(const Image& image, int orientation) {
   cv::Mat mat(image.height, image.width, CV_8UC3, const_cast<std::uint8_t*>(image.pixels.data())), turned;
   const auto rotate = [&](cv::RotateFlags turn) { cv::rotate(mat, turned, turn); };
   switch (orientation) {
-    case 2: cv::flip(mat, turned, 1); break;
-    case 3: rotate(cv::ROTATE_180); break;
-    case 4: cv::flip(mat, turned, 0); break;
-    case 5: cv::transpose(mat, turned); break;
-    case 6: rotate(cv::ROTATE_90_CLOCKWISE); break;
-    case 7: cv::transpose(mat, turned); cv::flip(turned, turned, -1); break;
-    default: rotate(cv::ROTATE_90_COUNTERCLOCKWISE); break;
+    case 2:
+      cv::flip(mat, turned, 1);
+      break;
+    case 3:
+      rotate(cv::ROTATE_180);
+      break;
+    case 4:
+      cv::flip(mat, turned, 0);
+      break;
+    case 5:
+      cv::transpose(mat, turned);
+      break;
+    case 6:
+      rotate(cv::ROTATE_90_CLOCKWISE);
+      break;
+    case 7:
+      cv::transpose(mat, turned);
+      cv::flip(turned, turned, -1);
+      break;
+    default:
+      rotate(cv::ROTATE_90_COUNTERCLOCKWISE);
+      break;
   }
   Image out(turned.rows, turned.cols, 3);
   turned.copyTo(cv::Mat(turned.rows, turned.cols, CV_8UC3, out.pixels.data()));
@@ -125,10 +161,15 @@ Image oriented(const Image& image, int orientation) {
 }
 
 cv::Mat bgr_of(const Image& image) {
-  cv::Mat view(image.height, image.width, CV_8UC(image.channels), const_cast<std::uint8_t*>(image.pixels.data())), out;
-  if (image.channels == 3) cv::cvtColor(view, out, cv::COLOR_RGB2BGR);
-  else if (image.channels == 4) cv::cvtColor(view, out, cv::COLOR_RGBA2BGRA);
-  else out = view;
+  cv::Mat view(image.height, image.width, CV_8UC(image.channels),
+               const_cast<std::uint8_t*>(image.pixels.data())),
+      out;
+  if (image.channels == 3)
+    cv::cvtColor(view, out, cv::COLOR_RGB2BGR);
+  else if (image.channels == 4)
+    cv::cvtColor(view, out, cv::COLOR_RGBA2BGRA);
+  else
+    out = view;
   return out;
 }
 
@@ -136,33 +177,40 @@ std::vector<std::uint8_t> encode(const Image& image, const char* suffix, const s
   if (image.empty()) throw DataError("cannot write an empty picture");
   silence_opencv();
   std::vector<std::uint8_t> bytes;
-  if (!cv::imencode(suffix, bgr_of(image), bytes, parameters)) throw IoError(fmt::format("could not encode a {} picture", suffix));
+  if (!cv::imencode(suffix, bgr_of(image), bytes, parameters))
+    throw IoError(fmt::format("could not encode a {} picture", suffix));
   return bytes;
 }
 
 }  // namespace
 
-DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string& name, Orientation orientation, const DecodeLimits& limits) {
+DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
+                          Orientation orientation, const DecodeLimits& limits) {
   const ImageHeader header = checked_header(bytes, name, limits);
   DecodedImage result;
   const std::string suffix = lower_suffix(name);
-  if (!suffix.empty() && !suffix_fits(suffix, header.format)) result.notes.push_back(fmt::format("is a {} although named {}", name_of(header.format), suffix));
+  if (!suffix.empty() && !suffix_fits(suffix, header.format))
+    result.notes.push_back(fmt::format("is a {} although named {}", name_of(header.format), suffix));
   if (header.format == ImageFormat::gif) {
     result.image = decode_gif_first_frame(bytes, name);
     result.notes.emplace_back("first frame of a GIF");
     return result;
   }
-  // JPEG as colour: OpenCV's decoder converts CMYK and YCCK only then. The rest as it is, to see depth and alpha.
-  const int flags = header.format == ImageFormat::jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED;
+  // JPEG as colour: OpenCV's decoder converts CMYK and YCCK only then. The rest as it is, to see depth and
+  // alpha.
+  const int flags = header.format == ImageFormat::jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION
+                                                       : cv::IMREAD_UNCHANGED;
   const cv::Mat decoded = decode_by_opencv(bytes, name, header.format, flags);
-  if (static_cast<std::uint64_t>(decoded.rows) * static_cast<std::uint64_t>(decoded.cols) > limits.max_pixels) throw DataError("is larger than its header says", name);
+  if (static_cast<std::uint64_t>(decoded.rows) * static_cast<std::uint64_t>(decoded.cols) > limits.max_pixels)
+    throw DataError("is larger than its header says", name);
   if (header.jpeg_components == 4) result.notes.emplace_back("CMYK converted");
   result.image = to_rgb(decoded, name, result.notes);
   if (orientation == Orientation::apply_exif) result.image = oriented(result.image, header.exif_orientation);
   return result;
 }
 
-DecodedImage read_image(const std::filesystem::path& path, Orientation orientation, const DecodeLimits& limits) {
+DecodedImage read_image(const std::filesystem::path& path, Orientation orientation,
+                        const DecodeLimits& limits) {
   return decode_image(read_bytes(path, limits.max_file_bytes), path.string(), orientation, limits);
 }
 
@@ -172,11 +220,14 @@ Image read_mask(const std::filesystem::path& path, const DecodeLimits& limits) {
   if (header.format == ImageFormat::png) return decode_mask_png(bytes, path.string());
   const Image rgb = decode_image(bytes, path.string(), Orientation::ignore_exif, limits).image;
   Image mask(rgb.height, rgb.width, 1);
-  for (std::size_t i = 0; i < mask.pixels.size(); ++i) mask.pixels[i] = std::max({rgb.pixels[3 * i], rgb.pixels[3 * i + 1], rgb.pixels[3 * i + 2]});
+  for (std::size_t i = 0; i < mask.pixels.size(); ++i)
+    mask.pixels[i] = std::max({rgb.pixels[3 * i], rgb.pixels[3 * i + 1], rgb.pixels[3 * i + 2]});
   return mask;
 }
 
-std::vector<std::uint8_t> encode_png(const Image& image) { return encode(image, ".png", {cv::IMWRITE_PNG_COMPRESSION, 3}); }
+std::vector<std::uint8_t> encode_png(const Image& image) {
+  return encode(image, ".png", {cv::IMWRITE_PNG_COMPRESSION, 3});
+}
 
 std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {
   if (image.channels == 4) throw DataError("JPEG has no transparency; write a PNG");
@@ -185,8 +236,10 @@ std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {
 
 void write_image(const std::filesystem::path& path, const Image& image, int jpeg_quality) {
   const std::string suffix = lower_suffix(path.string());
-  if (suffix != ".png" && suffix != ".jpg" && suffix != ".jpeg") throw ConfigError("pictures are written as .png or .jpg", path.string());
-  const std::vector<std::uint8_t> bytes = suffix == ".png" ? encode_png(image) : encode_jpeg(image, jpeg_quality);
+  if (suffix != ".png" && suffix != ".jpg" && suffix != ".jpeg")
+    throw ConfigError("pictures are written as .png or .jpg", path.string());
+  const std::vector<std::uint8_t> bytes =
+      suffix == ".png" ? encode_png(image) : encode_jpeg(image, jpeg_quality);
   write_atomically(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 

@@ -17,16 +17,20 @@ struct DecodeLimits {
 };
 
 struct DecodedImage {
-  Image image;                  // 3 channels RGB, always
-  std::vector<std::string> notes;   // what was done to get there: "first frame of GIF", "CMYK converted", "alpha dropped", ...
+  Image image;  // 3 channels RGB, always
+  std::vector<std::string>
+      notes;  // what was done to get there: "first frame of GIF", "CMYK converted", "alpha dropped", ...
 };
 
-enum class Orientation { ignore_exif, apply_exif };   // PIL's decode ignores EXIF: the default of the recipes
+enum class Orientation { ignore_exif, apply_exif };  // PIL's decode ignores EXIF: the default of the recipes
 
-// Reads JPEG, PNG, BMP, WebP, TIFF (and the first frame of GIF) as RGB: grey is repeated, CMYK converted, 16 bit scaled,
-// alpha dropped. Throws DataError with path and reason: empty, truncated, not an image, claims too many pixels.
-DecodedImage read_image(const std::filesystem::path& path, Orientation orientation = Orientation::ignore_exif, const DecodeLimits& limits = {});
-DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string& name, Orientation orientation = Orientation::ignore_exif,
+// Reads JPEG, PNG, BMP, WebP, TIFF (and the first frame of GIF) as RGB: grey is repeated, CMYK converted, 16
+// bit scaled, alpha dropped. Throws DataError with path and reason: empty, truncated, not an image, claims
+// too many pixels.
+DecodedImage read_image(const std::filesystem::path& path, Orientation orientation = Orientation::ignore_exif,
+                        const DecodeLimits& limits = {});
+DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
+                          Orientation orientation = Orientation::ignore_exif,
                           const DecodeLimits& limits = {});
 // A mask or trimap as stored: one channel, values untouched (palette PNGs give palette indices).
 Image read_mask(const std::filesystem::path& path, const DecodeLimits& limits = {});

@@ -10,12 +10,24 @@ namespace {
 using Bytes = std::span<const std::uint8_t>;
 
 // Bounds-checked numbers: outside of the file everything is 0.
-std::uint32_t big16(Bytes b, std::size_t at) { return at + 2 <= b.size() ? static_cast<std::uint32_t>(b[at] << 8 | b[at + 1]) : 0; }
-std::uint32_t little16(Bytes b, std::size_t at) { return at + 2 <= b.size() ? static_cast<std::uint32_t>(b[at + 1] << 8 | b[at]) : 0; }
-std::uint32_t big32(Bytes b, std::size_t at) { return big16(b, at) << 16 | big16(b, at + 2); }
-std::uint32_t little32(Bytes b, std::size_t at) { return little16(b, at + 2) << 16 | little16(b, at); }
-std::uint32_t little24(Bytes b, std::size_t at) { return at + 3 <= b.size() ? static_cast<std::uint32_t>(b[at] | b[at + 1] << 8 | b[at + 2] << 16) : 0; }
-bool starts(Bytes b, std::size_t at, std::string_view text) { return at + text.size() <= b.size() && std::memcmp(b.data() + at, text.data(), text.size()) == 0; }
+std::uint32_t big16(Bytes b, std::size_t at) {
+  return at + 2 <= b.size() ? static_cast<std::uint32_t>(b[at] << 8 | b[at + 1]) : 0;
+}
+std::uint32_t little16(Bytes b, std::size_t at) {
+  return at + 2 <= b.size() ? static_cast<std::uint32_t>(b[at + 1] << 8 | b[at]) : 0;
+}
+std::uint32_t big32(Bytes b, std::size_t at) {
+  return big16(b, at) << 16 | big16(b, at + 2);
+}
+std::uint32_t little32(Bytes b, std::size_t at) {
+  return little16(b, at + 2) << 16 | little16(b, at);
+}
+std::uint32_t little24(Bytes b, std::size_t at) {
+  return at + 3 <= b.size() ? static_cast<std::uint32_t>(b[at] | b[at + 1] << 8 | b[at + 2] << 16) : 0;
+}
+bool starts(Bytes b, std::size_t at, std::string_view text) {
+  return at + text.size() <= b.size() && std::memcmp(b.data() + at, text.data(), text.size()) == 0;
+}
 
 // Orientation tag (0x0112) of the first image directory of an EXIF block.
 int exif_orientation(Bytes exif) {
@@ -39,10 +51,19 @@ void read_jpeg(Bytes b, ImageHeader& header) {
   header.complete = false;
   std::size_t at = 2;
   while (at + 4 <= b.size()) {
-    if (b[at] != 0xff) { ++at; continue; }
+    if (b[at] != 0xff) {
+      ++at;
+      continue;
+    }
     const std::uint8_t marker = b[at + 1];
-    if (marker == 0xff) { ++at; continue; }
-    if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) { at += 2; continue; }
+    if (marker == 0xff) {
+      ++at;
+      continue;
+    }
+    if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
+      at += 2;
+      continue;
+    }
     if (marker == 0xd9) return;
     const std::size_t length = big16(b, at + 2);
     if (length < 2) return;
@@ -58,7 +79,10 @@ void read_jpeg(Bytes b, ImageHeader& header) {
     if (marker == 0xda) {
       // Pixels follow up to the end-of-image marker; searched from behind, since bytes may trail it.
       for (std::size_t end = b.size() - 1; end > at + 2 + length && end > 0; --end) {
-        if (b[end] == 0xd9 && b[end - 1] == 0xff) { header.complete = true; return; }
+        if (b[end] == 0xd9 && b[end - 1] == 0xff) {
+          header.complete = true;
+          return;
+        }
       }
       return;
     }
@@ -93,7 +117,8 @@ void read_tiff(Bytes b, ImageHeader& header) {
     const std::size_t entry = directory + 2 + 12 * static_cast<std::size_t>(i);
     if (entry + 12 > b.size()) return;
     constexpr std::uint32_t width_tag = 256, height_tag = 257, short_type = 3;
-    const std::uint32_t tag = number16(entry), value = number16(entry + 2) == short_type ? number16(entry + 8) : number32(entry + 8);
+    const std::uint32_t tag = number16(entry),
+                        value = number16(entry + 2) == short_type ? number16(entry + 8) : number32(entry + 8);
     if (tag == width_tag) header.width = value;
     if (tag == height_tag) header.height = value;
   }
@@ -103,13 +128,20 @@ void read_tiff(Bytes b, ImageHeader& header) {
 
 std::string_view name_of(ImageFormat format) {
   switch (format) {
-    case ImageFormat::jpeg: return "JPEG";
-    case ImageFormat::png: return "PNG";
-    case ImageFormat::bmp: return "BMP";
-    case ImageFormat::webp: return "WebP";
-    case ImageFormat::tiff: return "TIFF";
-    case ImageFormat::gif: return "GIF";
-    case ImageFormat::unknown: break;
+    case ImageFormat::jpeg:
+      return "JPEG";
+    case ImageFormat::png:
+      return "PNG";
+    case ImageFormat::bmp:
+      return "BMP";
+    case ImageFormat::webp:
+      return "WebP";
+    case ImageFormat::tiff:
+      return "TIFF";
+    case ImageFormat::gif:
+      return "GIF";
+    case ImageFormat::unknown:
+      break;
   }
   return "unknown";
 }
@@ -124,7 +156,9 @@ ImageHeader read_image_header(Bytes b) {
     header.width = big32(b, 16);
     header.height = big32(b, 20);
     constexpr std::string_view end = "IEND";
-    header.complete = std::search(b.begin(), b.end(), end.begin(), end.end(), [](std::uint8_t x, char y) { return x == static_cast<std::uint8_t>(y); }) != b.end();
+    header.complete = std::search(b.begin(), b.end(), end.begin(), end.end(), [](std::uint8_t x, char y) {
+                        return x == static_cast<std::uint8_t>(y);
+                      }) != b.end();
   } else if (starts(b, 0, "GIF87a") || starts(b, 0, "GIF89a")) {
     header.format = ImageFormat::gif;
     header.width = little16(b, 6);
@@ -137,7 +171,9 @@ ImageHeader read_image_header(Bytes b) {
     read_tiff(b, header);
   } else if (starts(b, 0, "BM")) {
     header.format = ImageFormat::bmp;
-    const auto magnitude = [](std::uint32_t value) { return static_cast<std::int32_t>(value) < 0 ? 0u - value : value; };  // negative height: top-down rows
+    const auto magnitude = [](std::uint32_t value) {
+      return static_cast<std::int32_t>(value) < 0 ? 0u - value : value;
+    };  // negative height: top-down rows
     header.width = magnitude(little32(b, 18));
     header.height = magnitude(little32(b, 22));
   }

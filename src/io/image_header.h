@@ -13,11 +13,11 @@ std::string_view name_of(ImageFormat format);
 
 struct ImageHeader {
   ImageFormat format = ImageFormat::unknown;
-  std::uint64_t width = 0, height = 0;   // 0 where the file is too short to tell
-  bool animated = false;                 // WebP with an animation chunk
-  bool complete = true;                  // false: the end marker is missing (JPEG EOI, PNG IEND): a truncated file
-  int jpeg_components = 0;               // 1 grey, 3 YCbCr or RGB, 4 CMYK or YCCK
-  int exif_orientation = 1;              // 1..8 as in EXIF; JPEG only
+  std::uint64_t width = 0, height = 0;  // 0 where the file is too short to tell
+  bool animated = false;                // WebP with an animation chunk
+  bool complete = true;      // false: the end marker is missing (JPEG EOI, PNG IEND): a truncated file
+  int jpeg_components = 0;   // 1 grey, 3 YCbCr or RGB, 4 CMYK or YCCK
+  int exif_orientation = 1;  // 1..8 as in EXIF; JPEG only
 };
 
 // Never throws and never reads outside `bytes`.

@@ -38,13 +38,14 @@ void read_from_memory(png_structp png, png_bytep to, png_size_t count) {
 void ignore(png_structp, png_const_charp) {}
 
 // Everything that libpng may leave by longjmp, with no C++ object in its frame.
-bool decode(png_structp png, png_infop info, Source* source, std::vector<std::uint8_t>* pixels, int* width, int* height, int* channels) {
+bool decode(png_structp png, png_infop info, Source* source, std::vector<std::uint8_t>* pixels, int* width,
+            int* height, int* channels) {
   if (setjmp(png_jmpbuf(png)) != 0) return false;
   png_set_read_fn(png, source, read_from_memory);
   png_read_info(png, info);
   const int bit_depth = png_get_bit_depth(png, info);
   if (bit_depth == 16) png_set_scale_16(png);
-  if (bit_depth < 8) png_set_packing(png);           // one value a byte, unscaled
+  if (bit_depth < 8) png_set_packing(png);  // one value a byte, unscaled
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
   *width = static_cast<int>(png_get_image_width(png, info));
@@ -52,7 +53,8 @@ bool decode(png_structp png, png_infop info, Source* source, std::vector<std::ui
   *channels = png_get_channels(png, info);
   pixels->resize(png_get_rowbytes(png, info) * static_cast<std::size_t>(*height));
   for (int pass = png_set_interlace_handling(png); pass > 0; --pass) {
-    for (int y = 0; y < *height; ++y) png_read_row(png, pixels->data() + png_get_rowbytes(png, info) * static_cast<std::size_t>(y), nullptr);
+    for (int y = 0; y < *height; ++y)
+      png_read_row(png, pixels->data() + png_get_rowbytes(png, info) * static_cast<std::size_t>(y), nullptr);
   }
   return true;
 }

@@ -16,7 +16,9 @@ namespace {
 constexpr int precision_bits = 32 - 8 - 2;
 constexpr std::int32_t half = 1 << (precision_bits - 1);
 
-double bilinear_filter(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
+double bilinear_filter(double x) {
+  return std::max(0.0, 1.0 - std::abs(x));
+}
 
 double bicubic_filter(double x) {
   constexpr double a = -0.5;
@@ -32,9 +34,13 @@ double sinc(double x) {
   return std::sin(x) / x;
 }
 
-double lanczos_filter(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0; }
+double lanczos_filter(double x) {
+  return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
+}
 
-double box_filter(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
+double box_filter(double x) {
+  return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+}
 
 struct Kernel {
   double (*weight)(double);
@@ -43,10 +49,14 @@ struct Kernel {
 
 Kernel kernel_of(Filter filter) {
   switch (filter) {
-    case Filter::bilinear: return {bilinear_filter, 1.0};
-    case Filter::bicubic: return {bicubic_filter, 2.0};
-    case Filter::lanczos: return {lanczos_filter, 3.0};
-    case Filter::box: return {box_filter, 0.5};
+    case Filter::bilinear:
+      return {bilinear_filter, 1.0};
+    case Filter::bicubic:
+      return {bicubic_filter, 2.0};
+    case Filter::lanczos:
+      return {lanczos_filter, 3.0};
+    case Filter::box:
+      return {box_filter, 0.5};
   }
   return {bilinear_filter, 1.0};
 }
@@ -55,7 +65,7 @@ Kernel kernel_of(Filter filter) {
 struct Taps {
   int per_output = 0;
   std::vector<int> first, count;
-  std::vector<std::int32_t> weights;                 // [outputs, per_output]
+  std::vector<std::int32_t> weights;  // [outputs, per_output]
 };
 
 Taps make_taps(int in_size, int out_size, Filter filter) {
@@ -80,9 +90,11 @@ Taps make_taps(int in_size, int out_size, Filter filter) {
       sum += weights[static_cast<std::size_t>(i)];
     }
     for (int i = 0; i < count; ++i) {
-      const double weight = sum != 0.0 ? weights[static_cast<std::size_t>(i)] / sum : weights[static_cast<std::size_t>(i)];
+      const double weight =
+          sum != 0.0 ? weights[static_cast<std::size_t>(i)] / sum : weights[static_cast<std::size_t>(i)];
       const double fixed = weight * (1 << precision_bits);
-      taps.weights[static_cast<std::size_t>(out) * static_cast<std::size_t>(taps.per_output) + static_cast<std::size_t>(i)] =
+      taps.weights[static_cast<std::size_t>(out) * static_cast<std::size_t>(taps.per_output) +
+                   static_cast<std::size_t>(i)] =
           static_cast<std::int32_t>(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
     }
     taps.first[static_cast<std::size_t>(out)] = first;
@@ -91,13 +103,17 @@ Taps make_taps(int in_size, int out_size, Filter filter) {
   return taps;
 }
 
-std::uint8_t clipped(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> precision_bits, 0, 255)); }
+std::uint8_t clipped(std::int32_t sum) {
+  return static_cast<std::uint8_t>(std::clamp(sum >> precision_bits, 0, 255));
+}
 
 template <int channels>
 void resize_row(const std::uint8_t* in, std::uint8_t* out, int out_width, const Taps& taps) {
   for (int x = 0; x < out_width; ++x) {
-    const std::int32_t* weights = &taps.weights[static_cast<std::size_t>(x) * static_cast<std::size_t>(taps.per_output)];
-    const std::uint8_t* from = in + static_cast<std::ptrdiff_t>(taps.first[static_cast<std::size_t>(x)]) * channels;
+    const std::int32_t* weights =
+        &taps.weights[static_cast<std::size_t>(x) * static_cast<std::size_t>(taps.per_output)];
+    const std::uint8_t* from =
+        in + static_cast<std::ptrdiff_t>(taps.first[static_cast<std::size_t>(x)]) * channels;
     std::int32_t sums[channels];
     for (int c = 0; c < channels; ++c) sums[c] = half;
     for (int i = 0; i < taps.count[static_cast<std::size_t>(x)]; ++i) {
@@ -112,9 +128,15 @@ Image resize_width(const Image& image, int width, Filter filter) {
   Image out(image.height, width, image.channels);
   for (int y = 0; y < image.height; ++y) {
     switch (image.channels) {
-      case 1: resize_row<1>(image.row(y), out.row(y), width, taps); break;
-      case 3: resize_row<3>(image.row(y), out.row(y), width, taps); break;
-      default: resize_row<4>(image.row(y), out.row(y), width, taps); break;
+      case 1:
+        resize_row<1>(image.row(y), out.row(y), width, taps);
+        break;
+      case 3:
+        resize_row<3>(image.row(y), out.row(y), width, taps);
+        break;
+      default:
+        resize_row<4>(image.row(y), out.row(y), width, taps);
+        break;
     }
   }
   return out;
@@ -123,11 +145,13 @@ Image resize_width(const Image& image, int width, Filter filter) {
 Image resize_height(const Image& image, int height, Filter filter) {
   const Taps taps = make_taps(image.height, height, filter);
   Image out(height, image.width, image.channels);
-  const std::size_t row_bytes = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.channels);
+  const std::size_t row_bytes =
+      static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.channels);
   std::vector<std::int32_t> sums(row_bytes);
   for (int y = 0; y < height; ++y) {
     std::fill(sums.begin(), sums.end(), half);
-    const std::int32_t* weights = &taps.weights[static_cast<std::size_t>(y) * static_cast<std::size_t>(taps.per_output)];
+    const std::int32_t* weights =
+        &taps.weights[static_cast<std::size_t>(y) * static_cast<std::size_t>(taps.per_output)];
     for (int i = 0; i < taps.count[static_cast<std::size_t>(y)]; ++i) {
       const std::uint8_t* in = image.row(taps.first[static_cast<std::size_t>(y)] + i);
       const std::int32_t weight = weights[i];
@@ -142,9 +166,11 @@ Image resize_height(const Image& image, int height, Filter filter) {
 }  // namespace
 
 Image resize(const Image& image, int height, int width, Filter filter) {
-  if (image.empty() || height <= 0 || width <= 0 || (image.channels != 1 && image.channels != 3 && image.channels != 4)) {
-    throw DataError("cannot resize a picture of " + std::to_string(image.height) + " x " + std::to_string(image.width) + " x " + std::to_string(image.channels) +
-                    " to " + std::to_string(height) + " x " + std::to_string(width));
+  if (image.empty() || height <= 0 || width <= 0 ||
+      (image.channels != 1 && image.channels != 3 && image.channels != 4)) {
+    throw DataError("cannot resize a picture of " + std::to_string(image.height) + " x " +
+                    std::to_string(image.width) + " x " + std::to_string(image.channels) + " to " +
+                    std::to_string(height) + " x " + std::to_string(width));
   }
   if (image.width == width && image.height == height) return image;
   if (image.width == width) return resize_height(image, height, filter);
@@ -153,7 +179,9 @@ Image resize(const Image& image, int height, int width, Filter filter) {
 }
 
 void shorter_side_size(int height, int width, int size, int& new_height, int& new_width) {
-  const auto longer = [size](int longer_side, int shorter_side) { return static_cast<int>(static_cast<double>(size) * longer_side / shorter_side); };
+  const auto longer = [size](int longer_side, int shorter_side) {
+    return static_cast<int>(static_cast<double>(size) * longer_side / shorter_side);
+  };
   if (width <= height) {
     new_width = size;
     new_height = longer(height, width);

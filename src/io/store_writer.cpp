@@ -9,10 +9,10 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "io/folder_lock.h"
 #include "io/record_store.h"
 #include "io/segment_file.h"
 #include "io/segment_plan.h"
-#include "io/folder_lock.h"
 #include "io/store_manifest.h"
 
 namespace deda::io {
@@ -68,8 +68,8 @@ bool all_segments_are_good(const std::filesystem::path& folder, const Manifest& 
 struct StoreWriter::State {
   comm::Communicator ranks;
   std::filesystem::path folder;
-  Manifest manifest;                // entries only on rank 0
-  std::set<std::int64_t> finished;  // numbers of finished segments
+  Manifest manifest;                 // entries only on rank 0
+  std::set<std::int64_t> finished;   // numbers of finished segments
   std::unique_ptr<FolderLock> lock;  // rank 0, unless there is nothing to write
 
   // Rank 0: reads what is there, or starts anew.

@@ -1,4 +1,5 @@
-// Text annotation files as rows of cells that remember where they stand, so that every complaint has file:line.
+// Text annotation files as rows of cells that remember where they stand, so that every complaint has
+// file:line.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@
 namespace deda::io {
 
 struct TextRow {
-  int line = 0;                            // 1-based
+  int line = 0;  // 1-based
   std::vector<std::string> cells;
 };
 
@@ -23,8 +24,9 @@ struct TextTable {
   std::string where(const TextRow& row) const;
 };
 
-// Cells separated by blanks and tabs; the last of `max_cells` takes the rest of the line (names with blanks), 0: no limit.
-// Empty lines are passed over; CR before LF is dropped. Throws DataError (missing, larger than 256 MB) or IoError.
+// Cells separated by blanks and tabs; the last of `max_cells` takes the rest of the line (names with blanks),
+// 0: no limit. Empty lines are passed over; CR before LF is dropped. Throws DataError (missing, larger than
+// 256 MB) or IoError.
 TextTable read_words(const std::filesystem::path& path, std::size_t max_cells = 0);
 // Comma-separated values with "quoted, cells" and doubled quotes; the first row is data too.
 TextTable read_csv(const std::filesystem::path& path);

@@ -11,7 +11,8 @@ namespace deda::models {
 
 class Classifier : public torch::nn::Module {
  public:
-  // [B, 3, H, W] normalised pictures (any memory order) -> [B, classes] logits. Batch norm follows train()/eval().
+  // [B, 3, H, W] normalised pictures (any memory order) -> [B, classes] logits. Batch norm follows
+  // train()/eval().
   virtual torch::Tensor forward(torch::Tensor pictures) = 0;
   // Prefix of the last layer's tensors ("fc"): the part that depends on the number of classes.
   virtual std::string head_name() const = 0;

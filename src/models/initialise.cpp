@@ -19,7 +19,8 @@ RandomStream stream_of(std::uint64_t seed, const std::string& name) {
   return RandomStream(seed, Purpose::initial_weights, 0, xxhash64({bytes, name.size()}));
 }
 
-// Draws into plain order first and copies, so that the memory order of the parameter has no say in the values.
+// Draws into plain order first and copies, so that the memory order of the parameter has no say in the
+// values.
 template <class Draw>
 void fill(torch::Tensor tensor, const Draw& draw) {
   auto values = at::empty(tensor.sizes(), at::kFloat);

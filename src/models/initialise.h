@@ -1,6 +1,7 @@
-// Initial weights as a pure function of (seed, tensor name), by the rules of torchvision's ResNet: convolutions normal
-// with std sqrt(2 / (k*k*out)) (He et al. 2015, fan-out), batch norm 1 and 0, the linear layer uniform in +-1/sqrt(in)
-// for weight and bias. Why by name: a fresh head is the same whatever stands before it, and no order is part of results.
+// Initial weights as a pure function of (seed, tensor name), by the rules of torchvision's ResNet:
+// convolutions normal with std sqrt(2 / (k*k*out)) (He et al. 2015, fan-out), batch norm 1 and 0, the linear
+// layer uniform in +-1/sqrt(in) for weight and bias. Why by name: a fresh head is the same whatever stands
+// before it, and no order is part of results.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@ class Module;
 
 namespace deda::models {
 
-// Fills parameters and buffers in place; running statistics become 0 and 1. Memory order and device stay as they are.
+// Fills parameters and buffers in place; running statistics become 0 and 1. Memory order and device stay as
+// they are.
 void initialise(torch::nn::Module& network, std::uint64_t seed);
 
 }  // namespace deda::models

@@ -13,11 +13,12 @@ namespace {
 struct Entry {
   std::string name;
   std::shared_ptr<Classifier> (*make)(std::int64_t classes);
-  std::string head;   // as Classifier::head_name(), known before the class count is
+  std::string head;  // as Classifier::head_name(), known before the class count is
 };
 
 const std::vector<Entry>& classifiers() {
-  static const std::vector<Entry> entries = {{"resnet18", make_resnet18, "fc"}, {"resnet50", make_resnet50, "fc"}};
+  static const std::vector<Entry> entries = {{"resnet18", make_resnet18, "fc"},
+                                             {"resnet50", make_resnet50, "fc"}};
   return entries;
 }
 
@@ -25,12 +26,15 @@ const std::vector<Entry>& classifiers() {
   std::string list;
   for (const auto& each : known) list += (list.empty() ? "" : ", ") + each;
   const auto near = nearest_name(name, known);
-  throw ConfigError("unknown network \"" + name + "\"", {}, (near.empty() ? "" : "Did you mean \"" + near + "\"? ") + "Known: " + list + ".");
+  throw ConfigError("unknown network \"" + name + "\"", {},
+                    (near.empty() ? "" : "Did you mean \"" + near + "\"? ") + "Known: " + list + ".");
 }
 
 void check_pictures(const ForwardRequest& request, std::vector<Problem>& problems) {
   for (const auto& [name, tensor] : request.inputs) {
-    if (name != "input") problems.push_back({"unknown input tensor " + name, request.inputs_from, "This network takes only `input`."});
+    if (name != "input")
+      problems.push_back(
+          {"unknown input tensor " + name, request.inputs_from, "This network takes only `input`."});
   }
   const auto found = request.inputs.find("input");
   if (found == request.inputs.end()) {
@@ -39,9 +43,13 @@ void check_pictures(const ForwardRequest& request, std::vector<Problem>& problem
   }
   const auto& input = found->second;
   if (input.dim() != 4 || input.size(1) != 3 || input.numel() == 0) {
-    problems.push_back({"input tensor `input` has shape " + c10::str(input.sizes()) + ", expected [B, 3, H, W] with nothing zero", request.inputs_from, {}});
+    problems.push_back({"input tensor `input` has shape " + c10::str(input.sizes()) +
+                            ", expected [B, 3, H, W] with nothing zero",
+                        request.inputs_from,
+                        {}});
   }
-  if (!input.is_floating_point()) problems.push_back({"input tensor `input` must hold floating-point numbers", request.inputs_from, {}});
+  if (!input.is_floating_point())
+    problems.push_back({"input tensor `input` must hold floating-point numbers", request.inputs_from, {}});
 }
 
 NamedTensors run_classifier(const Entry& entry, const ForwardRequest& request) {
@@ -60,7 +68,8 @@ NamedTensors run_classifier(const Entry& entry, const ForwardRequest& request) {
   network->to(request.device, request.dtype);
   network->train(request.train_mode);
   NamedTensors outputs;
-  outputs["output"] = network->forward(request.inputs.at("input").to(request.device, request.dtype)).to(torch::kFloat);
+  outputs["output"] =
+      network->forward(request.inputs.at("input").to(request.device, request.dtype)).to(torch::kFloat);
   if (request.train_mode) {
     for (const auto& buffer : network->named_buffers()) outputs[buffer.key()] = buffer.value();
   }
@@ -82,7 +91,9 @@ const std::vector<ForwardModel>& forward_models() {
   static const std::vector<ForwardModel> models = [] {
     std::vector<ForwardModel> list;
     for (const auto& entry : classifiers()) {
-      list.push_back({entry.name, "`input` [B, 3, H, W] -> `output` [B, classes]; --mode train adds the running statistics after the pass",
+      list.push_back({entry.name,
+                      "`input` [B, 3, H, W] -> `output` [B, classes]; --mode train adds the running "
+                      "statistics after the pass",
                       [entry](const ForwardRequest& request) { return run_classifier(entry, request); }});
     }
     return list;

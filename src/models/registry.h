@@ -1,5 +1,5 @@
-// Networks by name: for `train.network`, and for `deda forward`, which runs one network on tensors from a file so that
-// anybody can hold it against the original program.
+// Networks by name: for `train.network`, and for `deda forward`, which runs one network on tensors from a
+// file so that anybody can hold it against the original program.
 #pragma once
 
 #include <torch/types.h>
@@ -19,20 +19,21 @@ std::shared_ptr<Classifier> make_classifier(const std::string& name, std::int64_
 
 struct ForwardRequest {
   std::filesystem::path weights;
-  NamedTensors inputs;                  // as read from the file
-  std::string inputs_from;              // names the inputs in errors
-  bool train_mode = false;              // batch statistics, and the running statistics after the pass among the outputs
+  NamedTensors inputs;      // as read from the file
+  std::string inputs_from;  // names the inputs in errors
+  bool train_mode = false;  // batch statistics, and the running statistics after the pass among the outputs
   torch::Device device = torch::kCPU;
   torch::ScalarType dtype = torch::kFloat;
 };
 
 struct ForwardModel {
   std::string name;
-  std::string description;              // inputs and outputs in a sentence
-  std::function<NamedTensors(const ForwardRequest&)> run;   // DataError lists all that is wrong with weights and inputs
+  std::string description;  // inputs and outputs in a sentence
+  std::function<NamedTensors(const ForwardRequest&)>
+      run;  // DataError lists all that is wrong with weights and inputs
 };
 
 const std::vector<ForwardModel>& forward_models();
-const ForwardModel& forward_model(const std::string& name);   // ConfigError naming the known ones
+const ForwardModel& forward_model(const std::string& name);  // ConfigError naming the known ones
 
 }  // namespace deda::models

@@ -23,7 +23,8 @@ nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, s
 class Block : public nn::Module {
  protected:
   void add_projection(std::int64_t in, std::int64_t out, std::int64_t stride) {
-    projection_ = register_module("downsample", nn::Sequential(convolution(in, out, 1, stride), nn::BatchNorm2d(out)));
+    projection_ =
+        register_module("downsample", nn::Sequential(convolution(in, out, 1, stride), nn::BatchNorm2d(out)));
   }
   torch::Tensor shortcut(const torch::Tensor& x) { return projection_ ? projection_->forward(x) : x; }
 
@@ -84,7 +85,8 @@ class ResNet final : public Classifier {
  public:
   ResNet(const std::array<int, 4>& depths, std::int64_t classes) : classes_{classes} {
     constexpr std::array<std::int64_t, 4> widths{64, 128, 256, 512};
-    conv1_ = register_module("conv1", nn::Conv2d(nn::Conv2dOptions(3, widths[0], 7).stride(2).padding(3).bias(false)));
+    conv1_ = register_module("conv1",
+                             nn::Conv2d(nn::Conv2dOptions(3, widths[0], 7).stride(2).padding(3).bias(false)));
     bn1_ = register_module("bn1", nn::BatchNorm2d(widths[0]));
     std::int64_t in = widths[0];
     for (std::size_t stage = 0; stage < depths.size(); ++stage) {
@@ -113,7 +115,8 @@ class ResNet final : public Classifier {
   std::int64_t classes_;
   nn::Conv2d conv1_{nullptr};
   nn::BatchNorm2d bn1_{nullptr};
-  std::array<nn::Sequential, 4> stages_{nn::Sequential{nullptr}, nn::Sequential{nullptr}, nn::Sequential{nullptr}, nn::Sequential{nullptr}};
+  std::array<nn::Sequential, 4> stages_{nn::Sequential{nullptr}, nn::Sequential{nullptr},
+                                        nn::Sequential{nullptr}, nn::Sequential{nullptr}};
   nn::Linear fc_{nullptr};
 };
 
@@ -133,9 +136,11 @@ void use_channels_last(torch::nn::Module& network) {
     if (parameter.dim() != 4) continue;
     const auto channels = parameter.size(1), height = parameter.size(2), width = parameter.size(3);
     auto ordered = parameter.contiguous(at::MemoryFormat::ChannelsLast);
-    // The bytes of a 1x1 kernel are the same in both orders and contiguous() leaves its strides; convolutions return its
-    // gradient with channels-last ones, which the views of the gradient buckets then have to have too.
-    parameter.set_data(ordered.as_strided(ordered.sizes(), {height * width * channels, 1, width * channels, channels}));
+    // The bytes of a 1x1 kernel are the same in both orders and contiguous() leaves its strides; convolutions
+    // return its gradient with channels-last ones, which the views of the gradient buckets then have to have
+    // too.
+    parameter.set_data(
+        ordered.as_strided(ordered.sizes(), {height * width * channels, 1, width * channels, channels}));
   }
 }
 

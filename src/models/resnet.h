@@ -1,5 +1,6 @@
-// ResNet-18 and ResNet-50 (He et al. 2016), named and keyed exactly as torchvision's: conv1, bn1, layerL.B.convN,
-// layerL.B.bnN, layerL.B.downsample.{0,1}, fc. The stride of a bottleneck sits on its 3x3 convolution ("v1.5").
+// ResNet-18 and ResNet-50 (He et al. 2016), named and keyed exactly as torchvision's: conv1, bn1,
+// layerL.B.convN, layerL.B.bnN, layerL.B.downsample.{0,1}, fc. The stride of a bottleneck sits on its 3x3
+// convolution ("v1.5").
 #pragma once
 
 #include <cstdint>

@@ -49,15 +49,19 @@ NamedTensors read_tensors(const std::filesystem::path& path) {
   return tensors;
 }
 
-void write_tensors(const std::filesystem::path& path, const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
-  std::vector<torch::Tensor> kept;          // keeps the copies alive while their bytes are written
+void write_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                   const std::map<std::string, std::string>& metadata) {
+  std::vector<torch::Tensor> kept;  // keeps the copies alive while their bytes are written
   std::vector<io::TensorToWrite> to_write;
   kept.reserve(tensors.size());
   for (const auto& [name, tensor] : tensors) {
     kept.push_back(tensor.detach().to(torch::kCPU).contiguous());
     const auto& plain = kept.back();
     const auto* bytes = static_cast<const std::uint8_t*>(plain.const_data_ptr());
-    to_write.push_back({name, dtype_of(plain.scalar_type()), plain.sizes().vec(), {bytes, static_cast<std::size_t>(plain.nbytes())}});
+    to_write.push_back({name,
+                        dtype_of(plain.scalar_type()),
+                        plain.sizes().vec(),
+                        {bytes, static_cast<std::size_t>(plain.nbytes())}});
   }
   io::write_safetensors(path, to_write, metadata);
 }

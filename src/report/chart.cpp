@@ -14,7 +14,8 @@ namespace deda::report {
 namespace {
 
 // Okabe and Ito's palette (2008): told apart by colour-blind readers and in print.
-constexpr std::array<const char*, 7> palette = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333"};
+constexpr std::array<const char*, 7> palette = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                                "#E69F00", "#56B4E9", "#333333"};
 constexpr double left = 56, right = 14, top = 34, bottom = 46;
 
 struct Axis {
@@ -24,7 +25,10 @@ struct Axis {
 // Round limits that enclose the data with about five steps of 1, 2 or 5 times a power of ten.
 Axis round_axis(double low, double high) {
   if (!(low <= high)) return {};
-  if (high - low < 1e-12) { low -= 0.5; high += 0.5; }
+  if (high - low < 1e-12) {
+    low -= 0.5;
+    high += 0.5;
+  }
   const double raw = (high - low) / 5.0, power = std::pow(10.0, std::floor(std::log10(raw)));
   const double ratio = raw / power;
   const double step = power * (ratio < 1.5 ? 1.0 : ratio < 3.5 ? 2.0 : ratio < 7.5 ? 5.0 : 10.0);
@@ -38,28 +42,43 @@ std::string render_svg(const Chart& chart, int width, int height) {
   for (const Series& series : chart.series) {
     for (const auto& [x, y] : series.points) {
       if (!std::isfinite(x) || !std::isfinite(y)) continue;
-      x_low = std::min(x_low, x); x_high = std::max(x_high, x);
-      y_low = std::min(y_low, y); y_high = std::max(y_high, y);
+      x_low = std::min(x_low, x);
+      x_high = std::max(x_high, x);
+      y_low = std::min(y_low, y);
+      y_high = std::max(y_high, y);
     }
   }
   const Axis x_axis = round_axis(x_low, x_high), y_axis = round_axis(y_low, y_high);
   const double plot_width = width - left - right, plot_height = height - top - bottom;
-  const auto place_x = [&](double x) { return left + (x - x_axis.low) / (x_axis.high - x_axis.low) * plot_width; };
-  const auto place_y = [&](double y) { return top + plot_height - (y - y_axis.low) / (y_axis.high - y_axis.low) * plot_height; };
+  const auto place_x = [&](double x) {
+    return left + (x - x_axis.low) / (x_axis.high - x_axis.low) * plot_width;
+  };
+  const auto place_y = [&](double y) {
+    return top + plot_height - (y - y_axis.low) / (y_axis.high - y_axis.low) * plot_height;
+  };
 
   std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" font-family=\"system-ui, sans-serif\" "
-      "font-size=\"11\" fill=\"#444\"><rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/><text x=\"{2}\" y=\"20\" font-size=\"13\" font-weight=\"600\" fill=\"#1b1f24\">{3}</text>\n",
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
+      "role=\"img\" font-family=\"system-ui, sans-serif\" "
+      "font-size=\"11\" fill=\"#444\"><rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/><text x=\"{2}\" "
+      "y=\"20\" font-size=\"13\" font-weight=\"600\" fill=\"#1b1f24\">{3}</text>\n",
       width, height, left, escape_html(chart.title));
   for (double y = y_axis.low; y <= y_axis.high + 1e-9 * y_axis.step; y += y_axis.step) {
-    svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#e6e8eb\"/><text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.4g}</text>\n", left,
-                       width - right, place_y(y), place_y(y), left - 6, place_y(y) + 4, std::abs(y) < 1e-9 * y_axis.step ? 0.0 : y);
+    svg += fmt::format(
+        "<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#e6e8eb\"/><text "
+        "x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.4g}</text>\n",
+        left, width - right, place_y(y), place_y(y), left - 6, place_y(y) + 4,
+        std::abs(y) < 1e-9 * y_axis.step ? 0.0 : y);
   }
   for (double x = x_axis.low; x <= x_axis.high + 1e-9 * x_axis.step; x += x_axis.step) {
-    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.4g}</text>\n", place_x(x), height - bottom + 16.0, x);
+    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.4g}</text>\n", place_x(x),
+                       height - bottom + 16.0, x);
   }
-  svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", left + plot_width / 2, height - 10, escape_html(chart.x_label));
-  svg += fmt::format("<text transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n", top + plot_height / 2, escape_html(chart.y_label));
+  svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", left + plot_width / 2,
+                     height - 10, escape_html(chart.x_label));
+  svg +=
+      fmt::format("<text transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
+                  top + plot_height / 2, escape_html(chart.y_label));
 
   std::vector<std::string> names;
   for (const Series& series : chart.series) {
@@ -67,23 +86,36 @@ std::string render_svg(const Chart& chart, int width, int height) {
   }
   bool any = false;
   for (const Series& series : chart.series) {
-    const std::size_t colour = static_cast<std::size_t>(std::find(names.begin(), names.end(), series.name) - names.begin()) % palette.size();
+    const std::size_t colour =
+        static_cast<std::size_t>(std::find(names.begin(), names.end(), series.name) - names.begin()) %
+        palette.size();
     std::string path;
     bool pen_down = false;
     for (const auto& [x, y] : series.points) {
-      if (!std::isfinite(x) || !std::isfinite(y)) { pen_down = false; continue; }
+      if (!std::isfinite(x) || !std::isfinite(y)) {
+        pen_down = false;
+        continue;
+      }
       path += fmt::format("{}{:.1f} {:.1f}", pen_down ? " L" : " M", place_x(x), place_y(y));
       pen_down = any = true;
     }
-    if (!path.empty()) svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" stroke-linejoin=\"round\" opacity=\"0.85\"/>\n", path, palette[colour]);
+    if (!path.empty())
+      svg += fmt::format(
+          "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" stroke-linejoin=\"round\" "
+          "opacity=\"0.85\"/>\n",
+          path, palette[colour]);
   }
-  if (!any) svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">no measurements</text>\n", left + plot_width / 2, top + plot_height / 2);
+  if (!any)
+    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">no measurements</text>\n",
+                       left + plot_width / 2, top + plot_height / 2);
   double legend_x = width - right;
   for (std::size_t i = names.size(); i-- > 0;) {
     constexpr double letter = 6.2, swatch = 18;
     legend_x -= static_cast<double>(names[i].size()) * letter + swatch + 8;
-    svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"16\" y2=\"16\" stroke=\"{}\" stroke-width=\"3\"/><text x=\"{:.1f}\" y=\"20\">{}</text>\n", legend_x, legend_x + 14,
-                       palette[i % palette.size()], legend_x + swatch, escape_html(names[i]));
+    svg += fmt::format(
+        "<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"16\" y2=\"16\" stroke=\"{}\" stroke-width=\"3\"/><text "
+        "x=\"{:.1f}\" y=\"20\">{}</text>\n",
+        legend_x, legend_x + 14, palette[i % palette.size()], legend_x + swatch, escape_html(names[i]));
   }
   return svg + "</svg>";
 }

@@ -8,8 +8,9 @@
 namespace deda::report {
 
 struct Series {
-  std::string name;                                  // shown in the legend; series of one name share a colour
-  std::vector<std::pair<double, double>> points;     // (x, y), any order of magnitude; non-finite points break the line
+  std::string name;  // shown in the legend; series of one name share a colour
+  std::vector<std::pair<double, double>>
+      points;  // (x, y), any order of magnitude; non-finite points break the line
 };
 
 struct Chart {

@@ -4,8 +4,9 @@
 
 namespace deda::report {
 
-std::vector<io::Image> compose_samples(const io::StoreReader& store, augment::AugmentConfig config, std::size_t count, std::uint64_t seed) {
-  data::Dataset dataset;                             // as far as the store knows it: no pictures are opened
+std::vector<io::Image> compose_samples(const io::StoreReader& store, augment::AugmentConfig config,
+                                       std::size_t count, std::uint64_t seed) {
+  data::Dataset dataset;  // as far as the store knows it: no pictures are opened
   const io::StoreDescription& description = store.description();
   dataset.name = description.dataset;
   dataset.class_names = description.class_names;
@@ -30,7 +31,8 @@ std::vector<io::Image> compose_samples(const io::StoreReader& store, augment::Au
     io::Image sample(source.side(), source.side(), 3);
     augment::Draws draws;
     const std::size_t anchor = anchors[(i * anchors.size() / count) % anchors.size()];
-    source.render(static_cast<std::int64_t>(anchor), static_cast<std::uint32_t>(1 + i), scratch, sample.pixels.data(), label.data(), draws);
+    source.render(static_cast<std::int64_t>(anchor), static_cast<std::uint32_t>(1 + i), scratch,
+                  sample.pixels.data(), label.data(), draws);
     samples.push_back(std::move(sample));
   }
   return samples;

@@ -10,8 +10,9 @@
 
 namespace deda::report {
 
-// `count` combinations of the store's parts, made by the training composer with p_aug = 1; anchors spread over the classes.
-// Empty where the store has no usable part.
-std::vector<io::Image> compose_samples(const io::StoreReader& store, augment::AugmentConfig config, std::size_t count, std::uint64_t seed);
+// `count` combinations of the store's parts, made by the training composer with p_aug = 1; anchors spread
+// over the classes. Empty where the store has no usable part.
+std::vector<io::Image> compose_samples(const io::StoreReader& store, augment::AugmentConfig config,
+                                       std::size_t count, std::uint64_t seed);
 
 }  // namespace deda::report

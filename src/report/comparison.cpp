@@ -23,7 +23,8 @@ const MethodSummary* find_plain(const Comparison& comparison) {
   return nullptr;
 }
 
-const std::vector<double>& values_of(const std::map<std::string, std::vector<double>>& by_group, const std::string& group) {
+const std::vector<double>& values_of(const std::map<std::string, std::vector<double>>& by_group,
+                                     const std::string& group) {
   static const std::vector<double> none;
   const auto found = by_group.find(group);
   return found == by_group.end() ? none : found->second;
@@ -31,10 +32,13 @@ const std::vector<double>& values_of(const std::map<std::string, std::vector<dou
 
 std::string mean_and_deviation(const std::vector<double>& values) {
   if (values.empty()) return "missing";
-  return values.size() == 1 ? fmt::format("{:.1f}", values[0]) : fmt::format("{:.1f} ± {:.1f}", mean(values), deviation(values));
+  return values.size() == 1 ? fmt::format("{:.1f}", values[0])
+                            : fmt::format("{:.1f} ± {:.1f}", mean(values), deviation(values));
 }
 
-std::string title_of_group(const std::string& group) { return group == "all" ? "test" : group; }
+std::string title_of_group(const std::string& group) {
+  return group == "all" ? "test" : group;
+}
 
 // One line of the table as text cells: label, seed, then one cell per group.
 struct Line {
@@ -49,17 +53,21 @@ std::vector<Line> lines_of(const Comparison& comparison) {
   for (const MethodSummary& method : comparison.methods) {
     for (std::size_t i = 0; i < method.seeds.size(); ++i) {
       Line line{method_title(method.method), std::to_string(method.seeds[i]), {}, false};
-      for (const std::string& group : comparison.groups) line.cells.push_back(fmt::format("{:.1f}", values_of(method.last, group)[i]));
+      for (const std::string& group : comparison.groups)
+        line.cells.push_back(fmt::format("{:.1f}", values_of(method.last, group)[i]));
       lines.push_back(std::move(line));
     }
     Line line{method_title(method.method), "mean", {}, true};
-    for (const std::string& group : comparison.groups) line.cells.push_back(mean_and_deviation(values_of(method.last, group)));
+    for (const std::string& group : comparison.groups)
+      line.cells.push_back(mean_and_deviation(values_of(method.last, group)));
     lines.push_back(std::move(line));
   }
   for (const MethodSummary& method : comparison.methods) {
     if (base == nullptr || &method == base || method.seeds.empty() || base->seeds.empty()) continue;
     Line line{method_title(method.method) + " - " + method_title(base->method), "mean", {}, true};
-    for (const std::string& group : comparison.groups) line.cells.push_back(fmt::format("{:+.1f}", mean(values_of(method.last, group)) - mean(values_of(base->last, group))));
+    for (const std::string& group : comparison.groups)
+      line.cells.push_back(
+          fmt::format("{:+.1f}", mean(values_of(method.last, group)) - mean(values_of(base->last, group))));
     lines.push_back(std::move(line));
   }
   return lines;
@@ -68,7 +76,9 @@ std::vector<Line> lines_of(const Comparison& comparison) {
 }  // namespace
 
 double mean(const std::vector<double>& values) {
-  return values.empty() ? 0.0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  return values.empty()
+             ? 0.0
+             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 double deviation(const std::vector<double>& values) {
@@ -96,13 +106,16 @@ std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
     std::map<std::string, std::map<std::int64_t, const RunResults*>> by_method;
     for (const RunResults* run : members) {
       if (!run->finished) {
-        comparison.notes.push_back(fmt::format("{} (seed {}) is not finished: {} of {} epochs; left out", method_title(run->method), run->seed, run->epochs_done, run->epochs));
+        comparison.notes.push_back(fmt::format("{} (seed {}) is not finished: {} of {} epochs; left out",
+                                               method_title(run->method), run->seed, run->epochs_done,
+                                               run->epochs));
         continue;
       }
       if (comparison.groups.empty()) comparison.groups = run->groups;
       if (!by_method[run->method].emplace(run->seed, run).second) {
-        comparison.notes.push_back(fmt::format("{} (seed {}) was run with several settings; the table shows {}", method_title(run->method), run->seed,
-                                               by_method[run->method][run->seed]->folder.filename().string()));
+        comparison.notes.push_back(fmt::format(
+            "{} (seed {}) was run with several settings; the table shows {}", method_title(run->method),
+            run->seed, by_method[run->method][run->seed]->folder.filename().string()));
       }
     }
     std::set<std::int64_t> all_seeds;
@@ -119,11 +132,15 @@ std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
           summary.best[group].push_back(found == run->accuracy.end() ? nothing : found->second.best);
         }
       }
-      if (method == plain) comparison.methods.insert(comparison.methods.begin(), std::move(summary));
-      else comparison.methods.push_back(std::move(summary));
+      if (method == plain)
+        comparison.methods.insert(comparison.methods.begin(), std::move(summary));
+      else
+        comparison.methods.push_back(std::move(summary));
     }
     for (const MethodSummary& method : comparison.methods) {
-      if (method.seeds.size() != all_seeds.size()) comparison.notes.push_back(fmt::format("{} has {} of {} seeds", method_title(method.method), method.seeds.size(), all_seeds.size()));
+      if (method.seeds.size() != all_seeds.size())
+        comparison.notes.push_back(fmt::format("{} has {} of {} seeds", method_title(method.method),
+                                               method.seeds.size(), all_seeds.size()));
     }
     comparisons.push_back(std::move(comparison));
   }
@@ -131,7 +148,8 @@ std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
 }
 
 std::string to_text(const Comparison& comparison) {
-  std::string text = fmt::format("{} on {}: top-1 accuracy (%) of the last epoch\n", comparison.network, comparison.dataset);
+  std::string text =
+      fmt::format("{} on {}: top-1 accuracy (%) of the last epoch\n", comparison.network, comparison.dataset);
   constexpr int method_width = 16, seed_width = 6;
   std::string header = fmt::format("{:<{}}{:>{}}", "method", method_width, "seed", seed_width);
   for (const std::string& group : comparison.groups) header += fmt::format("  {:>18}", title_of_group(group));
@@ -155,7 +173,8 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
     rows.push_back(std::move(row));
   }
   page.table(header, rows,
-             fmt::format("{} on {}: top-1 accuracy in percent of the last epoch; mean over seeds ± sample standard deviation. The paper reports the best epoch on the "
+             fmt::format("{} on {}: top-1 accuracy in percent of the last epoch; mean over seeds ± sample "
+                         "standard deviation. The paper reports the best epoch on the "
                          "test set; that number is in results.json of each run.",
                          comparison.network, comparison.dataset));
   for (const std::string& note : comparison.notes) page.paragraph("Note: " + note);
@@ -176,7 +195,9 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
       if (found != row.accuracy.end()) points.emplace_back(static_cast<double>(row.epoch), found->second);
     });
   }
-  curves("Training loss", "cross entropy", [](const EpochRow& row, auto& points) { points.emplace_back(static_cast<double>(row.epoch), row.loss); });
+  curves("Training loss", "cross entropy", [](const EpochRow& row, auto& points) {
+    points.emplace_back(static_cast<double>(row.epoch), row.loss);
+  });
   page.end_columns();
 }
 

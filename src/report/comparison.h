@@ -11,17 +11,17 @@
 namespace deda::report {
 
 struct MethodSummary {
-  std::string method;                                            // "plain", "deda", ... as configured
-  std::vector<std::int64_t> seeds;                               // ascending, finished runs only
-  std::map<std::string, std::vector<double>> last;               // group -> last-epoch accuracy by seed (percent)
-  std::map<std::string, std::vector<double>> best;               // group -> best accuracy by seed
+  std::string method;                               // "plain", "deda", ... as configured
+  std::vector<std::int64_t> seeds;                  // ascending, finished runs only
+  std::map<std::string, std::vector<double>> last;  // group -> last-epoch accuracy by seed (percent)
+  std::map<std::string, std::vector<double>> best;  // group -> best accuracy by seed
 };
 
 struct Comparison {
   std::string dataset, network;
-  std::vector<std::string> groups;                               // "all" first
-  std::vector<MethodSummary> methods;                            // plain first, then by name
-  std::vector<std::string> notes;                                // what is missing or unequal, in words
+  std::vector<std::string> groups;     // "all" first
+  std::vector<MethodSummary> methods;  // plain first, then by name
+  std::vector<std::string> notes;      // what is missing or unequal, in words
 };
 
 // One comparison per (dataset, network, epochs); runs that are not finished are named in the notes.

@@ -1,5 +1,5 @@
-// Contact sheets: pictures side by side under column titles, so that a person sees at a glance what a stage made.
-// Used by `deda inspect` and by the report page.
+// Contact sheets: pictures side by side under column titles, so that a person sees at a glance what a stage
+// made. Used by `deda inspect` and by the report page.
 #pragma once
 
 #include <string>
@@ -16,11 +16,12 @@ io::Image on_checkerboard(const io::Image& image, int square = 8);
 io::Image fit_into_cell(const io::Image& image, int side);
 
 struct SheetRow {
-  std::string caption;               // at the left, e.g. the picture's file name; may be empty
-  std::vector<io::Image> cells;      // one per column; an empty image leaves the cell blank
+  std::string caption;           // at the left, e.g. the picture's file name; may be empty
+  std::vector<io::Image> cells;  // one per column; an empty image leaves the cell blank
 };
 
 // One RGB picture of (column titles + rows). Cells are `side` pixels wide.
-io::Image render_sheet(const std::vector<std::string>& titles, const std::vector<SheetRow>& rows, int side = 160);
+io::Image render_sheet(const std::vector<std::string>& titles, const std::vector<SheetRow>& rows,
+                       int side = 160);
 
 }  // namespace deda::report

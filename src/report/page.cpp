@@ -40,7 +40,8 @@ std::string base64(const std::vector<std::uint8_t>& bytes) {
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     const std::size_t left = bytes.size() - i;
-    const unsigned group = bytes[i] << 16 | (left > 1 ? bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
+    const unsigned group =
+        bytes[i] << 16 | (left > 1 ? bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
     out += digits[group >> 18];
     out += digits[group >> 12 & 63];
     out += left > 1 ? digits[group >> 6 & 63] : '=';
@@ -55,29 +56,46 @@ std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
 }
 
-Page::Page(std::string title, std::string subtitle) : title_{std::move(title)}, subtitle_{std::move(subtitle)} {}
+Page::Page(std::string title, std::string subtitle)
+    : title_{std::move(title)}, subtitle_{std::move(subtitle)} {}
 
 void Page::heading(std::string_view text, std::string_view anchor) {
   body_ += anchor.empty() ? fmt::format("<h2>{}</h2>\n", escape_html(text))
                           : fmt::format("<h2 id=\"{}\">{}</h2>\n", escape_html(anchor), escape_html(text));
 }
 
-void Page::paragraph(std::string_view text) { body_ += fmt::format("<p>{}</p>\n", escape_html(text)); }
+void Page::paragraph(std::string_view text) {
+  body_ += fmt::format("<p>{}</p>\n", escape_html(text));
+}
 
-void Page::preformatted(std::string_view text) { body_ += fmt::format("<pre>{}</pre>\n", escape_html(text)); }
+void Page::preformatted(std::string_view text) {
+  body_ += fmt::format("<pre>{}</pre>\n", escape_html(text));
+}
 
-void Page::table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows, std::string_view caption) {
+void Page::table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
+                 std::string_view caption) {
   body_ += "<div class=\"scroll\"><table>\n";
   if (!caption.empty()) body_ += fmt::format("<caption>{}</caption>\n", escape_html(caption));
   body_ += "<thead><tr>";
@@ -89,7 +107,8 @@ void Page::table(const std::vector<std::string>& header, const std::vector<std::
   for (const auto& row : rows) {
     body_ += "<tr>";
     for (const TableCell& cell : row) {
-      const char* kind = cell.number ? (cell.strong ? " class=\"n s\"" : " class=\"n\"") : (cell.strong ? " class=\"s\"" : "");
+      const char* kind = cell.number ? (cell.strong ? " class=\"n s\"" : " class=\"n\"")
+                                     : (cell.strong ? " class=\"s\"" : "");
       body_ += fmt::format("<td{}>{}</td>", kind, escape_html(cell.text));
     }
     body_ += "</tr>\n";
@@ -99,26 +118,36 @@ void Page::table(const std::vector<std::string>& header, const std::vector<std::
 
 void Page::picture(const io::Image& image, std::string_view caption, Codec codec) {
   const bool png = codec == Codec::png || image.channels == 4;
-  body_ += fmt::format("<figure><img width=\"{}\" height=\"{}\" alt=\"{}\" src=\"data:image/{};base64,{}\"><figcaption>{}</figcaption></figure>\n",
-                       image.width, image.height, escape_html(caption), png ? "png" : "jpeg",
-                       base64(png ? io::encode_png(image) : io::encode_jpeg(image, jpeg_quality)), escape_html(caption));
+  body_ += fmt::format(
+      "<figure><img width=\"{}\" height=\"{}\" alt=\"{}\" "
+      "src=\"data:image/{};base64,{}\"><figcaption>{}</figcaption></figure>\n",
+      image.width, image.height, escape_html(caption), png ? "png" : "jpeg",
+      base64(png ? io::encode_png(image) : io::encode_jpeg(image, jpeg_quality)), escape_html(caption));
 }
 
 void Page::svg(std::string_view markup, std::string_view caption) {
   body_ += fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", markup, escape_html(caption));
 }
 
-void Page::begin_columns() { body_ += "<div class=\"columns\">\n"; }
+void Page::begin_columns() {
+  body_ += "<div class=\"columns\">\n";
+}
 
-void Page::end_columns() { body_ += "</div>\n"; }
+void Page::end_columns() {
+  body_ += "</div>\n";
+}
 
 std::string Page::html() const {
   return fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
-      "<title>{0}</title><style>{1}</style></head>\n<body><main>\n<h1>{0}</h1>\n<div class=\"subtitle\">{2}</div>\n{3}</main></body></html>\n",
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\">"
+      "<title>{0}</title><style>{1}</style></head>\n<body><main>\n<h1>{0}</h1>\n<div "
+      "class=\"subtitle\">{2}</div>\n{3}</main></body></html>\n",
       escape_html(title_), style, escape_html(subtitle_), body_);
 }
 
-void Page::save(const std::filesystem::path& path) const { write_atomically(path, html()); }
+void Page::save(const std::filesystem::path& path) const {
+  write_atomically(path, html());
+}
 
 }  // namespace deda::report

@@ -1,5 +1,5 @@
-// One self-contained HTML page: text, tables, pictures and charts, all inside the file, so that it opens from disk and
-// travels by mail. Text is escaped here and nowhere else.
+// One self-contained HTML page: text, tables, pictures and charts, all inside the file, so that it opens from
+// disk and travels by mail. Text is escaped here and nowhere else.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ std::string escape_html(std::string_view text);
 
 struct TableCell {
   std::string text;
-  bool number = false;               // right-aligned, tabular figures
+  bool number = false;  // right-aligned, tabular figures
   bool strong = false;
 };
 
@@ -25,15 +25,16 @@ class Page {
   void heading(std::string_view text, std::string_view anchor = {});
   void paragraph(std::string_view text);
   void preformatted(std::string_view text);
-  void table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows, std::string_view caption = {});
+  void table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
+             std::string_view caption = {});
   enum class Codec { png, jpeg };
   void picture(const io::Image& image, std::string_view caption, Codec codec = Codec::jpeg);
-  void svg(std::string_view markup, std::string_view caption);   // markup made by chart.h, already escaped
+  void svg(std::string_view markup, std::string_view caption);  // markup made by chart.h, already escaped
   // Figures between the two stand side by side where the window is wide enough.
   void begin_columns();
   void end_columns();
   std::string html() const;
-  void save(const std::filesystem::path& path) const;             // atomic
+  void save(const std::filesystem::path& path) const;  // atomic
 
  private:
   std::string title_, subtitle_, body_;

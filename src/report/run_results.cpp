@@ -11,7 +11,8 @@ namespace deda::report {
 
 namespace {
 
-// history.csv: epoch, learning_rate, loss, then columns "accuracy.<group>" in percent, empty where not evaluated.
+// history.csv: epoch, learning_rate, loss, then columns "accuracy.<group>" in percent, empty where not
+// evaluated.
 std::vector<EpochRow> read_history(const std::filesystem::path& path) {
   std::vector<EpochRow> history;
   const io::TextTable table = io::read_csv(path);
@@ -20,14 +21,19 @@ std::vector<EpochRow> read_history(const std::filesystem::path& path) {
   constexpr std::string_view accuracy = "accuracy.";
   for (std::size_t i = 1; i < table.rows.size(); ++i) {
     const io::TextRow& row = table.rows[i];
-    if (row.cells.size() != header.size()) throw DataError("has another number of cells than the header", table.where(row));
+    if (row.cells.size() != header.size())
+      throw DataError("has another number of cells than the header", table.where(row));
     EpochRow epoch;
     for (std::size_t column = 0; column < header.size(); ++column) {
       const auto value = io::to_number(row.cells[column]);
-      if (header[column] == "epoch") epoch.epoch = static_cast<std::int64_t>(value.value_or(0));
-      else if (header[column] == "learning_rate") epoch.learning_rate = value.value_or(0);
-      else if (header[column] == "loss") epoch.loss = value.value_or(0);
-      else if (header[column].starts_with(accuracy) && value) epoch.accuracy[header[column].substr(accuracy.size())] = *value;
+      if (header[column] == "epoch")
+        epoch.epoch = static_cast<std::int64_t>(value.value_or(0));
+      else if (header[column] == "learning_rate")
+        epoch.learning_rate = value.value_or(0);
+      else if (header[column] == "loss")
+        epoch.loss = value.value_or(0);
+      else if (header[column].starts_with(accuracy) && value)
+        epoch.accuracy[header[column].substr(accuracy.size())] = *value;
     }
     history.push_back(std::move(epoch));
   }
@@ -55,7 +61,8 @@ RunResults read_run(const std::filesystem::path& folder) {
     run.groups = json.at("groups").get<std::vector<std::string>>();
     for (const std::string& group : run.groups) {
       const nlohmann::json& entry = json.at("accuracy").at(group);
-      run.accuracy[group] = {entry.at("best"), entry.at("last"), entry.at("mean_last_10"), entry.at("images")};
+      run.accuracy[group] = {entry.at("best"), entry.at("last"), entry.at("mean_last_10"),
+                             entry.at("images")};
     }
   } catch (const nlohmann::json::exception& error) {
     throw DataError(std::string{"is damaged: "} + error.what(), file.string());
@@ -71,7 +78,8 @@ std::vector<RunResults> find_runs(const std::filesystem::path& folder, std::vect
   if (std::filesystem::exists(folder / "results.json")) folders.push_back(folder);
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.is_directory() && std::filesystem::exists(entry.path() / "results.json")) folders.push_back(entry.path());
+    if (entry.is_directory() && std::filesystem::exists(entry.path() / "results.json"))
+      folders.push_back(entry.path());
   }
   std::sort(folders.begin(), folders.end());
   std::vector<RunResults> runs;

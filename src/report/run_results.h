@@ -1,4 +1,5 @@
-// One training run as its folder tells: results.json (summary), history.csv (one row per epoch). Written by src/training.
+// One training run as its folder tells: results.json (summary), history.csv (one row per epoch). Written by
+// src/training.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +11,15 @@
 namespace deda::report {
 
 struct Accuracy {
-  double best = 0, last = 0, mean_last_10 = 0;     // percent, top-1
+  double best = 0, last = 0, mean_last_10 = 0;  // percent, top-1
   std::int64_t images = 0;
 };
 
 struct EpochRow {
   std::int64_t epoch = 0;
   double learning_rate = 0, loss = 0;
-  std::map<std::string, double> accuracy;          // percent by group ("all" is every test image); only where evaluated
+  std::map<std::string, double>
+      accuracy;  // percent by group ("all" is every test image); only where evaluated
 };
 
 struct RunResults {
@@ -26,13 +28,13 @@ struct RunResults {
   std::int64_t seed = 0, epochs = 0, epochs_done = 0, ranks = 0;
   bool finished = false;
   double seconds = 0, images_per_second = 0, data_wait_share = 0;
-  std::vector<std::string> groups;                 // in the dataset's order, "all" first
-  std::map<std::string, Accuracy> accuracy;        // by group
+  std::vector<std::string> groups;           // in the dataset's order, "all" first
+  std::map<std::string, Accuracy> accuracy;  // by group
   std::vector<EpochRow> history;
 };
 
-// Every run folder below `folder` (itself included), sorted by path; folders that are no runs are passed over, damaged
-// ones are reported in `problems` and passed over.
+// Every run folder below `folder` (itself included), sorted by path; folders that are no runs are passed
+// over, damaged ones are reported in `problems` and passed over.
 std::vector<RunResults> find_runs(const std::filesystem::path& folder, std::vector<std::string>& problems);
 
 }  // namespace deda::report

@@ -15,9 +15,9 @@ namespace deda::report {
 struct ClassSummary {
   std::string name;
   std::int64_t items = 0;
-  std::array<std::int64_t, 5> outcomes{};          // by io::Outcome
+  std::array<std::int64_t, 5> outcomes{};  // by io::Outcome
   std::int64_t real_cdps = 0, synthetic_cdps = 0, cips = 0;
-  double mean_mask_share = 0;                      // mask area / source crop frame of the CIP, over real CDPs
+  double mean_mask_share = 0;  // mask area / source crop frame of the CIP, over real CDPs
 };
 
 struct StoreSummary {
@@ -33,8 +33,9 @@ StoreSummary summarize(const io::StoreReader& store);
 std::string to_text(const StoreSummary& summary);
 void add_to_page(Page& page, const StoreSummary& summary);
 
-// Up to `count` items spread evenly over the classes: columns image | CDP | CIP (the image column is blank where the
-// dataset's folder is not at hand). `dataset_root` may be empty.
-std::vector<SheetRow> sample_rows(const io::StoreReader& store, const std::filesystem::path& dataset_root, std::size_t count);
+// Up to `count` items spread evenly over the classes: columns image | CDP | CIP (the image column is blank
+// where the dataset's folder is not at hand). `dataset_root` may be empty.
+std::vector<SheetRow> sample_rows(const io::StoreReader& store, const std::filesystem::path& dataset_root,
+                                  std::size_t count);
 
 }  // namespace deda::report

@@ -1,5 +1,5 @@
-// Where the trainer gets its pictures from: two small doors that jobs/train.cpp opens on augment/pipeline.h, and tests
-// on made-up batches. No Torch.
+// Where the trainer gets its pictures from: two small doors that jobs/train.cpp opens on augment/pipeline.h,
+// and tests on made-up batches. No Torch.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@ namespace deda::training {
 class BatchStream {
  public:
   virtual ~BatchStream() = default;
-  // The next share, which may be empty (size 0) where a batch has fewer samples than ranks; nullptr after the last
-  // batch. Valid until the next call. Throws what went wrong with the data.
+  // The next share, which may be empty (size 0) where a batch has fewer samples than ranks; nullptr after the
+  // last batch. Valid until the next call. Throws what went wrong with the data.
   virtual const augment::Batch* next() = 0;
 };
 
 struct TrainingSamples {
-  std::int64_t count = 0;            // per epoch, over all ranks; a last partial batch is kept
+  std::int64_t count = 0;  // per epoch, over all ranks; a last partial batch is kept
   std::int32_t classes = 0;
   std::int32_t height = 0, width = 0;
   // epoch from 1; first_step: batches of that epoch to leave out (continuing in the middle of one).
@@ -30,10 +30,11 @@ struct TrainingSamples {
 };
 
 struct TestSamples {
-  std::int64_t count = 0;            // over all ranks; 0: no test split
-  std::vector<std::string> groups;   // names of groups besides "all"; may be empty
-  std::vector<std::int32_t> group_of;                      // [count] group of test picture i (Draws::index), -1 none
-  std::function<std::unique_ptr<BatchStream>()> open;      // this rank's share of all test pictures, each exactly once
+  std::int64_t count = 0;              // over all ranks; 0: no test split
+  std::vector<std::string> groups;     // names of groups besides "all"; may be empty
+  std::vector<std::int32_t> group_of;  // [count] group of test picture i (Draws::index), -1 none
+  std::function<std::unique_ptr<BatchStream>()>
+      open;  // this rank's share of all test pictures, each exactly once
 };
 
 }  // namespace deda::training

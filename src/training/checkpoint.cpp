@@ -25,7 +25,8 @@ constexpr auto schema_key = "schema";
 constexpr auto schema = "deda-checkpoint-1";
 
 // One line per tensor, then the state: what the checksum covers.
-void add_line(std::string& text, const std::string& name, io::DType type, const std::vector<std::int64_t>& shape, std::span<const std::uint8_t> bytes) {
+void add_line(std::string& text, const std::string& name, io::DType type,
+              const std::vector<std::int64_t>& shape, std::span<const std::uint8_t> bytes) {
   text += fmt::format("{} {}", name, io::name_of(type));
   for (const auto extent : shape) text += fmt::format(" {}", extent);
   text += fmt::format(" {:016x}\n", xxhash64(bytes));
@@ -35,15 +36,18 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   const io::SafetensorsFile file(path);
   const auto& metadata = file.metadata();
   for (const auto* key : {schema_key, state_key, checksum_key}) {
-    if (metadata.count(key) == 0) throw DataError(fmt::format("the file holds no \"{}\"", key), path.string());
+    if (metadata.count(key) == 0)
+      throw DataError(fmt::format("the file holds no \"{}\"", key), path.string());
   }
   if (metadata.at(schema_key) != schema) {
-    throw DataError(fmt::format("schema \"{}\", this program reads \"{}\"", metadata.at(schema_key), schema), path.string());
+    throw DataError(fmt::format("schema \"{}\", this program reads \"{}\"", metadata.at(schema_key), schema),
+                    path.string());
   }
   std::string covered;
   for (const auto& [name, view] : file.tensors()) add_line(covered, name, view.dtype, view.shape, view.bytes);
   covered += metadata.at(state_key);
-  if (xxhash128_hex(covered) != metadata.at(checksum_key)) throw DataError("the checksum does not match: the file is damaged", path.string());
+  if (xxhash128_hex(covered) != metadata.at(checksum_key))
+    throw DataError("the checksum does not match: the file is damaged", path.string());
 
   Checkpoint checkpoint;
   checkpoint.state = state_from_json(metadata.at(state_key), path.string());
@@ -68,7 +72,8 @@ void remove_leftovers(const std::filesystem::path& folder) {
 
 }  // namespace
 
-CheckpointFolder::CheckpointFolder(std::filesystem::path folder, std::int64_t keep) : folder_{std::move(folder)}, keep_{std::max<std::int64_t>(keep, 1)} {}
+CheckpointFolder::CheckpointFolder(std::filesystem::path folder, std::int64_t keep)
+    : folder_{std::move(folder)}, keep_{std::max<std::int64_t>(keep, 1)} {}
 
 std::vector<std::filesystem::path> CheckpointFolder::files() const {
   static const std::regex pattern(R"(checkpoint-\d+-\d+\.safetensors)");
@@ -90,14 +95,17 @@ void CheckpointFolder::save(const Checkpoint& checkpoint) const {
   for (const auto& [name, tensor] : checkpoint.tensors) {
     kept.push_back(tensor.detach().to(torch::kCPU).contiguous());
     const auto& plain = kept.back();
-    const std::span<const std::uint8_t> bytes{static_cast<const std::uint8_t*>(plain.const_data_ptr()), static_cast<std::size_t>(plain.nbytes())};
+    const std::span<const std::uint8_t> bytes{static_cast<const std::uint8_t*>(plain.const_data_ptr()),
+                                              static_cast<std::size_t>(plain.nbytes())};
     to_write.push_back({name, models::dtype_of(plain.scalar_type()), plain.sizes().vec(), bytes});
     add_line(covered, name, to_write.back().dtype, to_write.back().shape, bytes);
   }
   const auto state = to_json(checkpoint.state);
   covered += state;
-  const auto path = folder_ / fmt::format("checkpoint-{:06d}-{:08d}.safetensors", checkpoint.state.epoch, checkpoint.state.step);
-  io::write_safetensors(path, to_write, {{schema_key, schema}, {state_key, state}, {checksum_key, xxhash128_hex(covered)}});
+  const auto path = folder_ / fmt::format("checkpoint-{:06d}-{:08d}.safetensors", checkpoint.state.epoch,
+                                          checkpoint.state.step);
+  io::write_safetensors(path, to_write,
+                        {{schema_key, schema}, {state_key, state}, {checksum_key, xxhash128_hex(covered)}});
 
   const auto all = files();
   for (std::size_t i = static_cast<std::size_t>(keep_); i < all.size(); ++i) remove_quietly(all[i]);
@@ -110,8 +118,9 @@ std::optional<Checkpoint> CheckpointFolder::newest() const {
       return read_checkpoint(path);
     } catch (const Error& error) {
       const auto& problems = error.problems();
-      log_warning("checkpoint passed over: {}{}", to_string(problems.front()),
-                  problems.size() > 1 ? fmt::format(" (and {} more problems)", problems.size() - 1) : std::string{});
+      log_warning(
+          "checkpoint passed over: {}{}", to_string(problems.front()),
+          problems.size() > 1 ? fmt::format(" (and {} more problems)", problems.size() - 1) : std::string{});
     }
   }
   return std::nullopt;

@@ -1,6 +1,7 @@
-// Checkpoints of a training run: one safetensors file each with parameters, buffers, momentum and the training state.
-// Written atomically, with a checksum over names, shapes, bytes and state; the newest complete one is taken on resume,
-// else the one before. No random state is needed: draws are counted, not carried.
+// Checkpoints of a training run: one safetensors file each with parameters, buffers, momentum and the
+// training state. Written atomically, with a checksum over names, shapes, bytes and state; the newest
+// complete one is taken on resume, else the one before. No random state is needed: draws are counted, not
+// carried.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@ namespace deda::training {
 
 struct Checkpoint {
   TrainingState state;
-  models::NamedTensors tensors;      // "model.NAME" and "momentum.NAME"
+  models::NamedTensors tensors;  // "model.NAME" and "momentum.NAME"
 };
 
 class CheckpointFolder {
@@ -25,7 +26,8 @@ class CheckpointFolder {
   // writers left. IoError where the disk refuses;
   // older checkpoints are untouched then.
   void save(const Checkpoint& checkpoint) const;
-  // The newest checkpoint that is complete and undamaged; each broken one is warned about by name and passed over.
+  // The newest checkpoint that is complete and undamaged; each broken one is warned about by name and passed
+  // over.
   std::optional<Checkpoint> newest() const;
   // Checkpoint files, newest first.
   std::vector<std::filesystem::path> files() const;

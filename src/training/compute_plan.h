@@ -1,5 +1,5 @@
-// Which device a rank computes on and how many threads it may use: decided alike on all ranks, once, before work starts.
-// No Torch.
+// Which device a rank computes on and how many threads it may use: decided alike on all ranks, once, before
+// work starts. No Torch.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,14 @@ struct ThreadPlan {
 };
 
 struct ComputePlan {
-  int gpu = -1;                     // index for this process; -1: the CPU
+  int gpu = -1;  // index for this process; -1: the CPU
   ThreadPlan threads;
-  std::vector<std::string> lines;   // for the log: which rank computes where
+  std::vector<std::string> lines;  // for the log: which rank computes where
 };
 
-// Collective. auto: the GPUs where every rank sees one of its own, else the CPUs everywhere; ConfigError where there are
-// more ranks than GPUs, and where cuda was asked for and cannot be had (with the reason). `threads`: cores of this rank,
-// 0: its share of the host's.
+// Collective. auto: the GPUs where every rank sees one of its own, else the CPUs everywhere; ConfigError
+// where there are more ranks than GPUs, and where cuda was asked for and cannot be had (with the reason).
+// `threads`: cores of this rank, 0: its share of the host's.
 ComputePlan plan_compute(const TrainConfig& config, std::int64_t threads, const comm::Communicator& ranks);
 
 }  // namespace deda::training

@@ -1,6 +1,6 @@
-// Section [train] of the configuration. Defaults are Recipe A of the paper (section 4.1, Table 7): ResNet-18 from scratch,
-// 300 epochs, batch 16, SGD with Nesterov momentum, learning rate 0.01 cut to a tenth at epochs 150 and 225.
-// No Torch here, so that builds without it still read, print and hash the whole configuration.
+// Section [train] of the configuration. Defaults are Recipe A of the paper (section 4.1, Table 7): ResNet-18
+// from scratch, 300 epochs, batch 16, SGD with Nesterov momentum, learning rate 0.01 cut to a tenth at epochs
+// 150 and 225. No Torch here, so that builds without it still read, print and hash the whole configuration.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ enum class WeightsHead : std::uint8_t { keep, fresh };
 
 struct TrainConfig {
   std::string network = "resnet18";
-  std::filesystem::path weights;            // empty: from scratch
+  std::filesystem::path weights;  // empty: from scratch
   WeightsHead weights_head = WeightsHead::keep;
-  std::filesystem::path store;              // empty: the store that `deda decouple` makes from the same configuration
+  std::filesystem::path store;  // empty: the store that `deda decouple` makes from the same configuration
 
   std::int64_t epochs = 300;
-  std::int64_t batch_size = 16;             // over all ranks together
+  std::int64_t batch_size = 16;  // over all ranks together
   double learning_rate = 0.01;
   double momentum = 0.9;
   bool nesterov = true;
@@ -48,48 +48,125 @@ struct TrainConfig {
   std::int64_t composer_threads = 0;
   double bucket_mb = 25.0;
 
-  // weights and store count by content, not by path: jobs/training_run.cpp puts their hashes into the run's identity.
+  // weights and store count by content, not by path: jobs/training_run.cpp puts their hashes into the run's
+  // identity.
   void describe(ConfigVisitor& v) {
     v.choice({.key = "network", .help = "network, named and keyed as in torchvision"}, network,
              {{"resnet18", std::string{"resnet18"}}, {"resnet50", std::string{"resnet50"}}});
-    v.field({.key = "weights", .help = "safetensors file with torchvision's names to start from; empty: from scratch", .identity = false}, weights);
-    v.choice({.key = "weights_head", .help = "last layer of the weights file: keep it, or draw a fresh one for this dataset's classes"},
-             weights_head, {{"keep", WeightsHead::keep}, {"fresh", WeightsHead::fresh}});
-    v.field({.key = "store", .help = "folder of a decouple store; empty: the one `deda decouple` makes from the same configuration", .identity = false}, store);
+    v.field({.key = "weights",
+             .help = "safetensors file with torchvision's names to start from; empty: from scratch",
+             .identity = false},
+            weights);
+    v.choice(
+        {.key = "weights_head",
+         .help = "last layer of the weights file: keep it, or draw a fresh one for this dataset's classes"},
+        weights_head, {{"keep", WeightsHead::keep}, {"fresh", WeightsHead::fresh}});
+    v.field(
+        {.key = "store",
+         .help =
+             "folder of a decouple store; empty: the one `deda decouple` makes from the same configuration",
+         .identity = false},
+        store);
 
-    v.field({.key = "epochs", .help = "passes over the training images (paper: 300)", .min = 1, .max = 100000}, epochs);
-    v.field({.key = "batch_size", .help = "images per step over all ranks together (paper: 16)", .min = 1, .max = 65536}, batch_size);
-    v.field({.key = "learning_rate", .help = "learning rate of the first epoch; never scaled with the number of ranks", .min = 0}, learning_rate);
+    v.field(
+        {.key = "epochs", .help = "passes over the training images (paper: 300)", .min = 1, .max = 100000},
+        epochs);
+    v.field({.key = "batch_size",
+             .help = "images per step over all ranks together (paper: 16)",
+             .min = 1,
+             .max = 65536},
+            batch_size);
+    v.field({.key = "learning_rate",
+             .help = "learning rate of the first epoch; never scaled with the number of ranks",
+             .min = 0},
+            learning_rate);
     v.field({.key = "momentum", .help = "SGD momentum", .min = 0, .max = 1}, momentum);
     v.field({.key = "nesterov", .help = "Nesterov's form of the momentum"}, nesterov);
-    v.field({.key = "weight_decay", .help = "coupled L2 decay of all parameters, batch norm and biases included", .min = 0}, weight_decay);
-    v.choice({.key = "schedule", .help = "step: multiply by decay at the milestones; cosine: fall to minimum_learning_rate"}, schedule,
-             {{"step", ScheduleKind::step}, {"cosine", ScheduleKind::cosine}});
-    v.field({.key = "milestones", .help = "epochs (from 1) at whose start the learning rate is multiplied by decay", .min = 1}, milestones);
+    v.field({.key = "weight_decay",
+             .help = "coupled L2 decay of all parameters, batch norm and biases included",
+             .min = 0},
+            weight_decay);
+    v.choice({.key = "schedule",
+              .help = "step: multiply by decay at the milestones; cosine: fall to minimum_learning_rate"},
+             schedule, {{"step", ScheduleKind::step}, {"cosine", ScheduleKind::cosine}});
+    v.field({.key = "milestones",
+             .help = "epochs (from 1) at whose start the learning rate is multiplied by decay",
+             .min = 1},
+            milestones);
     v.field({.key = "decay", .help = "factor of the step schedule", .min = 0, .max = 1}, decay);
-    v.field({.key = "minimum_learning_rate", .help = "end of the cosine schedule", .min = 0}, minimum_learning_rate);
-    v.field({.key = "label_smoothing", .help = "s: label y becomes (1-s)*y + s/(classes-1) (dense rule of Diff-Mix)", .min = 0, .max = 0.999}, label_smoothing);
+    v.field({.key = "minimum_learning_rate", .help = "end of the cosine schedule", .min = 0},
+            minimum_learning_rate);
+    v.field({.key = "label_smoothing",
+             .help = "s: label y becomes (1-s)*y + s/(classes-1) (dense rule of Diff-Mix)",
+             .min = 0,
+             .max = 0.999},
+            label_smoothing);
 
-    v.field({.key = "evaluate_every", .help = "epochs between evaluations; the last epoch is always evaluated", .min = 1}, evaluate_every);
-    v.field({.key = "evaluation_batch", .help = "images per rank and step while evaluating", .min = 1, .max = 65536, .identity = false}, evaluation_batch);
-    v.field({.key = "checkpoint_every", .help = "epochs between checkpoints; the last epoch always makes one", .min = 1, .identity = false}, checkpoint_every);
-    v.field({.key = "keep_checkpoints", .help = "newest checkpoints kept (the best one is kept besides)", .min = 2, .max = 1000, .identity = false}, keep_checkpoints);
+    v.field({.key = "evaluate_every",
+             .help = "epochs between evaluations; the last epoch is always evaluated",
+             .min = 1},
+            evaluate_every);
+    v.field({.key = "evaluation_batch",
+             .help = "images per rank and step while evaluating",
+             .min = 1,
+             .max = 65536,
+             .identity = false},
+            evaluation_batch);
+    v.field({.key = "checkpoint_every",
+             .help = "epochs between checkpoints; the last epoch always makes one",
+             .min = 1,
+             .identity = false},
+            checkpoint_every);
+    v.field({.key = "keep_checkpoints",
+             .help = "newest checkpoints kept (the best one is kept besides)",
+             .min = 2,
+             .max = 1000,
+             .identity = false},
+            keep_checkpoints);
 
-    v.choice({.key = "device", .help = "auto: CUDA where this build and machine have it", .identity = false}, device,
+    v.choice({.key = "device", .help = "auto: CUDA where this build and machine have it", .identity = false},
+             device,
              {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
-    v.choice({.key = "precision", .help = "fp32; tf32: faster fp32 matrix products on GPUs; bf16: autocast, parameters stay fp32"}, precision,
-             {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
-    v.choice({.key = "memory_order", .help = "of pictures inside the network; auto: channels_last on GPUs (faster), plain on CPUs (exacter batch norm, as fast)", .identity = false},
-             memory_order, {{"auto", MemoryOrder::automatic}, {"plain", MemoryOrder::plain}, {"channels_last", MemoryOrder::channels_last}});
-    v.field({.key = "torch_threads", .help = "threads of the network per rank; 0: the rank's share of the cores less the composers", .min = 0, .max = 1024, .identity = false}, torch_threads);
-    v.field({.key = "composer_threads", .help = "threads per rank that compose samples; 0: one to four, by the rank's share of the cores", .min = 0, .max = 1024, .identity = false}, composer_threads);
-    v.field({.key = "bucket_mb", .help = "gradient bucket in MiB: buckets are averaged while the backward pass still runs", .min = 0.01, .max = 4096, .identity = false}, bucket_mb);
+    v.choice(
+        {.key = "precision",
+         .help = "fp32; tf32: faster fp32 matrix products on GPUs; bf16: autocast, parameters stay fp32"},
+        precision, {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+    v.choice({.key = "memory_order",
+              .help = "of pictures inside the network; auto: channels_last on GPUs (faster), plain on CPUs "
+                      "(exacter batch norm, as fast)",
+              .identity = false},
+             memory_order,
+             {{"auto", MemoryOrder::automatic},
+              {"plain", MemoryOrder::plain},
+              {"channels_last", MemoryOrder::channels_last}});
+    v.field({.key = "torch_threads",
+             .help = "threads of the network per rank; 0: the rank's share of the cores less the composers",
+             .min = 0,
+             .max = 1024,
+             .identity = false},
+            torch_threads);
+    v.field(
+        {.key = "composer_threads",
+         .help = "threads per rank that compose samples; 0: one to four, by the rank's share of the cores",
+         .min = 0,
+         .max = 1024,
+         .identity = false},
+        composer_threads);
+    v.field({.key = "bucket_mb",
+             .help = "gradient bucket in MiB: buckets are averaged while the backward pass still runs",
+             .min = 0.01,
+             .max = 4096,
+             .identity = false},
+            bucket_mb);
 
-    v.require(!nesterov || momentum > 0, "nesterov", "nesterov needs momentum above 0", "Set train.momentum, or train.nesterov = false.");
+    v.require(!nesterov || momentum > 0, "nesterov", "nesterov needs momentum above 0",
+              "Set train.momentum, or train.nesterov = false.");
     for (std::size_t i = 1; i < milestones.size(); ++i) {
-      v.require(milestones[i] > milestones[i - 1], "milestones", "milestones must rise", "List them in rising order, each once.");
+      v.require(milestones[i] > milestones[i - 1], "milestones", "milestones must rise",
+                "List them in rising order, each once.");
     }
-    v.require(weights_head == WeightsHead::keep || !weights.empty(), "weights_head", "a fresh head was asked for without a weights file",
+    v.require(weights_head == WeightsHead::keep || !weights.empty(), "weights_head",
+              "a fresh head was asked for without a weights file",
               "Set train.weights, or leave train.weights_head = \"keep\".");
   }
 };

@@ -41,7 +41,8 @@ bool use_channels_last(const TrainConfig& config, at::Device device) {
   return !device.is_cpu();
 }
 
-AutocastScope::AutocastScope(Precision precision, at::DeviceType type) : active_{precision == Precision::bf16}, type_{type} {
+AutocastScope::AutocastScope(Precision precision, at::DeviceType type)
+    : active_{precision == Precision::bf16}, type_{type} {
   if (!active_) return;
   was_enabled_ = at::autocast::is_autocast_enabled(type_);
   at::autocast::set_autocast_enabled(type_, true);

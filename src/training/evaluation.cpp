@@ -13,9 +13,13 @@ namespace {
 // Counts lie as [score][correct, total].
 constexpr std::size_t counts_per_score = 2;
 
-void count_batch(const augment::Batch& batch, const at::Tensor& logits, const TestSamples& samples, std::vector<std::int64_t>& counts) {
+void count_batch(const augment::Batch& batch, const at::Tensor& logits, const TestSamples& samples,
+                 std::vector<std::int64_t>& counts) {
   const auto predicted = logits.argmax(1).to(at::kCPU).contiguous();
-  const auto labels = at::from_blob(const_cast<float*>(batch.labels.data()), {batch.size, batch.classes}, at::kFloat).argmax(1).contiguous();
+  const auto labels =
+      at::from_blob(const_cast<float*>(batch.labels.data()), {batch.size, batch.classes}, at::kFloat)
+          .argmax(1)
+          .contiguous();
   const auto* prediction = predicted.const_data_ptr<std::int64_t>();
   const auto* truth = labels.const_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < batch.size; ++i) {
@@ -33,7 +37,8 @@ void count_batch(const augment::Batch& batch, const at::Tensor& logits, const Te
 
 }  // namespace
 
-std::vector<GroupScore> evaluate(models::Classifier& network, const TestSamples& samples, const comm::Communicator& ranks, at::Device device,
+std::vector<GroupScore> evaluate(models::Classifier& network, const TestSamples& samples,
+                                 const comm::Communicator& ranks, at::Device device,
                                  const TrainConfig& config) {
   std::vector<std::int64_t> counts(counts_per_score * (1 + samples.groups.size()), 0);
   const bool was_training = network.is_training();
@@ -44,7 +49,8 @@ std::vector<GroupScore> evaluate(models::Classifier& network, const TestSamples&
     const auto stream = samples.open();
     while (const auto* batch = stream->next()) {
       if (batch->size == 0) continue;
-      const auto pictures = normalise(batch->pixels, batch->size, batch->height, batch->width, device, use_channels_last(config, device));
+      const auto pictures = normalise(batch->pixels, batch->size, batch->height, batch->width, device,
+                                      use_channels_last(config, device));
       count_batch(*batch, network.forward(pictures), samples, counts);
     }
   });
@@ -53,7 +59,8 @@ std::vector<GroupScore> evaluate(models::Classifier& network, const TestSamples&
 
   std::vector<GroupScore> scores;
   for (std::size_t i = 0; i <= samples.groups.size(); ++i) {
-    scores.push_back({i == 0 ? "all" : samples.groups[i - 1], counts[counts_per_score * i], counts[counts_per_score * i + 1]});
+    scores.push_back({i == 0 ? "all" : samples.groups[i - 1], counts[counts_per_score * i],
+                      counts[counts_per_score * i + 1]});
   }
   return scores;
 }

@@ -12,9 +12,11 @@
 
 namespace deda::training {
 
-// Collective. The network is put into eval mode and back. First score: "all"; then one per group, in order. Counts are
-// summed as integers, so no padding or unequal share biases them. Of equal logits the first class wins.
-std::vector<GroupScore> evaluate(models::Classifier& network, const TestSamples& samples, const comm::Communicator& ranks, at::Device device,
+// Collective. The network is put into eval mode and back. First score: "all"; then one per group, in order.
+// Counts are summed as integers, so no padding or unequal share biases them. Of equal logits the first class
+// wins.
+std::vector<GroupScore> evaluate(models::Classifier& network, const TestSamples& samples,
+                                 const comm::Communicator& ranks, at::Device device,
                                  const TrainConfig& config);
 
 }  // namespace deda::training

@@ -54,8 +54,13 @@ std::vector<at::Tensor> values(const models::NamedTensors& tensors) {
 
 }  // namespace
 
-Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes, std::uint64_t seed, at::Device device)
-    : ranks_{ranks}, config_{config}, device_{device}, channels_last_{use_channels_last(config, device)}, network_{models::make_classifier(config.network, classes)} {
+Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
+                 std::uint64_t seed, at::Device device)
+    : ranks_{ranks},
+      config_{config},
+      device_{device},
+      channels_last_{use_channels_last(config, device)},
+      network_{models::make_classifier(config.network, classes)} {
   models::initialise(*network_, seed);
   if (!config.weights.empty()) {
     const auto head = config.weights_head == WeightsHead::fresh ? models::Head::fresh : models::Head::keep;
@@ -64,14 +69,16 @@ Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std
   network_->to(device_);
   if (channels_last_) models::use_channels_last(*network_);
   network_->train();
-  optimizer_ = std::make_unique<Sgd>(network_->parameters(),
-                                     SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov});
+  optimizer_ = std::make_unique<Sgd>(network_->parameters(), SgdOptions{.momentum = config.momentum,
+                                                                        .weight_decay = config.weight_decay,
+                                                                        .nesterov = config.nesterov});
   if (ranks.size() > 1) {
     const auto kind = device_.is_cpu() ? comm::DeviceKind::cpu : comm::DeviceKind::cuda;
     auto group = comm::make_process_group(ranks, kind, device_.is_cpu() ? -1 : device_.index());
     std::vector<std::string> names;
     for (const auto& entry : network_->named_parameters()) names.push_back(entry.key());
-    reducer_ = std::make_unique<comm::GradientReducer>(network_->parameters(), std::move(group), config.bucket_mb, std::move(names));
+    reducer_ = std::make_unique<comm::GradientReducer>(network_->parameters(), std::move(group),
+                                                       config.bucket_mb, std::move(names));
   }
 }
 
@@ -80,15 +87,20 @@ Learner::~Learner() = default;
 void Learner::clear_gradients() {
   for (const auto& parameter : network_->parameters()) {
     auto& gradient = parameter.mutable_grad();
-    // Alone, an undefined gradient lets backward hand over its result; with a reducer gradients are views of its buckets.
-    if (!reducer_) gradient.reset();
-    else if (gradient.defined()) gradient.zero_();
+    // Alone, an undefined gradient lets backward hand over its result; with a reducer gradients are views of
+    // its buckets.
+    if (!reducer_)
+      gradient.reset();
+    else if (gradient.defined())
+      gradient.zero_();
   }
 }
 
 at::Tensor Learner::forward_and_loss(const augment::Batch& share, StepTracer* tracer) {
-  const auto pictures = normalise(share.pixels, share.size, share.height, share.width, device_, channels_last_);
-  const auto labels = at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
+  const auto pictures =
+      normalise(share.pixels, share.size, share.height, share.width, device_, channels_last_);
+  const auto labels =
+      at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
   at::Tensor output;
   {
     const AutocastScope autocast(config_.precision, device_.type());
@@ -98,22 +110,27 @@ at::Tensor Learner::forward_and_loss(const augment::Batch& share, StepTracer* tr
   return soft_cross_entropy(output, smooth_labels(labels, config_.label_smoothing).to(device_));
 }
 
-// A rank without samples still has to take part in the averaging: zero gradients, running statistics untouched.
+// A rank without samples still has to take part in the averaging: zero gradients, running statistics
+// untouched.
 at::Tensor Learner::empty_share_loss() {
   constexpr std::int64_t smallest_side = 32;
   network_->eval();
-  const auto output = network_->forward(at::zeros({1, 3, smallest_side, smallest_side}, at::TensorOptions(at::kFloat).device(device_)));
+  const auto output = network_->forward(
+      at::zeros({1, 3, smallest_side, smallest_side}, at::TensorOptions(at::kFloat).device(device_)));
   network_->train();
   return output.sum() * 0.0;
 }
 
-at::Tensor Learner::step(const augment::Batch& share, std::int64_t global_size, double learning_rate, StepTracer* tracer) {
+at::Tensor Learner::step(const augment::Batch& share, std::int64_t global_size, double learning_rate,
+                         StepTracer* tracer) {
   if (tracer) tracer->start(*network_, optimizer_->momentum_buffers());
   clear_gradients();
   if (reducer_) reducer_->prepare_for_forward();
   const auto loss = share.size > 0 ? forward_and_loss(share, tracer) : empty_share_loss();
-  // The reducer divides by the number of ranks; so weighted, the sum over ranks is the mean over the global batch.
-  const auto weight = static_cast<double>(share.size) * static_cast<double>(ranks_.size()) / static_cast<double>(global_size);
+  // The reducer divides by the number of ranks; so weighted, the sum over ranks is the mean over the global
+  // batch.
+  const auto weight =
+      static_cast<double>(share.size) * static_cast<double>(ranks_.size()) / static_cast<double>(global_size);
   const auto weighted = share.size > 0 && weight != 1.0 ? loss * weight : loss;
   if (reducer_) reducer_->prepare_for_backward(weighted);
   weighted.backward();
@@ -138,7 +155,8 @@ models::NamedTensors Learner::tensors() const {
   models::NamedTensors named;
   for (const auto& [name, tensor] : models::state_of(*network_)) named[model_prefix + name] = tensor.detach();
   std::size_t i = 0;
-  for (const auto& entry : network_->named_parameters()) named[momentum_prefix + entry.key()] = optimizer_->momentum_buffers().at(i++);
+  for (const auto& entry : network_->named_parameters())
+    named[momentum_prefix + entry.key()] = optimizer_->momentum_buffers().at(i++);
   return named;
 }
 
@@ -149,8 +167,10 @@ void Learner::restore(const models::NamedTensors& saved) {
     std::vector<Problem> problems;
     for (const auto& [name, tensor] : own) {
       const auto found = saved.find(name);
-      if (found == saved.end()) problems.push_back({"the checkpoint holds no tensor " + name, {}, {}});
-      else if (found->second.sizes() != tensor.sizes()) problems.push_back({"tensor " + name + " of the checkpoint has another shape", {}, {}});
+      if (found == saved.end())
+        problems.push_back({"the checkpoint holds no tensor " + name, {}, {}});
+      else if (found->second.sizes() != tensor.sizes())
+        problems.push_back({"tensor " + name + " of the checkpoint has another shape", {}, {}});
     }
     if (!problems.empty()) throw DataError(std::move(problems));
     const at::NoGradGuard no_gradients;

@@ -1,4 +1,5 @@
-// The network, its optimizer and the averaging of gradients: what one data-parallel step needs, and nothing of epochs.
+// The network, its optimizer and the averaging of gradients: what one data-parallel step needs, and nothing
+// of epochs.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -23,15 +24,18 @@ class StepTracer;
 
 class Learner {
  public:
-  // Collective. Initial weights are a function of the seed, or come from config.weights (DataError lists all misfits).
-  Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes, std::uint64_t seed, at::Device device);
+  // Collective. Initial weights are a function of the seed, or come from config.weights (DataError lists all
+  // misfits).
+  Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
+          std::uint64_t seed, at::Device device);
   ~Learner();
 
-  // Collective: one optimizer step over a global batch of `global_size` samples of which `share` is this rank's, maybe
-  // empty. Gradients are those of the mean loss over the global batch, whatever the shares. Batch norm uses the share's
-  // own statistics, as PyTorch's data parallelism does.
-  // Returns the sum of this rank's losses, a float64 scalar on the device: reading it waits for the device.
-  at::Tensor step(const augment::Batch& share, std::int64_t global_size, double learning_rate, StepTracer* tracer);
+  // Collective: one optimizer step over a global batch of `global_size` samples of which `share` is this
+  // rank's, maybe empty. Gradients are those of the mean loss over the global batch, whatever the shares.
+  // Batch norm uses the share's own statistics, as PyTorch's data parallelism does. Returns the sum of this
+  // rank's losses, a float64 scalar on the device: reading it waits for the device.
+  at::Tensor step(const augment::Batch& share, std::int64_t global_size, double learning_rate,
+                  StepTracer* tracer);
 
   // Collective: running statistics of rank 0 everywhere, as PyTorch's data parallelism has them.
   void synchronise_buffers();
@@ -39,7 +43,8 @@ class Learner {
   bool finite() const;
   // Parameters, buffers ("model.NAME") and momentum ("momentum.NAME"), sharing storage.
   models::NamedTensors tensors() const;
-  // Collective: rank 0 gives what tensors() gave once; all ranks take it over. DataError lists what does not fit.
+  // Collective: rank 0 gives what tensors() gave once; all ranks take it over. DataError lists what does not
+  // fit.
   void restore(const models::NamedTensors& tensors);
 
   models::Classifier& network() { return *network_; }
@@ -56,7 +61,7 @@ class Learner {
   bool channels_last_;
   std::shared_ptr<models::Classifier> network_;
   std::unique_ptr<Sgd> optimizer_;
-  std::unique_ptr<comm::GradientReducer> reducer_;   // null with one rank
+  std::unique_ptr<comm::GradientReducer> reducer_;  // null with one rank
 };
 
 }  // namespace deda::training

@@ -5,8 +5,8 @@
 
 namespace deda::training {
 
-// q = s/(C-1) + (1-s) * y, not renormalised (Diff-Mix's rule for dense labels, which is not PyTorch's s/C); a row may
-// then sum to a little more than 1. labels: [B, C]. One class or s = 0: unchanged.
+// q = s/(C-1) + (1-s) * y, not renormalised (Diff-Mix's rule for dense labels, which is not PyTorch's s/C); a
+// row may then sum to a little more than 1. labels: [B, C]. One class or s = 0: unchanged.
 at::Tensor smooth_labels(const at::Tensor& labels, double smoothing);
 
 // Mean over the batch of -sum_c labels_c * log softmax(logits)_c, computed in float32. Both [B, C].

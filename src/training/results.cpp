@@ -35,7 +35,8 @@ GroupSummary summarise(const TrainingState& state, std::size_t group) {
   if (accuracies.empty()) return summary;
   summary.last = accuracies.back();
   const std::size_t count = std::min(averaged_evaluations, accuracies.size());
-  for (std::size_t i = accuracies.size() - count; i < accuracies.size(); ++i) summary.mean_last_10 += accuracies[i] / static_cast<double>(count);
+  for (std::size_t i = accuracies.size() - count; i < accuracies.size(); ++i)
+    summary.mean_last_10 += accuracies[i] / static_cast<double>(count);
   return summary;
 }
 
@@ -51,7 +52,10 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
   nlohmann::ordered_json accuracy = nlohmann::ordered_json::object();
   for (std::size_t group = 0; group < run.groups.size(); ++group) {
     const auto summary = summarise(state, group);
-    accuracy[run.groups[group]] = {{"best", summary.best}, {"last", summary.last}, {"mean_last_10", summary.mean_last_10}, {"images", summary.images}};
+    accuracy[run.groups[group]] = {{"best", summary.best},
+                                   {"last", summary.last},
+                                   {"mean_last_10", summary.mean_last_10},
+                                   {"images", summary.images}};
   }
   const nlohmann::ordered_json results = {
       {"schema", "deda-results-1"},
@@ -85,14 +89,16 @@ std::string history_csv(const RunDescription& run, const TrainingState& state) {
   for (const auto& record : state.history) {
     text += fmt::format("{},{},{}", record.epoch, record.learning_rate, record.loss);
     for (std::size_t group = 0; group < run.groups.size(); ++group) {
-      text += group < record.scores.size() ? fmt::format(",{:.4f}", percent * record.scores[group].accuracy()) : ",";
+      text += group < record.scores.size() ? fmt::format(",{:.4f}", percent * record.scores[group].accuracy())
+                                           : ",";
     }
     text += "\n";
   }
   return text;
 }
 
-void write_results(const std::filesystem::path& folder, const RunDescription& run, const TrainingState& state) {
+void write_results(const std::filesystem::path& folder, const RunDescription& run,
+                   const TrainingState& state) {
   write_atomically(folder / "history.csv", history_csv(run, state));
   write_atomically(folder / "results.json", results_json(run, state));
 }

@@ -1,5 +1,6 @@
-// What a run leaves for people and programs: results.json (summary) and history.csv (one row per epoch, no times, so
-// that an interrupted run ends with the same bytes as one nobody disturbed). Schema in README.md here.
+// What a run leaves for people and programs: results.json (summary) and history.csv (one row per epoch, no
+// times, so that an interrupted run ends with the same bytes as one nobody disturbed). Schema in README.md
+// here.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ namespace deda::training {
 struct RunDescription {
   std::string name, method, network, dataset;
   std::int64_t seed = 0, epochs = 0, ranks = 0;
-  std::vector<std::string> groups;          // in the order of the scores, "all" first
+  std::vector<std::string> groups;  // in the order of the scores, "all" first
 };
 
 // Accuracies of one group in percent. `best` is at the epoch with the best accuracy over all pictures.
@@ -29,6 +30,7 @@ GroupSummary summarise(const TrainingState& state, std::size_t group);
 std::string results_json(const RunDescription& run, const TrainingState& state);
 std::string history_csv(const RunDescription& run, const TrainingState& state);
 // Both files, atomically.
-void write_results(const std::filesystem::path& folder, const RunDescription& run, const TrainingState& state);
+void write_results(const std::filesystem::path& folder, const RunDescription& run,
+                   const TrainingState& state);
 
 }  // namespace deda::training

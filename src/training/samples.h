@@ -10,12 +10,15 @@
 
 namespace deda::training {
 
-// `source` must outlive the result and its streams. `composers`: worker threads; `ring_batches`: batches made ahead.
-TrainingSamples training_samples(augment::TrainingSource& source, std::int64_t batch_size, const comm::Communicator& ranks, std::int64_t composers,
+// `source` must outlive the result and its streams. `composers`: worker threads; `ring_batches`: batches made
+// ahead.
+TrainingSamples training_samples(augment::TrainingSource& source, std::int64_t batch_size,
+                                 const comm::Communicator& ranks, std::int64_t composers,
                                  std::int64_t ring_batches);
 
 // `positions`: those of the source in dataset.items. Groups are the dataset's.
-TestSamples test_samples(augment::TestSource& source, const data::Dataset& dataset, const std::vector<std::size_t>& positions, std::int64_t batch_size,
+TestSamples test_samples(augment::TestSource& source, const data::Dataset& dataset,
+                         const std::vector<std::size_t>& positions, std::int64_t batch_size,
                          const comm::Communicator& ranks, std::int64_t composers, std::int64_t ring_batches);
 
 }  // namespace deda::training

@@ -11,7 +11,8 @@
 
 namespace deda::training {
 
-Sgd::Sgd(std::vector<at::Tensor> parameters, SgdOptions options) : parameters_{std::move(parameters)}, options_{options} {
+Sgd::Sgd(std::vector<at::Tensor> parameters, SgdOptions options)
+    : parameters_{std::move(parameters)}, options_{options} {
   const at::NoGradGuard no_gradients;
   for (const auto& parameter : parameters_) momentum_.push_back(at::zeros_like(parameter.detach()));
 }
@@ -22,7 +23,9 @@ void Sgd::step(double learning_rate) {
   gradients.reserve(parameters_.size());
   for (const auto& parameter : parameters_) {
     auto gradient = parameter.grad();
-    if (!gradient.defined()) throw ModelError("a parameter of shape " + c10::str(parameter.sizes()) + " took no part in the loss: it has no gradient");
+    if (!gradient.defined())
+      throw ModelError("a parameter of shape " + c10::str(parameter.sizes()) +
+                       " took no part in the loss: it has no gradient");
     // The fused kernel walks raw memory: gradient and parameter must lie in the same order.
     if (gradient.strides() != parameter.strides()) {
       auto ordered = at::empty_like(parameter);
@@ -34,8 +37,9 @@ void Sgd::step(double learning_rate) {
   constexpr double dampening = 0.0;
   constexpr bool maximize = false, is_first_step = false;
   const bool with_momentum = options_.momentum != 0.0;
-  at::_fused_sgd_(parameters_, gradients, with_momentum ? at::TensorList(momentum_) : at::TensorList(), options_.weight_decay, options_.momentum,
-                  learning_rate, dampening, options_.nesterov, maximize, is_first_step);
+  at::_fused_sgd_(parameters_, gradients, with_momentum ? at::TensorList(momentum_) : at::TensorList(),
+                  options_.weight_decay, options_.momentum, learning_rate, dampening, options_.nesterov,
+                  maximize, is_first_step);
 }
 
 }  // namespace deda::training

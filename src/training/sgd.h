@@ -1,6 +1,7 @@
-// PyTorch's SGD exactly: g += decay * p; v = momentum * v + g; Nesterov: p -= lr * (g + momentum * v), else p -= lr * v.
-// One group: the decay covers batch norm and biases too, as the recipe does. The rate multiplies after the momentum, so
-// that a drop acts at once on what has gathered. One fused kernel over all tensors per step.
+// PyTorch's SGD exactly: g += decay * p; v = momentum * v + g; Nesterov: p -= lr * (g + momentum * v), else p
+// -= lr * v. One group: the decay covers batch norm and biases too, as the recipe does. The rate multiplies
+// after the momentum, so that a drop acts at once on what has gathered. One fused kernel over all tensors per
+// step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,7 +18,8 @@ struct SgdOptions {
 
 class Sgd {
  public:
-  // The tensors are updated in place; momentum buffers start at zero (the first step then gives v = g, as PyTorch's).
+  // The tensors are updated in place; momentum buffers start at zero (the first step then gives v = g, as
+  // PyTorch's).
   Sgd(std::vector<at::Tensor> parameters, SgdOptions options);
   // Uses the parameters' grad(); ModelError when one has none.
   void step(double learning_rate);

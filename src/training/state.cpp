@@ -8,7 +8,9 @@ namespace deda::training {
 
 using nlohmann::json;
 
-static void to_json(json& j, const GroupScore& s) { j = json{{"group", s.group}, {"correct", s.correct}, {"total", s.total}}; }
+static void to_json(json& j, const GroupScore& s) {
+  j = json{{"group", s.group}, {"correct", s.correct}, {"total", s.total}};
+}
 static void from_json(const json& j, GroupScore& s) {
   j.at("group").get_to(s.group);
   j.at("correct").get_to(s.correct);
@@ -16,8 +18,9 @@ static void from_json(const json& j, GroupScore& s) {
 }
 
 static void to_json(json& j, const EpochRecord& r) {
-  j = json{{"epoch", r.epoch},       {"learning_rate", r.learning_rate}, {"loss", r.loss},    {"seconds", r.seconds},
-           {"waited_s", r.waited_s}, {"images_per_s", r.images_per_s},   {"scores", r.scores}};
+  j = json{{"epoch", r.epoch},     {"learning_rate", r.learning_rate}, {"loss", r.loss},
+           {"seconds", r.seconds}, {"waited_s", r.waited_s},           {"images_per_s", r.images_per_s},
+           {"scores", r.scores}};
 }
 static void from_json(const json& j, EpochRecord& r) {
   j.at("epoch").get_to(r.epoch);

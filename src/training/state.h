@@ -1,4 +1,5 @@
-// Where a training run stands and what it has seen: saved with every checkpoint, and the source of history and results.
+// Where a training run stands and what it has seen: saved with every checkpoint, and the source of history
+// and results.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +13,23 @@ struct GroupScore {
   std::string group;
   std::int64_t correct = 0;
   std::int64_t total = 0;
-  double accuracy() const { return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total); }   // 0..1
+  double accuracy() const {
+    return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total);
+  }  // 0..1
 };
 
 struct EpochRecord {
-  std::int64_t epoch = 0;            // from 1
-  double learning_rate = 0;          // of the epoch's first step
-  double loss = 0;                   // mean over the epoch's samples
-  double seconds = 0;                // training only, without evaluation and checkpoints
-  double waited_s = 0;               // of these, rank 0 waited for data
-  double images_per_s = 0;           // all ranks together
-  std::vector<GroupScore> scores;    // empty where this epoch was not evaluated; the first one is all pictures
+  std::int64_t epoch = 0;          // from 1
+  double learning_rate = 0;        // of the epoch's first step
+  double loss = 0;                 // mean over the epoch's samples
+  double seconds = 0;              // training only, without evaluation and checkpoints
+  double waited_s = 0;             // of these, rank 0 waited for data
+  double images_per_s = 0;         // all ranks together
+  std::vector<GroupScore> scores;  // empty where this epoch was not evaluated; the first one is all pictures
 };
 
 struct TrainingState {
-  std::string identity;              // of the run: configuration, seed and data
+  std::string identity;  // of the run: configuration, seed and data
   std::string code_version;
   std::int64_t epoch = 1;            // the epoch in progress, from 1; epochs + 1 when done
   std::int64_t step = 0;             // next batch of that epoch
@@ -37,7 +40,7 @@ struct TrainingState {
   double best_accuracy = -1;         // of all test pictures, 0..1; -1: none yet
   std::int64_t best_epoch = 0;
   std::vector<EpochRecord> history;
-  std::string failure;               // why the run cannot go on; empty unless it broke down
+  std::string failure;  // why the run cannot go on; empty unless it broke down
 };
 
 // JSON text and back; DataError naming `where` for anything malformed.

@@ -58,8 +58,11 @@ at::Tensor column(const std::vector<Draws>& draws, at::ScalarType type, const Va
 
 models::NamedTensors draw_tensors(const std::vector<Draws>& draws) {
   models::NamedTensors tensors;
-  for_each_draw([&](const char* name, auto value) { tensors[std::string{"draw."} + name] = column(draws, at::kLong, value); },
-                [&](const char* name, auto value) { tensors[std::string{"draw."} + name] = column(draws, at::kDouble, value); });
+  for_each_draw([&](const char* name,
+                    auto value) { tensors[std::string{"draw."} + name] = column(draws, at::kLong, value); },
+                [&](const char* name, auto value) {
+                  tensors[std::string{"draw."} + name] = column(draws, at::kDouble, value);
+                });
   return tensors;
 }
 
@@ -70,38 +73,45 @@ std::string draw_json(const Draws& draws) {
   return line.dump();
 }
 
-StepTracer::StepTracer(std::filesystem::path folder, std::int64_t steps, int rank, std::map<std::string, std::string> constants)
+StepTracer::StepTracer(std::filesystem::path folder, std::int64_t steps, int rank,
+                       std::map<std::string, std::string> constants)
     : folder_{std::move(folder)}, steps_{steps}, rank_{rank}, constants_{std::move(constants)} {
   if (steps_ > 0) make_folder(folder_);
 }
 
 void StepTracer::start(const models::Classifier& network, const std::vector<at::Tensor>& momentum) {
   if (rank_ != 0 || written_ > 0) return;
-  for (const auto& [name, tensor] : models::state_of(network)) tensors_["initial." + name] = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  for (const auto& [name, tensor] : models::state_of(network))
+    tensors_["initial." + name] = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
   std::size_t i = 0;
   for (const auto& entry : network.named_parameters()) {
-    tensors_["initial_momentum." + entry.key()] = momentum.at(i++).to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+    tensors_["initial_momentum." + entry.key()] =
+        momentum.at(i++).to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
   }
 }
 
-void StepTracer::saw(const at::Tensor& input, const at::Tensor& label, const at::Tensor& output, const std::vector<Draws>& draws) {
+void StepTracer::saw(const at::Tensor& input, const at::Tensor& label, const at::Tensor& output,
+                     const std::vector<Draws>& draws) {
   tensors_["input"] = input.detach();
   tensors_["label"] = label.detach();
   tensors_["output"] = output.detach().to(at::kFloat);
   tensors_.merge(draw_tensors(draws));
 }
 
-void StepTracer::finish(const models::Classifier& network, std::int64_t global_step, std::int64_t epoch, double learning_rate, double loss) {
+void StepTracer::finish(const models::Classifier& network, std::int64_t global_step, std::int64_t epoch,
+                        double learning_rate, double loss) {
   auto metadata = constants_;
   metadata["step"] = std::to_string(global_step);
   if (rank_ == 0) {
     tensors_["loss"] = at::scalar_tensor(loss, at::kFloat);
     tensors_["lr"] = at::scalar_tensor(learning_rate, at::kFloat);
     tensors_["epoch"] = at::scalar_tensor(epoch, at::kLong);
-    for (const auto& entry : network.named_parameters()) tensors_["grad." + entry.key()] = entry.value().grad();
+    for (const auto& entry : network.named_parameters())
+      tensors_["grad." + entry.key()] = entry.value().grad();
     for (const auto& [name, tensor] : models::state_of(network)) tensors_["updated." + name] = tensor;
   }
-  const auto name = rank_ == 0 ? fmt::format("step-{:06d}.safetensors", global_step) : fmt::format("step-{:06d}.rank-{}.safetensors", global_step, rank_);
+  const auto name = rank_ == 0 ? fmt::format("step-{:06d}.safetensors", global_step)
+                               : fmt::format("step-{:06d}.rank-{}.safetensors", global_step, rank_);
   models::write_tensors(folder_ / name, tensors_, metadata);
   tensors_.clear();
   ++written_;

@@ -1,6 +1,7 @@
 // `deda train --trace`: one safetensors file per step with all that another program needs to replay it
-// (analysis/replay_train_trace.py does). Names follow the project's trace convention: input, label, output, loss, lr,
-// epoch, grad.NAME, updated.NAME, draw.*; the first file also has initial.NAME and initial_momentum.NAME.
+// (analysis/replay_train_trace.py does). Names follow the project's trace convention: input, label, output,
+// loss, lr, epoch, grad.NAME, updated.NAME, draw.*; the first file also has initial.NAME and
+// initial_momentum.NAME.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,14 +27,17 @@ class StepTracer {
  public:
   // Rank 0 writes step-000012.safetensors; rank r its own share (input, label, output, draws) to
   // step-000012.rank-r.safetensors. `constants` go into every file's metadata.
-  StepTracer(std::filesystem::path folder, std::int64_t steps, int rank, std::map<std::string, std::string> constants);
+  StepTracer(std::filesystem::path folder, std::int64_t steps, int rank,
+             std::map<std::string, std::string> constants);
   bool wants_more() const { return written_ < steps_; }
   // Before the first step: what the step starts from.
   void start(const models::Classifier& network, const std::vector<at::Tensor>& momentum);
   // After the forward pass: the batch as the network saw it.
-  void saw(const at::Tensor& input, const at::Tensor& label, const at::Tensor& output, const std::vector<augment::Draws>& draws);
+  void saw(const at::Tensor& input, const at::Tensor& label, const at::Tensor& output,
+           const std::vector<augment::Draws>& draws);
   // After the optimizer: writes the file. `loss` is the mean over the global batch.
-  void finish(const models::Classifier& network, std::int64_t global_step, std::int64_t epoch, double learning_rate, double loss);
+  void finish(const models::Classifier& network, std::int64_t global_step, std::int64_t epoch,
+              double learning_rate, double loss);
 
  private:
   std::filesystem::path folder_;

@@ -30,15 +30,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr double percent = 100.0;
-// On a GPU the loss is read, and ranks talk about stopping, once in that many steps: reading it waits for the device.
+// On a GPU the loss is read, and ranks talk about stopping, once in that many steps: reading it waits for the
+// device.
 constexpr std::size_t steps_between_talks_on_gpu = 10;
 constexpr std::chrono::seconds between_loss_events{1};
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 class Trainer {
  public:
-  Trainer(const comm::Communicator& ranks, const TrainRequest& request, const TrainingSamples& samples, const TestSamples& tests)
+  Trainer(const comm::Communicator& ranks, const TrainRequest& request, const TrainingSamples& samples,
+          const TestSamples& tests)
       : ranks_{ranks},
         request_{request},
         config_{request.config},
@@ -49,7 +53,8 @@ class Trainer {
         device_{device_of(request.compute)},
         learner_{ranks, config_, samples.classes, request.seed, device_},
         checkpoints_{request.folder, config_.keep_checkpoints},
-        progress_{"training " + config_.network, "images", static_cast<std::uint64_t>(samples.count * config_.epochs), ranks.is_root()} {
+        progress_{"training " + config_.network, "images",
+                  static_cast<std::uint64_t>(samples.count * config_.epochs), ranks.is_root()} {
     run_.ranks = ranks.size();
     run_.groups = {"all"};
     run_.groups.insert(run_.groups.end(), tests.groups.begin(), tests.groups.end());
@@ -59,7 +64,8 @@ class Trainer {
 
   TrainingState run() {
     resume();
-    events_.write(state_.global_step, "started", state_.epoch, {{"device", describe(device_)}, {"ranks", std::int64_t{ranks_.size()}}});
+    events_.write(state_.global_step, "started", state_.epoch,
+                  {{"device", describe(device_)}, {"ranks", std::int64_t{ranks_.size()}}});
     while (state_.epoch <= config_.epochs) {
       train_epoch();
       finish_epoch();
@@ -81,9 +87,13 @@ class Trainer {
         {"label_smoothing", fmt::format("{}", config_.label_smoothing)},
         {"ranks", std::to_string(ranks_.size())},
         {"device", describe(device_)},
-        {"precision", config_.precision == Precision::fp32 ? "fp32" : config_.precision == Precision::tf32 ? "tf32" : "bf16"}};
-    ranks_.agree("making the trace folder",
-                 [&] { tracer_ = std::make_unique<StepTracer>(*request_.trace, request_.trace_steps, ranks_.rank(), std::move(constants)); });
+        {"precision", config_.precision == Precision::fp32   ? "fp32"
+                      : config_.precision == Precision::tf32 ? "tf32"
+                                                             : "bf16"}};
+    ranks_.agree("making the trace folder", [&] {
+      tracer_ = std::make_unique<StepTracer>(*request_.trace, request_.trace_steps, ranks_.rank(),
+                                             std::move(constants));
+    });
   }
 
   // Rank 0 looks for a checkpoint; the others hear of it.
@@ -95,7 +105,8 @@ class Trainer {
       auto found = checkpoints_.newest();
       if (!found) return;
       if (found->state.identity != request_.identity) {
-        throw DataError("the checkpoints belong to another run", request_.folder.string(), "Use another run.output, or move that folder away.");
+        throw DataError("the checkpoints belong to another run", request_.folder.string(),
+                        "Use another run.output, or move that folder away.");
       }
       checkpoint = std::move(*found);
       text = to_json(checkpoint.state);
@@ -107,7 +118,8 @@ class Trainer {
     learner_.restore(checkpoint.tensors);
     state_ = state_from_json(text, "the checkpoint of rank 0");
     state_.code_version = DEDA_VERSION;
-    log_info("continuing at epoch {} of {}, step {} of {}", std::min(state_.epoch, config_.epochs), config_.epochs, state_.step, steps_per_epoch_);
+    log_info("continuing at epoch {} of {}, step {} of {}", std::min(state_.epoch, config_.epochs),
+             config_.epochs, state_.step, steps_per_epoch_);
   }
 
   void train_epoch() {
@@ -119,14 +131,16 @@ class Trainer {
       const auto wait_start = Clock::now();
       const augment::Batch& share = next_share(*stream_);
       state_.waited_s += seconds_since(wait_start);
-      const std::int64_t global_size = std::min(config_.batch_size, samples_.count - state_.step * config_.batch_size);
+      const std::int64_t global_size =
+          std::min(config_.batch_size, samples_.count - state_.step * config_.batch_size);
       const double rate = learning_rate(config_, state_.epoch, state_.step, steps_per_epoch_);
       StepTracer* tracer = tracer_ && tracer_->wants_more() ? tracer_.get() : nullptr;
       pending_losses_.push_back(learner_.step(share, global_size, rate, tracer));
       pending_samples_.push_back(global_size);
       ++state_.step;
       ++state_.global_step;
-      const bool talk = device_.is_cpu() || tracer || state_.step == steps_per_epoch_ || pending_losses_.size() >= steps_between_talks_on_gpu;
+      const bool talk = device_.is_cpu() || tracer || state_.step == steps_per_epoch_ ||
+                        pending_losses_.size() >= steps_between_talks_on_gpu;
       if (!talk) continue;
       const bool stop = talk_with_ranks();
       if (tracer) trace_step(*tracer, rate);
@@ -142,13 +156,16 @@ class Trainer {
     ranks_.agree("opening the training pictures", [&] { stream_ = samples_.open(epoch, first_step); });
   }
 
-  // A rank whose data fails keeps in step with empty shares until the ranks talk, so that nobody waits for it.
+  // A rank whose data fails keeps in step with empty shares until the ranks talk, so that nobody waits for
+  // it.
   const augment::Batch& next_share(BatchStream& stream) {
     static const augment::Batch nothing;
     if (data_error_) return nothing;
     try {
       const auto* share = stream.next();
-      if (share == nullptr) throw DataError(fmt::format("the pictures of epoch {} ended at step {} of {}", state_.epoch, state_.step, steps_per_epoch_));
+      if (share == nullptr)
+        throw DataError(fmt::format("the pictures of epoch {} ended at step {} of {}", state_.epoch,
+                                    state_.step, steps_per_epoch_));
       return *share;
     } catch (...) {
       data_error_ = std::current_exception();
@@ -156,7 +173,8 @@ class Trainer {
     }
   }
 
-  // Adds up the losses since the last talk, agrees on stopping, and on errors and numbers gone bad. True: stop.
+  // Adds up the losses since the last talk, agrees on stopping, and on errors and numbers gone bad. True:
+  // stop.
   bool talk_with_ranks() {
     const auto count = pending_losses_.size();
     const auto losses = at::stack(pending_losses_).to(at::kCPU);
@@ -174,7 +192,9 @@ class Trainer {
     for (std::size_t i = 0; i < count; ++i) {
       const auto step = state_.step - static_cast<std::int64_t>(count - i);
       last_loss_ = message[i] / static_cast<double>(pending_samples_[i]);
-      if (!std::isfinite(last_loss_)) break_down(fmt::format("the loss is {} at epoch {}, step {} of {}", last_loss_, state_.epoch, step, steps_per_epoch_));
+      if (!std::isfinite(last_loss_))
+        break_down(fmt::format("the loss is {} at epoch {}, step {} of {}", last_loss_, state_.epoch, step,
+                               steps_per_epoch_));
       state_.loss_sum += message[i];
       state_.samples += pending_samples_[i];
     }
@@ -185,18 +205,23 @@ class Trainer {
   }
 
   void trace_step(StepTracer& tracer, double rate) {
-    ranks_.agree("writing the trace", [&] { tracer.finish(learner_.network(), state_.global_step - 1, state_.epoch, rate, last_loss_); });
-    if (!tracer.wants_more()) log_info("traced {} steps into {}", request_.trace_steps, request_.trace->string());
+    ranks_.agree("writing the trace", [&] {
+      tracer.finish(learner_.network(), state_.global_step - 1, state_.epoch, rate, last_loss_);
+    });
+    if (!tracer.wants_more())
+      log_info("traced {} steps into {}", request_.trace_steps, request_.trace->string());
   }
 
   void report(double rate) {
     const auto done = (state_.epoch - 1) * samples_.count + state_.samples;
     std::string note = fmt::format("epoch {}/{}, loss {:.4f}", state_.epoch, config_.epochs, last_loss_);
-    if (state_.best_epoch > 0) note += fmt::format(", best {:.2f} % at {}", percent * state_.best_accuracy, state_.best_epoch);
+    if (state_.best_epoch > 0)
+      note += fmt::format(", best {:.2f} % at {}", percent * state_.best_accuracy, state_.best_epoch);
     progress_.advance_to(static_cast<std::uint64_t>(done), note);
     if (ranks_.is_root() && (state_.global_step == 1 || Clock::now() - last_event_ >= between_loss_events)) {
       last_event_ = Clock::now();
-      events_.write(state_.global_step, "loss", last_loss_, {{"epoch", state_.epoch}, {"learning_rate", rate}});
+      events_.write(state_.global_step, "loss", last_loss_,
+                    {{"epoch", state_.epoch}, {"learning_rate", rate}});
     }
   }
 
@@ -205,7 +230,8 @@ class Trainer {
     save_checkpoint();
     save_results();
     events_.write(state_.global_step, "stopped", stop_reason(), {{"epoch", state_.epoch}});
-    throw Stopped(fmt::format("stopped at epoch {}, step {} of {}: {}", state_.epoch, state_.step, steps_per_epoch_,
+    throw Stopped(fmt::format("stopped at epoch {}, step {} of {}: {}", state_.epoch, state_.step,
+                              steps_per_epoch_,
                               stop_reason().empty() ? "another rank was asked to" : stop_reason()));
   }
 
@@ -217,19 +243,22 @@ class Trainer {
     save_results();
     throw ModelError(what, request_.folder.string(),
                      fmt::format("{} Lower train.learning_rate, or look at the batch with --trace.",
-                                 files.empty() ? "No checkpoint was written before." : "The last good checkpoint is kept (" + files.front().filename().string() + ")."));
+                                 files.empty() ? "No checkpoint was written before."
+                                               : "The last good checkpoint is kept (" +
+                                                     files.front().filename().string() + ")."));
   }
 
   void finish_epoch() {
     if (!learner_.finite()) break_down(fmt::format("a parameter is not finite after epoch {}", state_.epoch));
     learner_.synchronise_buffers();
-    EpochRecord record{.epoch = state_.epoch,
-                       .learning_rate = learning_rate(config_, state_.epoch, 0, steps_per_epoch_),
-                       .loss = state_.loss_sum / static_cast<double>(std::max<std::int64_t>(1, state_.samples)),
-                       .seconds = state_.seconds,
-                       .waited_s = state_.waited_s,
-                       .images_per_s = state_.seconds > 0 ? static_cast<double>(state_.samples) / state_.seconds : 0.0,
-                       .scores = {}};
+    EpochRecord record{
+        .epoch = state_.epoch,
+        .learning_rate = learning_rate(config_, state_.epoch, 0, steps_per_epoch_),
+        .loss = state_.loss_sum / static_cast<double>(std::max<std::int64_t>(1, state_.samples)),
+        .seconds = state_.seconds,
+        .waited_s = state_.waited_s,
+        .images_per_s = state_.seconds > 0 ? static_cast<double>(state_.samples) / state_.seconds : 0.0,
+        .scores = {}};
     const bool last = state_.epoch == config_.epochs;
     bool improved = false;
     if (tests_.count > 0 && (last || state_.epoch % config_.evaluate_every == 0)) {
@@ -239,10 +268,14 @@ class Trainer {
         state_.best_accuracy = record.scores.front().accuracy();
         state_.best_epoch = state_.epoch;
       }
-      events_.write(state_.global_step, "accuracy", record.scores.front().accuracy(), {{"epoch", state_.epoch}, {"best", state_.best_accuracy}});
+      events_.write(state_.global_step, "accuracy", record.scores.front().accuracy(),
+                    {{"epoch", state_.epoch}, {"best", state_.best_accuracy}});
     }
     events_.write(state_.global_step, "epoch", state_.epoch,
-                  {{"loss", record.loss}, {"seconds", record.seconds}, {"waited_s", record.waited_s}, {"images_per_s", record.images_per_s}});
+                  {{"loss", record.loss},
+                   {"seconds", record.seconds},
+                   {"waited_s", record.waited_s},
+                   {"images_per_s", record.images_per_s}});
     state_.history.push_back(std::move(record));
     if (improved) save_weights("best.safetensors");
     const bool checkpoint_due = last || state_.epoch % config_.checkpoint_every == 0;
@@ -268,7 +301,9 @@ class Trainer {
     ranks_.agree("saving " + name, [&] {
       if (!ranks_.is_root()) return;
       models::save_weights(learner_.network(), request_.folder / name,
-                           {{"network", config_.network}, {"epoch", std::to_string(state_.history.back().epoch)}, {"identity", request_.identity}});
+                           {{"network", config_.network},
+                            {"epoch", std::to_string(state_.history.back().epoch)},
+                            {"identity", request_.identity}});
     });
   }
 
@@ -304,8 +339,8 @@ class Trainer {
   std::unique_ptr<StepTracer> tracer_;
 
   TrainingState state_;
-  std::vector<at::Tensor> pending_losses_;       // sums over this rank's samples, not yet talked about
-  std::vector<std::int64_t> pending_samples_;    // of the global batches
+  std::vector<at::Tensor> pending_losses_;     // sums over this rank's samples, not yet talked about
+  std::vector<std::int64_t> pending_samples_;  // of the global batches
   std::exception_ptr data_error_;
   double last_loss_ = 0;
   double seconds_before_ = 0;
@@ -317,7 +352,9 @@ class Trainer {
 std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& identity) {
   const auto path = folder / "state.json";
   std::error_code unreadable;
-  if (!std::filesystem::exists(path, unreadable) || !std::filesystem::exists(folder / "last.safetensors", unreadable)) return std::nullopt;
+  if (!std::filesystem::exists(path, unreadable) ||
+      !std::filesystem::exists(folder / "last.safetensors", unreadable))
+    return std::nullopt;
   try {
     auto state = state_from_json(read_text(path), path.string());
     const bool done = state.identity == identity && state.step == 0 && state.failure.empty();
@@ -330,19 +367,24 @@ std::optional<TrainingState> finished_run(const std::filesystem::path& folder, c
 }
 
 void check_shares(const TrainConfig& config, const TrainingSamples& samples, int ranks) {
-  constexpr std::int32_t downsampling = 32;   // of the network: pictures up to this side end as one pixel
+  constexpr std::int32_t downsampling = 32;  // of the network: pictures up to this side end as one pixel
   std::vector<Problem> problems;
-  if (samples.count < 1) problems.push_back({"there is no training picture", {}, "Check [dataset] and the store."});
+  if (samples.count < 1)
+    problems.push_back({"there is no training picture", {}, "Check [dataset] and the store."});
   if (config.batch_size < ranks) {
-    problems.push_back({fmt::format("train.batch_size = {} is cut over {} ranks: some would have nothing to do", config.batch_size, ranks), "train.batch_size",
-                        "Use at most as many ranks as samples in a batch; the batch size is part of the recipe."});
+    problems.push_back(
+        {fmt::format("train.batch_size = {} is cut over {} ranks: some would have nothing to do",
+                     config.batch_size, ranks),
+         "train.batch_size",
+         "Use at most as many ranks as samples in a batch; the batch size is part of the recipe."});
   } else if (samples.height <= downsampling && samples.width <= downsampling) {
     const std::int64_t last = samples.count % config.batch_size;
     for (const auto size : {std::min(config.batch_size, samples.count), last}) {
       const std::int64_t smallest = size / ranks, largest = (size + ranks - 1) / ranks;
       if (smallest == 1 || largest == 1) {
-        problems.push_back({fmt::format("a batch of {} over {} ranks leaves a rank with one picture of {} x {}, which batch norm cannot normalise in training", size,
-                                        ranks, samples.height, samples.width),
+        problems.push_back({fmt::format("a batch of {} over {} ranks leaves a rank with one picture of {} x "
+                                        "{}, which batch norm cannot normalise in training",
+                                        size, ranks, samples.height, samples.width),
                             "train.batch_size", "Use fewer ranks, another batch size or larger pictures."});
       }
     }
@@ -350,11 +392,12 @@ void check_shares(const TrainConfig& config, const TrainingSamples& samples, int
   if (!problems.empty()) throw ConfigError(std::move(problems));
 }
 
-TrainingState train(const comm::Communicator& ranks, const TrainRequest& request, const TrainingSamples& samples, const TestSamples& tests) {
+TrainingState train(const comm::Communicator& ranks, const TrainRequest& request,
+                    const TrainingSamples& samples, const TestSamples& tests) {
   check_shares(request.config, samples, ranks.size());
   apply_torch_threads(request.compute.threads.torch);
   apply_precision(request.config.precision);
-  std::optional<io::FolderLock> lock;                // two runs in one folder would overwrite each other's checkpoints
+  std::optional<io::FolderLock> lock;  // two runs in one folder would overwrite each other's checkpoints
   ranks.agree("making the run folder", [&] {
     if (!ranks.is_root()) return;
     make_folder(request.folder);

@@ -1,4 +1,5 @@
-// Trains one classifier from start, or from where an interrupted run left off, to the end. No Torch in this header.
+// Trains one classifier from start, or from where an interrupted run left off, to the end. No Torch in this
+// header.
 #pragma once
 
 #include <cstdint>
@@ -18,24 +19,27 @@ namespace deda::training {
 struct TrainRequest {
   TrainConfig config;
   ComputePlan compute;
-  RunDescription run;                            // ranks and groups are filled in by train()
+  RunDescription run;  // ranks and groups are filled in by train()
   std::uint64_t seed = 1;
-  std::string identity;                          // of configuration, seed and data; kept in checkpoints
-  std::filesystem::path folder;                  // the run's own
-  std::optional<std::filesystem::path> trace;    // folder for trace files
+  std::string identity;                        // of configuration, seed and data; kept in checkpoints
+  std::filesystem::path folder;                // the run's own
+  std::optional<std::filesystem::path> trace;  // folder for trace files
   std::int64_t trace_steps = 0;
 };
 
-// The state of a run that has finished in this folder with this identity, else nothing. Cheap: reads state.json.
+// The state of a run that has finished in this folder with this identity, else nothing. Cheap: reads
+// state.json.
 std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& identity);
 
-// Problems that would otherwise show after hours: more ranks than samples in a batch, shares too small for batch norm.
-// ConfigError lists them all.
+// Problems that would otherwise show after hours: more ranks than samples in a batch, shares too small for
+// batch norm. ConfigError lists them all.
 void check_shares(const TrainConfig& config, const TrainingSamples& samples, int ranks);
 
-// Collective. Returns when all epochs are done. Throws Stopped after a signal or deadline (checkpoint written, also in
-// the middle of an epoch), ModelError naming epoch and step when the loss or a parameter is no longer finite (the last
-// good checkpoint stays), DataError and IoError on all ranks when one of them has one.
-TrainingState train(const comm::Communicator& ranks, const TrainRequest& request, const TrainingSamples& samples, const TestSamples& tests);
+// Collective. Returns when all epochs are done. Throws Stopped after a signal or deadline (checkpoint
+// written, also in the middle of an epoch), ModelError naming epoch and step when the loss or a parameter is
+// no longer finite (the last good checkpoint stays), DataError and IoError on all ranks when one of them has
+// one.
+TrainingState train(const comm::Communicator& ranks, const TrainRequest& request,
+                    const TrainingSamples& samples, const TestSamples& tests);
 
 }  // namespace deda::training

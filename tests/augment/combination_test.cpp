@@ -26,7 +26,10 @@ Shares measure(const AugmentConfig& config, const PartPool& pool, int epochs) {
       shares.any_synthetic += draws.version > 0 || draws.mix_version > 0;
     }
   }
-  shares.augmented /= count; shares.mixed /= count; shares.synthetic_main /= count; shares.any_synthetic /= count;
+  shares.augmented /= count;
+  shares.mixed /= count;
+  shares.synthetic_main /= count;
+  shares.any_synthetic /= count;
   return shares;
 }
 
@@ -46,7 +49,8 @@ TEST(Combination, IsAPureFunctionOfSeedEpochAndSample) {
   const PartPool pool = parts.pool(60, 3, 2);
   int differing = 0;
   for (std::uint64_t item = 0; item < 60; ++item) {
-    const Draws once = decide({}, pool, seed, 5, item), again = decide({}, pool, seed, 5, item), other = decide({}, pool, seed, 6, item);
+    const Draws once = decide({}, pool, seed, 5, item), again = decide({}, pool, seed, 5, item),
+                other = decide({}, pool, seed, 6, item);
     EXPECT_EQ(once.cip, again.cip);
     EXPECT_EQ(once.mix, again.mix);
     EXPECT_EQ(once.u1, again.u1);
@@ -85,7 +89,8 @@ TEST(Combination, TakesBackgroundsOfNeitherPastedClassAndSecondObjectsOfAnotherC
       EXPECT_NE(draws.cip % 3, draws.mix % 3);
     }
   }
-  for (const int count : donors) EXPECT_NEAR(count, 199 * 60 * 0.5 / 60, 45) << "every picture is a donor equally often";
+  for (const int count : donors)
+    EXPECT_NEAR(count, 199 * 60 * 0.5 / 60, 45) << "every picture is a donor equally often";
 }
 
 TEST(Combination, FallsBackWhereTooFewClassesAreLeft) {
@@ -97,7 +102,8 @@ TEST(Combination, FallsBackWhereTooFewClassesAreLeft) {
     const Draws draws = decide(always, two, seed, 1, item);
     EXPECT_TRUE(draws.augmented);
     EXPECT_NE(draws.mix % 2, static_cast<std::int64_t>(item) % 2);
-    EXPECT_NE(draws.cip % 2, static_cast<std::int64_t>(item) % 2) << "two classes: the background is kept off the anchor's class";
+    EXPECT_NE(draws.cip % 2, static_cast<std::int64_t>(item) % 2)
+        << "two classes: the background is kept off the anchor's class";
   }
   for (std::uint64_t item = 0; item < 5; ++item) {
     const Draws draws = decide(always, one, seed, 1, item);
@@ -110,7 +116,8 @@ TEST(Combination, FallsBackWhereTooFewClassesAreLeft) {
 TEST(Combination, LeavesUnusableAnchorsNatural) {
   test::MadeUpParts parts;
   std::vector<PartPool::ItemParts> items(4);
-  for (int item = 1; item < 4; ++item) items[static_cast<std::size_t>(item)] = {{parts.disc(8, 8, 1, 2, 3)}, parts.flat(8, 8, 9)};
+  for (int item = 1; item < 4; ++item)
+    items[static_cast<std::size_t>(item)] = {{parts.disc(8, 8, 1, 2, 3)}, parts.flat(8, 8, 9)};
   const PartPool pool({0, 0, 1, 2}, std::move(items));
   AugmentConfig always;
   always.p_aug = 1;
@@ -135,7 +142,8 @@ TEST(Combination, OwnAndAnyBackgroundsAreChoices) {
   int same_class = 0;
   for (std::uint64_t item = 0; item < 30; ++item) {
     EXPECT_EQ(decide(own, pool, seed, 1, item).cip, static_cast<std::int64_t>(item));
-    for (std::uint32_t epoch = 1; epoch < 20; ++epoch) same_class += decide(any, pool, seed, epoch, item).cip % 3 == static_cast<std::int64_t>(item) % 3;
+    for (std::uint32_t epoch = 1; epoch < 20; ++epoch)
+      same_class += decide(any, pool, seed, epoch, item).cip % 3 == static_cast<std::int64_t>(item) % 3;
   }
   EXPECT_GT(same_class, 100);
 }

@@ -17,7 +17,8 @@ TEST(RowKernels, BlendIsTheExactlyRoundedQuotient) {
       std::uint8_t canvas[3] = {static_cast<std::uint8_t>(under), 0, 0};
       const std::uint32_t source = alpha << 24;
       plain_kernels().blend(canvas, &source, 1);
-      EXPECT_EQ(canvas[0], static_cast<int>(std::floor(under * (255 - alpha) / 255.0 + 0.5))) << under << " under " << alpha;
+      EXPECT_EQ(canvas[0], static_cast<int>(std::floor(under * (255 - alpha) / 255.0 + 0.5)))
+          << under << " under " << alpha;
     }
   }
 }
@@ -28,8 +29,9 @@ TEST(RowKernels, BothPathsAgreeBitForBit) {
   constexpr int side = 70;
   std::vector<std::uint32_t> picture(side * side + 8);
   for (auto& pixel : picture) {
-    const std::uint32_t alpha = random.below(256);      // premultiplied: no channel above alpha
-    pixel = random.below(alpha + 1) | random.below(alpha + 1) << 8 | random.below(alpha + 1) << 16 | alpha << 24;
+    const std::uint32_t alpha = random.below(256);  // premultiplied: no channel above alpha
+    pixel =
+        random.below(alpha + 1) | random.below(alpha + 1) << 8 | random.below(alpha + 1) << 16 | alpha << 24;
   }
   const RowKernels &plain = plain_kernels(), &best = best_kernels();
   ASSERT_NE(plain.blend, best.blend) << "DEDA_SIMD=plain is set";
@@ -43,7 +45,8 @@ TEST(RowKernels, BothPathsAgreeBitForBit) {
     plain.sample(walk, count, a.data());
     best.sample(walk, count, b.data());
     ASSERT_EQ(a, b) << "sample, trial " << trial;
-    std::vector<std::uint8_t> canvas(static_cast<std::size_t>(count) * 3), cover_a(static_cast<std::size_t>(count)), cover_b(cover_a), other(cover_a);
+    std::vector<std::uint8_t> canvas(static_cast<std::size_t>(count) * 3),
+        cover_a(static_cast<std::size_t>(count)), cover_b(cover_a), other(cover_a);
     for (auto& value : canvas) value = static_cast<std::uint8_t>(random.below(256));
     for (auto& value : other) value = static_cast<std::uint8_t>(random.below(2));
     std::vector<std::uint8_t> canvas_b = canvas;
@@ -52,7 +55,8 @@ TEST(RowKernels, BothPathsAgreeBitForBit) {
     ASSERT_EQ(canvas, canvas_b) << "blend, trial " << trial;
     ASSERT_EQ(plain.cover(a.data(), count, cover_a.data()), best.cover(a.data(), count, cover_b.data()));
     ASSERT_EQ(cover_a, cover_b);
-    ASSERT_EQ(plain.overlap(cover_a.data(), other.data(), count), best.overlap(cover_a.data(), other.data(), count));
+    ASSERT_EQ(plain.overlap(cover_a.data(), other.data(), count),
+              best.overlap(cover_a.data(), other.data(), count));
     plain.mirror(canvas.data(), count);
     best.mirror(canvas_b.data(), count);
     ASSERT_EQ(canvas, canvas_b) << "mirror, trial " << trial;
@@ -89,7 +93,9 @@ TEST(Sprite, MirrorsBeforeItTurnsCounterClockwise) {
     }
   }
   const PreparedCdp cdp = prepare_cdp({10, 40, 4, bar, 0});
-  const auto blue_at = [](const Sprite& sprite, int x, int y) { return (sprite.pixels[static_cast<std::size_t>(y * sprite.width + x)] >> 16 & 255) > 128; };
+  const auto blue_at = [](const Sprite& sprite, int x, int y) {
+    return (sprite.pixels[static_cast<std::size_t>(y * sprite.width + x)] >> 16 & 255) > 128;
+  };
   Sprite sprite;
   make_sprite(cdp, 40, 0, false, 0, 448, best_kernels(), sprite);
   EXPECT_TRUE(blue_at(sprite, 38, 5));
@@ -100,14 +106,17 @@ TEST(Sprite, MirrorsBeforeItTurnsCounterClockwise) {
 }
 
 TEST(Sprite, HasNoHaloOfHiddenColours) {
-  // White object; what is hidden is black. Premultiplied sampling must never darken visible white relative to its alpha.
+  // White object; what is hidden is black. Premultiplied sampling must never darken visible white relative to
+  // its alpha.
   std::vector<std::uint8_t> pixels(64 * 64 * 4);
   for (int y = 16; y < 48; ++y) {
-    for (int x = 16; x < 48; ++x) std::fill_n(&pixels[static_cast<std::size_t>(4 * (y * 64 + x))], 4, std::uint8_t{255});
+    for (int x = 16; x < 48; ++x)
+      std::fill_n(&pixels[static_cast<std::size_t>(4 * (y * 64 + x))], 4, std::uint8_t{255});
   }
   Sprite sprite;
   make_sprite(prepare_cdp({64, 64, 4, pixels, 0}), 21, 13, false, 0, 448, best_kernels(), sprite);
-  for (const std::uint32_t pixel : sprite.pixels) EXPECT_EQ(pixel & 255, pixel >> 24) << "premultiplied white equals its alpha";
+  for (const std::uint32_t pixel : sprite.pixels)
+    EXPECT_EQ(pixel & 255, pixel >> 24) << "premultiplied white equals its alpha";
 }
 
 AugmentConfig small_config() {
@@ -123,7 +132,8 @@ TEST(Compose, KeepsObjectsInsideAndCountsVisibleAreas) {
   const AugmentConfig config = small_config();
   const PartPool pool = parts.pool(12, 3);
   const io::Image canvas(80, 100, 3);
-  const PreparedCdp first = prepare_cdp(parts.disc(40, 60, 250, 0, 0)), second = prepare_cdp(parts.disc(50, 30, 0, 250, 0));
+  const PreparedCdp first = prepare_cdp(parts.disc(40, 60, 250, 0, 0)),
+                    second = prepare_cdp(parts.disc(50, 30, 0, 250, 0));
   ComposerScratch scratch;
   std::vector<std::uint8_t> pixels(64 * 64 * 3);
   int well_placed = 0, trials = 0;
@@ -131,7 +141,8 @@ TEST(Compose, KeepsObjectsInsideAndCountsVisibleAreas) {
     for (std::uint64_t item = 0; item < 3; ++item, ++trials) {
       Draws draws = decide(config, pool, 5, epoch, item);
       ASSERT_TRUE(draws.augmented);
-      compose(config, Choices{5, epoch, item}, canvas, first, &second, best_kernels(), scratch, draws, pixels.data());
+      compose(config, Choices{5, epoch, item}, canvas, first, &second, best_kernels(), scratch, draws,
+              pixels.data());
       for (const auto& box : {draws.box1, draws.box2}) {
         EXPECT_GE(box[0], 0);
         EXPECT_GE(box[1], 0);
@@ -144,15 +155,19 @@ TEST(Compose, KeepsObjectsInsideAndCountsVisibleAreas) {
         green += pixels[3 * i + 1] > 125;
         red += pixels[3 * i] > 125 && pixels[3 * i + 1] <= 125;
       }
-      EXPECT_NEAR(static_cast<double>(green), static_cast<double>(draws.area2), 3 + 0.03 * static_cast<double>(green));
-      EXPECT_NEAR(static_cast<double>(red), static_cast<double>(draws.area1), 3 + 0.05 * static_cast<double>(red)) << "visible, after occlusion";
+      EXPECT_NEAR(static_cast<double>(green), static_cast<double>(draws.area2),
+                  3 + 0.03 * static_cast<double>(green));
+      EXPECT_NEAR(static_cast<double>(red), static_cast<double>(draws.area1),
+                  3 + 0.05 * static_cast<double>(red))
+          << "visible, after occlusion";
       well_placed += static_cast<double>(draws.area1) > 0.5 * static_cast<double>(scratch.first.area);
       const auto [a, b] = label_weights(draws);
       EXPECT_FLOAT_EQ(a + b, 1.0f);
       EXPECT_NEAR(a, static_cast<double>(draws.area1) / static_cast<double>(draws.area1 + draws.area2), 1e-6);
     }
   }
-  EXPECT_GT(well_placed, trials * 97 / 100) << "the second object hides less than half of the first wherever ten tries find such a place";
+  EXPECT_GT(well_placed, trials * 97 / 100)
+      << "the second object hides less than half of the first wherever ten tries find such a place";
 }
 
 TEST(Compose, TheFinalFlipMirrorsTheWholePicture) {
@@ -171,7 +186,9 @@ TEST(Compose, TheFinalFlipMirrorsTheWholePicture) {
   compose(config, Choices{5, 1, 0}, canvas, first, nullptr, best_kernels(), scratch, draws, flipped.data());
   for (int y = 0; y < 64; ++y) {
     for (int x = 0; x < 64; ++x) {
-      for (int c = 0; c < 3; ++c) ASSERT_EQ(plain[static_cast<std::size_t>((y * 64 + x) * 3 + c)], flipped[static_cast<std::size_t>((y * 64 + 63 - x) * 3 + c)]);
+      for (int c = 0; c < 3; ++c)
+        ASSERT_EQ(plain[static_cast<std::size_t>((y * 64 + x) * 3 + c)],
+                  flipped[static_cast<std::size_t>((y * 64 + 63 - x) * 3 + c)]);
     }
   }
 }
@@ -196,7 +213,8 @@ TEST(Compose, IsCloseToADoublePrecisionComposer) {
     for (int x = 0; x < 64; ++x) {
       double cover = 0;
       for (int k = 0; k < 64; ++k) {
-        const double px = (x + (k % 8 + 0.5) / 8 - draws.box1[0]) / draws.box1[2] * 2 - 1, py = (y + (k / 8 + 0.5) / 8 - draws.box1[1]) / draws.box1[3] * 2 - 1;
+        const double px = (x + (k % 8 + 0.5) / 8 - draws.box1[0]) / draws.box1[2] * 2 - 1,
+                     py = (y + (k / 8 + 0.5) / 8 - draws.box1[1]) / draws.box1[3] * 2 - 1;
         cover += (px * px + py * py <= 1) / 64.0;
       }
       const double difference = pixels[static_cast<std::size_t>((y * 64 + x) * 3)] - (40 + 180 * cover);

@@ -1,4 +1,5 @@
-// Batches: the same samples and bytes for any number of ranks and workers, every sample once, errors reach the caller.
+// Batches: the same samples and bytes for any number of ranks and workers, every sample once, errors reach
+// the caller.
 #include "augment/pipeline.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +28,8 @@ struct Fixture {
     dataset.class_names = {"a", "b", "c"};
     for (int item = 0; item < items; ++item) {
       io::Image image(90, 110, 3);
-      for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(i * 13 + static_cast<std::size_t>(item) * 31);
+      for (std::size_t i = 0; i < image.pixels.size(); ++i)
+        image.pixels[i] = static_cast<std::uint8_t>(i * 13 + static_cast<std::size_t>(item) * 31);
       data::Item entry;
       entry.path = std::to_string(item) + ".png";
       entry.class_id = item % 3;
@@ -38,13 +40,16 @@ struct Fixture {
     config.resize_shorter = 40;
     config.crop = 32;
   }
-  TrainingSource source(std::uint64_t seed = 3) { return {dataset, training, parts.pool(static_cast<int>(training.size()), 3, 1), config, seed}; }
+  TrainingSource source(std::uint64_t seed = 3) {
+    return {dataset, training, parts.pool(static_cast<int>(training.size()), 3, 1), config, seed};
+  }
 };
 
 using Samples = std::map<std::int64_t, std::pair<std::vector<std::uint8_t>, std::vector<float>>>;
 
 // Everything that `ranks` ranks hand out in one epoch, by sample, and the order of samples per batch.
-Samples collect(TrainingSource& source, int ranks, int workers, std::vector<std::vector<std::int64_t>>* batches = nullptr, std::int64_t first_batch = 0) {
+Samples collect(TrainingSource& source, int ranks, int workers,
+                std::vector<std::vector<std::int64_t>>* batches = nullptr, std::int64_t first_batch = 0) {
   Samples samples;
   for (int rank = 0; rank < ranks; ++rank) {
     const auto stream = open_training(source, 2, 4, rank, ranks, workers, 3, first_batch);
@@ -52,10 +57,16 @@ Samples collect(TrainingSource& source, int ranks, int workers, std::vector<std:
       if (batches != nullptr && batches->size() <= number) batches->emplace_back();
       const std::size_t bytes = 32 * 32 * 3;
       for (std::size_t i = 0; i < static_cast<std::size_t>(batch->size); ++i) {
-        EXPECT_TRUE(samples
-                        .try_emplace(batch->draws[i].index, std::vector<std::uint8_t>(batch->pixels.begin() + static_cast<std::ptrdiff_t>(i * bytes), batch->pixels.begin() + static_cast<std::ptrdiff_t>((i + 1) * bytes)),
-                                     std::vector<float>(batch->labels.begin() + static_cast<std::ptrdiff_t>(i * 3), batch->labels.begin() + static_cast<std::ptrdiff_t>(i * 3 + 3)))
-                        .second)
+        EXPECT_TRUE(
+            samples
+                .try_emplace(
+                    batch->draws[i].index,
+                    std::vector<std::uint8_t>(
+                        batch->pixels.begin() + static_cast<std::ptrdiff_t>(i * bytes),
+                        batch->pixels.begin() + static_cast<std::ptrdiff_t>((i + 1) * bytes)),
+                    std::vector<float>(batch->labels.begin() + static_cast<std::ptrdiff_t>(i * 3),
+                                       batch->labels.begin() + static_cast<std::ptrdiff_t>(i * 3 + 3)))
+                .second)
             << "handed out twice";
         if (batches != nullptr) (*batches)[number].push_back(batch->draws[i].index);
       }
@@ -76,7 +87,8 @@ TEST(Pipeline, GivesTheSameSamplesPixelsAndLabelsForAnyNumberOfRanksAndWorkers) 
     for (const int workers : {1, 3}) {
       TrainingSource other = fixture.source();
       std::vector<std::vector<std::int64_t>> batches;
-      EXPECT_EQ(collect(other, ranks, workers, &batches), expected) << ranks << " ranks, " << workers << " workers";
+      EXPECT_EQ(collect(other, ranks, workers, &batches), expected)
+          << ranks << " ranks, " << workers << " workers";
       ASSERT_EQ(batches.size(), whole.size());
       for (std::size_t i = 0; i < whole.size(); ++i) {
         auto a = batches[i], b = whole[i];
@@ -111,17 +123,21 @@ TEST(Pipeline, ContinuesInTheMiddleOfAnEpoch) {
 TEST(Pipeline, LabelsSumToOneAndShufflesDifferByEpoch) {
   Fixture fixture;
   TrainingSource source = fixture.source();
-  for (const auto& [index, sample] : collect(source, 1, 1)) EXPECT_NEAR(sample.second[0] + sample.second[1] + sample.second[2], 1.0f, 1e-6f);
+  for (const auto& [index, sample] : collect(source, 1, 1))
+    EXPECT_NEAR(sample.second[0] + sample.second[1] + sample.second[2], 1.0f, 1e-6f);
   EXPECT_NE(source.order(1), source.order(2));
 }
 
 TEST(Pipeline, HandsAWorkersErrorToTheCaller) {
-  const auto stream = std::make_unique<BatchStream>(Plan{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, BatchStream::Shape{4, 2}, 3, 2, [](int, std::int64_t sample, std::uint8_t*, float*, Draws&) {
-    if (sample == 5) throw DataError("cannot be read", "five.png");
-  });
+  const auto stream =
+      std::make_unique<BatchStream>(Plan{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, BatchStream::Shape{4, 2}, 3, 2,
+                                    [](int, std::int64_t sample, std::uint8_t*, float*, Draws&) {
+                                      if (sample == 5) throw DataError("cannot be read", "five.png");
+                                    });
   EXPECT_THROW(
       {
-        while (stream->next() != nullptr) {}
+        while (stream->next() != nullptr) {
+        }
       },
       DataError);
 }
@@ -130,7 +146,8 @@ TEST(Pipeline, StopsInTheMiddleWithoutHanging) {
   std::atomic<int> rendered{0};
   Plan plan(1000, std::vector<std::int64_t>{1, 2, 3});
   {
-    BatchStream stream(plan, {4, 2}, 2, 4, [&](int, std::int64_t, std::uint8_t*, float*, Draws&) { ++rendered; });
+    BatchStream stream(plan, {4, 2}, 2, 4,
+                       [&](int, std::int64_t, std::uint8_t*, float*, Draws&) { ++rendered; });
     stream.next();
   }
   EXPECT_LE(rendered.load(), 3 * 5) << "workers run at most the ring ahead";
@@ -139,7 +156,7 @@ TEST(Pipeline, StopsInTheMiddleWithoutHanging) {
 TEST(Pipeline, GivesEmptySharesWhereABatchHasFewerSamplesThanRanks) {
   Fixture fixture(5);
   TrainingSource source = fixture.source();
-  const auto stream = open_training(source, 1, 4, 3, 4, 2, 3);      // the last of four ranks; batches of 4 and 1
+  const auto stream = open_training(source, 1, 4, 3, 4, 2, 3);  // the last of four ranks; batches of 4 and 1
   const Batch* batch = stream->next();
   ASSERT_NE(batch, nullptr);
   EXPECT_EQ(batch->size, 1);

@@ -1,6 +1,7 @@
-// How fast samples are composed at the paper's size (448 pixels), against a composer made of OpenCV's float matrices on the
-// same pictures: once from decoded pictures, once decoding JPEG and PNG each time, as training from loose files would.
-// Ratios of one run, the two taking turns; machine's memcpy beside them. bench_compose [samples per turn]
+// How fast samples are composed at the paper's size (448 pixels), against a composer made of OpenCV's float
+// matrices on the same pictures: once from decoded pictures, once decoding JPEG and PNG each time, as
+// training from loose files would. Ratios of one run, the two taking turns; machine's memcpy beside them.
+// bench_compose [samples per turn]
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -53,13 +54,18 @@ struct Material {
       RandomStream random{1, Purpose::test, 0, static_cast<std::uint64_t>(item)};
       for (int y = 0; y < cip.height; ++y) {
         for (int x = 0; x < cip.width; ++x) {
-          for (int c = 0; c < 3; ++c) cip.row(y)[3 * x + c] = static_cast<std::uint8_t>(110 + 60 * std::sin(x * 0.02 * (c + 1) + item) + 40 * std::cos(y * 0.03) + random.below(12));
+          for (int c = 0; c < 3; ++c)
+            cip.row(y)[3 * x + c] = static_cast<std::uint8_t>(110 + 60 * std::sin(x * 0.02 * (c + 1) + item) +
+                                                              40 * std::cos(y * 0.03) + random.below(12));
         }
       }
       for (int y = 0; y < cdp.height; ++y) {
         for (int x = 0; x < cdp.width; ++x) {
-          const double dx = (x - 150) / 148.0, dy = (y - cdp.height / 2.0) / (cdp.height / 2.0), edge = (1 - dx * dx - dy * dy) * 60;
-          for (int c = 0; c < 3; ++c) cdp.row(y)[4 * x + c] = static_cast<std::uint8_t>(130 + 80 * std::sin(x * 0.1 + c) + random.below(20));
+          const double dx = (x - 150) / 148.0, dy = (y - cdp.height / 2.0) / (cdp.height / 2.0),
+                       edge = (1 - dx * dx - dy * dy) * 60;
+          for (int c = 0; c < 3; ++c)
+            cdp.row(y)[4 * x + c] =
+                static_cast<std::uint8_t>(130 + 80 * std::sin(x * 0.1 + c) + random.below(20));
           cdp.row(y)[4 * x + 3] = static_cast<std::uint8_t>(std::clamp(edge * 10, 0.0, 255.0));
         }
       }
@@ -77,10 +83,14 @@ struct Material {
   }
 };
 
-cv::Mat mat_of(const io::Image& image) { return {image.height, image.width, CV_8UC(image.channels), const_cast<std::uint8_t*>(image.pixels.data())}; }
+cv::Mat mat_of(const io::Image& image) {
+  return {image.height, image.width, CV_8UC(image.channels), const_cast<std::uint8_t*>(image.pixels.data())};
+}
 
-// The straightforward composer: float matrices, cv::resize, warpAffine, blend by matrix expressions, back to 8 bit.
-void paste_by_matrices(cv::Mat& canvas, const cv::Mat& rgba, double longer, double degrees, bool flip, int x, int y) {
+// The straightforward composer: float matrices, cv::resize, warpAffine, blend by matrix expressions, back to
+// 8 bit.
+void paste_by_matrices(cv::Mat& canvas, const cv::Mat& rgba, double longer, double degrees, bool flip, int x,
+                       int y) {
   cv::Mat part;
   rgba.convertTo(part, CV_32FC4, 1 / 255.0);
   if (flip) cv::flip(part, part, 1);
@@ -93,19 +103,25 @@ void paste_by_matrices(cv::Mat& canvas, const cv::Mat& rgba, double longer, doub
   cv::Mat alpha, colour;
   cv::merge(std::vector<cv::Mat>{channels[3], channels[3], channels[3]}, alpha);
   cv::merge(std::vector<cv::Mat>{channels[0], channels[1], channels[2]}, colour);
-  cv::Mat place = canvas(cv::Rect(std::min(x, canvas.cols - part.cols), std::min(y, canvas.rows - part.rows), part.cols, part.rows));
+  cv::Mat place = canvas(cv::Rect(std::min(x, canvas.cols - part.cols), std::min(y, canvas.rows - part.rows),
+                                  part.cols, part.rows));
   cv::Mat blended = colour.mul(alpha) + place.mul(cv::Scalar(1, 1, 1) - alpha);
   blended.copyTo(place);
 }
 
-void compose_by_matrices(const augment::Draws& draws, const cv::Mat& cip, const cv::Mat& first, const cv::Mat* second, int side, std::uint8_t* pixels) {
+void compose_by_matrices(const augment::Draws& draws, const cv::Mat& cip, const cv::Mat& first,
+                         const cv::Mat* second, int side, std::uint8_t* pixels) {
   cv::Mat canvas;
   cip.convertTo(canvas, CV_32FC3, 1 / 255.0);
   const double scale = 512.0 / std::min(canvas.cols, canvas.rows);
   cv::resize(canvas, canvas, {}, scale, scale, cv::INTER_LINEAR);
-  canvas = canvas(cv::Rect(draws.crop_x % (canvas.cols - side + 1), draws.crop_y % (canvas.rows - side + 1), side, side)).clone();
+  canvas = canvas(cv::Rect(draws.crop_x % (canvas.cols - side + 1), draws.crop_y % (canvas.rows - side + 1),
+                           side, side))
+               .clone();
   paste_by_matrices(canvas, first, draws.u1 * side, draws.angle1, draws.flip1, draws.box1[0], draws.box1[1]);
-  if (second != nullptr) paste_by_matrices(canvas, *second, draws.u2 * side, draws.angle2, draws.flip2, draws.box2[0], draws.box2[1]);
+  if (second != nullptr)
+    paste_by_matrices(canvas, *second, draws.u2 * side, draws.angle2, draws.flip2, draws.box2[0],
+                      draws.box2[1]);
   if (draws.flip) cv::flip(canvas, canvas, 1);
   canvas.convertTo(cv::Mat(side, side, CV_8UC3, pixels), CV_8UC3, 255);
 }
@@ -119,7 +135,8 @@ int main(int argc, char** argv) {
   augment::AugmentConfig config;
   config.p_aug = 1;
   const int side = static_cast<int>(config.crop);
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3), copy(pixels.size());
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3),
+      copy(pixels.size());
   augment::ComposerScratch scratch;
   std::vector<augment::Draws> made(static_cast<std::size_t>(samples));
   const auto ours = [&](const augment::RowKernels& kernels) {
@@ -128,16 +145,21 @@ int main(int argc, char** argv) {
       const std::uint64_t sample = static_cast<std::uint64_t>(i % items);
       augment::Draws& draws = made[static_cast<std::size_t>(i)];
       draws = augment::decide(config, material.pool, 7, epoch, sample);
-      augment::compose(config, augment::Choices{7, epoch, sample}, material.canvases[static_cast<std::size_t>(draws.cip)], material.prepared[sample],
-                       draws.mix >= 0 ? &material.prepared[static_cast<std::size_t>(draws.mix)] : nullptr, kernels, scratch, draws, pixels.data());
+      augment::compose(config, augment::Choices{7, epoch, sample},
+                       material.canvases[static_cast<std::size_t>(draws.cip)], material.prepared[sample],
+                       draws.mix >= 0 ? &material.prepared[static_cast<std::size_t>(draws.mix)] : nullptr,
+                       kernels, scratch, draws, pixels.data());
     }
   };
   const auto matrices = [&](bool decode) {
     for (const augment::Draws& draws : made) {
       const auto cdp = [&](std::int64_t item) {
-        return decode ? cv::imdecode(material.cdp_files[static_cast<std::size_t>(item)], cv::IMREAD_UNCHANGED) : mat_of(material.cdps[static_cast<std::size_t>(item)]);
+        return decode ? cv::imdecode(material.cdp_files[static_cast<std::size_t>(item)], cv::IMREAD_UNCHANGED)
+                      : mat_of(material.cdps[static_cast<std::size_t>(item)]);
       };
-      const cv::Mat cip = decode ? cv::imdecode(material.cip_files[static_cast<std::size_t>(draws.cip)], cv::IMREAD_COLOR) : mat_of(material.cips[static_cast<std::size_t>(draws.cip)]);
+      const cv::Mat cip =
+          decode ? cv::imdecode(material.cip_files[static_cast<std::size_t>(draws.cip)], cv::IMREAD_COLOR)
+                 : mat_of(material.cips[static_cast<std::size_t>(draws.cip)]);
       const cv::Mat first = cdp(draws.index), second = draws.mix >= 0 ? cdp(draws.mix) : cv::Mat();
       compose_by_matrices(draws, cip, first, draws.mix >= 0 ? &second : nullptr, side, pixels.data());
     }
@@ -146,22 +168,38 @@ int main(int argc, char** argv) {
   matrices(false);
   std::vector<double> rate_ours, rate_plain, rate_decoded, rate_files, ratio_decoded, ratio_files, copies;
   for (int pair = 0; pair < pairs; ++pair) {
-    const double a = seconds_of([&] { ours(augment::best_kernels()); }), p = seconds_of([&] { ours(augment::plain_kernels()); });
+    const double a = seconds_of([&] { ours(augment::best_kernels()); }),
+                 p = seconds_of([&] { ours(augment::plain_kernels()); });
     const double b = seconds_of([&] { matrices(false); }), c = seconds_of([&] { matrices(true); });
-    rate_ours.push_back(samples / a); rate_plain.push_back(samples / p); rate_decoded.push_back(samples / b); rate_files.push_back(samples / c);
-    ratio_decoded.push_back(b / a); ratio_files.push_back(c / a);
+    rate_ours.push_back(samples / a);
+    rate_plain.push_back(samples / p);
+    rate_decoded.push_back(samples / b);
+    rate_files.push_back(samples / c);
+    ratio_decoded.push_back(b / a);
+    ratio_files.push_back(c / a);
     copies.push_back(200.0 * static_cast<double>(pixels.size()) / seconds_of([&] {
-      for (int i = 0; i < 200; ++i) { std::memcpy(copy.data(), pixels.data(), pixels.size()); pixels[0] ^= copy[1]; }
-    }) / 1e9);
+                       for (int i = 0; i < 200; ++i) {
+                         std::memcpy(copy.data(), pixels.data(), pixels.size());
+                         pixels[0] ^= copy[1];
+                       }
+                     }) /
+                     1e9);
   }
   double load = 0;
   if (getloadavg(&load, 1) != 1) load = -1;
-  std::printf("composing 448 x 448 samples on one core (half with two CDPs), median of %d turns, load %.1f, memcpy %.1f GB/s\n", pairs, load, median(copies));
-  std::printf("%-52s %10.0f samples/s\n", augment::has_avx2() ? "deda, AVX2, parts prepared" : "deda, plain, parts prepared", median(rate_ours));
+  std::printf(
+      "composing 448 x 448 samples on one core (half with two CDPs), median of %d turns, load %.1f, memcpy "
+      "%.1f GB/s\n",
+      pairs, load, median(copies));
+  std::printf("%-52s %10.0f samples/s\n",
+              augment::has_avx2() ? "deda, AVX2, parts prepared" : "deda, plain, parts prepared",
+              median(rate_ours));
   std::printf("%-52s %10.0f samples/s\n", "deda, plain loops", median(rate_plain));
   std::printf("%-52s %10.0f samples/s\n", "float matrices, pictures decoded", median(rate_decoded));
   std::printf("%-52s %10.0f samples/s\n", "float matrices, decoding JPEG and PNG", median(rate_files));
-  std::printf("%-52s %10.1f (target %.0f: %s)\n", "ratio to float matrices", median(ratio_decoded), target_decoded, median(ratio_decoded) >= target_decoded ? "reached" : "missed");
-  std::printf("%-52s %10.1f (target %.0f: %s)\n", "ratio to float matrices with decoding", median(ratio_files), target_files, median(ratio_files) >= target_files ? "reached" : "missed");
+  std::printf("%-52s %10.1f (target %.0f: %s)\n", "ratio to float matrices", median(ratio_decoded),
+              target_decoded, median(ratio_decoded) >= target_decoded ? "reached" : "missed");
+  std::printf("%-52s %10.1f (target %.0f: %s)\n", "ratio to float matrices with decoding",
+              median(ratio_files), target_files, median(ratio_files) >= target_files ? "reached" : "missed");
   return 0;
 }

@@ -1,5 +1,6 @@
-// One training step of ResNet-18 on every rank: gradients averaged by buckets that overlap with backward, by one blocking
-// all-reduce per parameter afterwards, and not at all (copies that do not communicate). The three take turns in one run.
+// One training step of ResNet-18 on every rank: gradients averaged by buckets that overlap with backward, by
+// one blocking all-reduce per parameter afterwards, and not at all (copies that do not communicate). The
+// three take turns in one run.
 //   mpirun -n 2 bench_reducer [batch per rank] [side]
 #include <torch/torch.h>
 
@@ -31,7 +32,10 @@ struct Replica {
   std::shared_ptr<models::Classifier> network = models::make_classifier("resnet18", 200);
   std::vector<at::Tensor> parameters = network->parameters();
   at::Tensor pictures, labels;
-  Replica(std::int64_t batch, std::int64_t side) : pictures{at::randn({batch, 3, side, side})}, labels{at::zeros({batch}, at::kLong)} { network->train(); }
+  Replica(std::int64_t batch, std::int64_t side)
+      : pictures{at::randn({batch, 3, side, side})}, labels{at::zeros({batch}, at::kLong)} {
+    network->train();
+  }
   at::Tensor loss() {
     for (const at::Tensor& parameter : parameters) {
       if (parameter.grad().defined()) parameter.mutable_grad().zero_();
@@ -46,7 +50,8 @@ int main(int argc, char** argv) {
   comm::MpiEnvironment mpi(argc, argv);
   const auto ranks = comm::Communicator::world();
   at::set_num_threads(1);
-  const std::int64_t batch = argc > 1 ? std::max(2, std::atoi(argv[1])) : 8, side = argc > 2 ? std::max(32, std::atoi(argv[2])) : 224;
+  const std::int64_t batch = argc > 1 ? std::max(2, std::atoi(argv[1])) : 8,
+                     side = argc > 2 ? std::max(32, std::atoi(argv[2])) : 224;
   const auto group = comm::make_process_group(ranks, comm::DeviceKind::cpu);
   Replica bucketed(batch, side), blocking(batch, side), alone(batch, side);
   comm::GradientReducer reducer(bucketed.parameters, group);
@@ -87,11 +92,19 @@ int main(int argc, char** argv) {
   if (ranks.is_root()) {
     double load = 0;
     if (getloadavg(&load, 1) != 1) load = -1;
-    std::printf("ResNet-18, %d ranks, %lld pictures of %lld px each, one thread a rank, median of %d turns, load %.1f\n", ranks.size(), static_cast<long long>(batch), static_cast<long long>(side), turns, load);
-    std::printf("%-52s %8.0f ms\n%-52s %8.0f ms\n%-52s %8.0f ms\n", "step, buckets that overlap with backward", 1e3 * median(with_buckets), "step, one blocking all-reduce per parameter",
-                1e3 * median(with_blocking), "step, copies that do not communicate", 1e3 * median(without));
-    std::printf("%-52s %8.2f (target %.2f: %s)\n", "speed-up over blocking", median(over_blocking), target_over_blocking, median(over_blocking) >= target_over_blocking ? "reached" : "missed");
-    std::printf("%-52s %7.0f%% (target %.0f%%: %s)\n", "of copies that do not communicate", 100 * median(of_copies), 100 * target_of_copies, median(of_copies) >= target_of_copies ? "reached" : "missed");
+    std::printf(
+        "ResNet-18, %d ranks, %lld pictures of %lld px each, one thread a rank, median of %d turns, load "
+        "%.1f\n",
+        ranks.size(), static_cast<long long>(batch), static_cast<long long>(side), turns, load);
+    std::printf("%-52s %8.0f ms\n%-52s %8.0f ms\n%-52s %8.0f ms\n",
+                "step, buckets that overlap with backward", 1e3 * median(with_buckets),
+                "step, one blocking all-reduce per parameter", 1e3 * median(with_blocking),
+                "step, copies that do not communicate", 1e3 * median(without));
+    std::printf("%-52s %8.2f (target %.2f: %s)\n", "speed-up over blocking", median(over_blocking),
+                target_over_blocking, median(over_blocking) >= target_over_blocking ? "reached" : "missed");
+    std::printf("%-52s %7.0f%% (target %.0f%%: %s)\n", "of copies that do not communicate",
+                100 * median(of_copies), 100 * target_of_copies,
+                median(of_copies) >= target_of_copies ? "reached" : "missed");
   }
   return 0;
 }

@@ -1,6 +1,6 @@
-// How much the composition of De-DA samples costs the training: steps on batches that worker threads compose from a store
-// as training goes on, against steps of the same network on one fixed batch. Both in turns; the figure is the median of
-// the ratios of neighbours. The target is 1.03.
+// How much the composition of De-DA samples costs the training: steps on batches that worker threads compose
+// from a store as training goes on, against steps of the same network on one fixed batch. Both in turns; the
+// figure is the median of the ratios of neighbours. The target is 1.03.
 //   bench_training [side 224] [batch 8] [steps per turn 3] [pairs 7] [torch threads 1] [composer threads 1]
 #include <fmt/format.h>
 
@@ -26,7 +26,9 @@ namespace {
 using namespace deda;
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -55,14 +57,21 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
   dataset_config.root = folder / "toy";
   const auto dataset = data::load_dataset(dataset_config);
   const decoupling::DecoupleConfig decouple_config;
-  decoupling::decouple(ranks, {.dataset = dataset, .config = decouple_config, .folder = folder / "store", .threads = 2, .trace = {}, .trace_steps = 0});
+  decoupling::decouple(ranks, {.dataset = dataset,
+                               .config = decouple_config,
+                               .folder = folder / "store",
+                               .threads = 2,
+                               .trace = {},
+                               .trace_steps = 0});
 
   augment::AugmentConfig augment_config;
   augment_config.crop = options.side;
   augment_config.resize_shorter = options.side + options.side / 7;
-  augment_config.p_aug = 1.0;                        // every sample is composed: the dearest case
+  augment_config.p_aug = 1.0;  // every sample is composed: the dearest case
   const auto training = dataset.indices(data::Split::train);
-  augment::TrainingSource source(dataset, training, augment::PartPool(dataset, training, {io::StoreReader(folder / "store")}, {}), augment_config, 1);
+  augment::TrainingSource source(
+      dataset, training, augment::PartPool(dataset, training, {io::StoreReader(folder / "store")}, {}),
+      augment_config, 1);
 
   training::apply_torch_threads(options.torch_threads);
   const training::TrainConfig config;
@@ -71,7 +80,9 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
   std::unique_ptr<augment::BatchStream> stream;
   const auto next_batch = [&]() -> const augment::Batch& {
     for (;;) {
-      if (!stream) stream = augment::open_training(source, epoch++, options.batch, 0, 1, static_cast<int>(options.composers), augment_config.ring_batches);
+      if (!stream)
+        stream = augment::open_training(source, epoch++, options.batch, 0, 1,
+                                        static_cast<int>(options.composers), augment_config.ring_batches);
       if (const auto* batch = stream->next(); batch != nullptr && batch->size == options.batch) return *batch;
       stream.reset();
     }
@@ -95,11 +106,17 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
   }
   std::string load;
   std::getline(std::ifstream("/proc/loadavg"), load);
-  fmt::print("ResNet-18, {0} x {0} pixels, batch {1}, {2} torch threads, {3} composers; load {4}; memory copy {5:.1f} GB/s\n", options.side, options.batch,
-             options.torch_threads, options.composers, load, memory_copy_gigabytes_per_second());
-  fmt::print("network alone      best {:7.2f} images/s, median {:7.2f}\n", *std::max_element(alone.begin(), alone.end()), median(alone));
-  fmt::print("composed samples   best {:7.2f} images/s, median {:7.2f}\n", *std::max_element(composed.begin(), composed.end()), median(composed));
-  fmt::print("time with composition / network alone: median of {} pairs {:.3f}\n", ratios.size(), median(ratios));
+  fmt::print(
+      "ResNet-18, {0} x {0} pixels, batch {1}, {2} torch threads, {3} composers; load {4}; memory copy "
+      "{5:.1f} GB/s\n",
+      options.side, options.batch, options.torch_threads, options.composers, load,
+      memory_copy_gigabytes_per_second());
+  fmt::print("network alone      best {:7.2f} images/s, median {:7.2f}\n",
+             *std::max_element(alone.begin(), alone.end()), median(alone));
+  fmt::print("composed samples   best {:7.2f} images/s, median {:7.2f}\n",
+             *std::max_element(composed.begin(), composed.end()), median(composed));
+  fmt::print("time with composition / network alone: median of {} pairs {:.3f}\n", ratios.size(),
+             median(ratios));
 }
 
 }  // namespace
@@ -109,9 +126,12 @@ int main(int argc, char** argv) {
   const auto ranks = comm::Communicator::self();
   set_up_log(0, 1, LogLevel::warning);
   Options options;
-  std::int64_t* const values[] = {&options.side, &options.batch, &options.steps, &options.pairs, &options.torch_threads, &options.composers};
-  for (int i = 1; i < std::min(argc, 1 + static_cast<int>(std::size(values))); ++i) *values[i - 1] = std::max(1L, std::atol(argv[i]));
-  const auto folder = std::filesystem::temp_directory_path() / fmt::format("deda-bench-training-{}", options.side);
+  std::int64_t* const values[] = {&options.side,  &options.batch,         &options.steps,
+                                  &options.pairs, &options.torch_threads, &options.composers};
+  for (int i = 1; i < std::min(argc, 1 + static_cast<int>(std::size(values))); ++i)
+    *values[i - 1] = std::max(1L, std::atol(argv[i]));
+  const auto folder =
+      std::filesystem::temp_directory_path() / fmt::format("deda-bench-training-{}", options.side);
   try {
     run(ranks, options, folder);
   } catch (const std::exception& error) {

@@ -1,5 +1,5 @@
-// Communicator::agree: when work fails on one rank it fails on all, with the first cause, and no rank is left waiting.
-// DEDA_TIMEOUT_S is 30 in this test: a wait that is not woken shows as a failure, not as a hang.
+// Communicator::agree: when work fails on one rank it fails on all, with the first cause, and no rank is left
+// waiting. DEDA_TIMEOUT_S is 30 in this test: a wait that is not woken shows as a failure, not as a hang.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -81,7 +81,11 @@ TEST(Agreement, TheLowestFailingRankSpeaksForTheOthers) {
 TEST(Agreement, StaysUsableAfterAFailure) {
   const auto world = Communicator::world();
   for (int i = 0; i < 10; ++i) {
-    EXPECT_THROW(world.agree("", [&] { if (world.rank() == i % world.size()) throw IoError("again"); }), IoError);
+    EXPECT_THROW(world.agree("",
+                             [&] {
+                               if (world.rank() == i % world.size()) throw IoError("again");
+                             }),
+                 IoError);
     EXPECT_EQ(world.all_reduce(1, Reduction::sum), world.size());
   }
 }
@@ -97,7 +101,7 @@ TEST(Agreement, WakesRanksThatWaitInACollectiveForTheOneThatFailed) {
       world.barrier("segment complete");
     });
     FAIL();
-  } catch (const DataError& error) {   // the cause, and not "rank 0 waited ..."
+  } catch (const DataError& error) {  // the cause, and not "rank 0 waited ..."
     EXPECT_NE(std::string(error.what()).find("the cause"), std::string::npos);
   }
   EXPECT_LT(seconds_since(start), 10.0);
@@ -111,19 +115,27 @@ TEST(Agreement, NestedAgreementsAllEndWhenARankLeavesTheOuterOne) {
   if (world.size() == 1) GTEST_SKIP() << "needs two ranks";
   const auto start = std::chrono::steady_clock::now();
   for (int culprit = 0; culprit < world.size(); ++culprit) {
-    EXPECT_THROW(world.agree("outer", [&] {
-      if (world.rank() == culprit) throw DataError("before the inner one");
-      world.agree("inner", [] {});
-    }), DataError);
+    EXPECT_THROW(world.agree("outer",
+                             [&] {
+                               if (world.rank() == culprit) throw DataError("before the inner one");
+                               world.agree("inner", [] {});
+                             }),
+                 DataError);
   }
-  EXPECT_THROW(world.agree("outer", [&] {
-    world.agree("first inner", [] {});
-    world.agree("second inner", [&] { if (world.rank() == 0) throw IoError("inside"); });
-  }), IoError);
+  EXPECT_THROW(world.agree("outer",
+                           [&] {
+                             world.agree("first inner", [] {});
+                             world.agree("second inner", [&] {
+                               if (world.rank() == 0) throw IoError("inside");
+                             });
+                           }),
+               IoError);
   int recovered = 0;
   world.agree("outer that recovers", [&] {
     try {
-      world.agree("inner", [&] { if (world.rank() == 0) throw IoError("inside"); });
+      world.agree("inner", [&] {
+        if (world.rank() == 0) throw IoError("inside");
+      });
     } catch (const IoError&) {
       ++recovered;
     }

@@ -23,7 +23,8 @@ class ScopedVariable {
 
 std::vector<std::uint8_t> bytes_of_rank(int rank, std::size_t length) {
   std::vector<std::uint8_t> bytes(length);
-  for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::uint8_t>(17 * rank + 3 * static_cast<int>(i));
+  for (std::size_t i = 0; i < length; ++i)
+    bytes[i] = static_cast<std::uint8_t>(17 * rank + 3 * static_cast<int>(i));
   return bytes;
 }
 
@@ -54,7 +55,8 @@ TEST(Communicator, ReducesSumsMinimaAndMaxima) {
   EXPECT_EQ(world.all_reduce(world.rank() + 1, Reduction::sum), n * (n + 1) / 2);
   EXPECT_EQ(world.all_reduce(world.rank() + 1, Reduction::minimum), 1);
   EXPECT_EQ(world.all_reduce(world.rank() + 1, Reduction::maximum), n);
-  const auto sums = world.all_reduce(std::vector<double>{0.5, static_cast<double>(world.rank())}, Reduction::sum);
+  const auto sums =
+      world.all_reduce(std::vector<double>{0.5, static_cast<double>(world.rank())}, Reduction::sum);
   EXPECT_EQ(sums, (std::vector<double>{0.5 * static_cast<double>(n), static_cast<double>(n * (n - 1) / 2)}));
   EXPECT_TRUE(world.all_reduce(std::vector<std::int64_t>{}, Reduction::sum).empty());
 }
@@ -89,13 +91,15 @@ TEST(Communicator, GathersUnevenAndEmptyContributions) {
   const auto all = world.all_gather(mine);
   const auto at_root = world.gather(mine, root);
   ASSERT_EQ(all.size(), static_cast<std::size_t>(world.size()));
-  for (int r = 0; r < world.size(); ++r) EXPECT_EQ(all[r], bytes_of_rank(r, static_cast<std::size_t>(1000 * r)));
+  for (int r = 0; r < world.size(); ++r)
+    EXPECT_EQ(all[r], bytes_of_rank(r, static_cast<std::size_t>(1000 * r)));
   if (world.rank() == root) {
     EXPECT_EQ(at_root, all);
   } else {
     EXPECT_TRUE(at_root.empty());
   }
-  EXPECT_EQ(world.all_gather(std::string("rank ") + std::to_string(world.rank())).back(), "rank " + std::to_string(world.size() - 1));
+  EXPECT_EQ(world.all_gather(std::string("rank ") + std::to_string(world.rank())).back(),
+            "rank " + std::to_string(world.size() - 1));
 }
 
 TEST(Communicator, MessagesCutIntoPiecesArriveWhole) {
@@ -107,9 +111,12 @@ TEST(Communicator, MessagesCutIntoPiecesArriveWhole) {
   std::iota(values.begin(), values.end(), world.rank());
   const auto sums = world.all_reduce(values, Reduction::sum);
   const std::int64_t n = world.size();
-  for (std::int64_t i = 0; i < 101; ++i) EXPECT_EQ(sums[static_cast<std::size_t>(i)], n * i + n * (n - 1) / 2);
-  const auto all = world.all_gather(bytes_of_rank(world.rank(), static_cast<std::size_t>(333 + world.rank())));
-  for (int r = 0; r < world.size(); ++r) EXPECT_EQ(all[r], bytes_of_rank(r, static_cast<std::size_t>(333 + r)));
+  for (std::int64_t i = 0; i < 101; ++i)
+    EXPECT_EQ(sums[static_cast<std::size_t>(i)], n * i + n * (n - 1) / 2);
+  const auto all =
+      world.all_gather(bytes_of_rank(world.rank(), static_cast<std::size_t>(333 + world.rank())));
+  for (int r = 0; r < world.size(); ++r)
+    EXPECT_EQ(all[r], bytes_of_rank(r, static_cast<std::size_t>(333 + r)));
 }
 
 TEST(Communicator, ADuplicateDoesNotMixWithTheOriginal) {

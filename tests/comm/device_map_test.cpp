@@ -50,7 +50,8 @@ TEST(DeviceMap, AHostWithoutGpusAmongHostsWithGpusIsRefused) {
 }
 
 TEST(DeviceMap, SharedCoresAreDividedAndBoundCoresAreKept) {
-  const RankResources shared{"n1", "0,1,2,3,", 4, {}}, bound_a{"n2", "0,1,", 2, {}}, bound_b{"n2", "2,3,", 2, {}};
+  const RankResources shared{"n1", "0,1,2,3,", 4, {}}, bound_a{"n2", "0,1,", 2, {}},
+      bound_b{"n2", "2,3,", 2, {}};
   const auto places = deal_out({shared, shared, bound_a, bound_b});
   EXPECT_EQ(places[0].cores, 2);
   EXPECT_EQ(places[2].cores, 2);
@@ -60,7 +61,8 @@ TEST(DeviceMap, SharedCoresAreDividedAndBoundCoresAreKept) {
 TEST(DeviceMap, DescribesHostsInTheOrderOfTheirRanks) {
   const RankResources n1{"n1", "0,1,2,3,", 4, {gpu_a, gpu_b}}, n2{"n2", "0,", 1, {gpu_b}};
   EXPECT_THAT(describe_places(deal_out({n1, n1, n2})),
-              ElementsAre("n1: ranks 0-1 on GPU 0-1 (Big GPU), 2 cores each", "n2: rank 2 on GPU 0 (Big GPU), 1 core"));
+              ElementsAre("n1: ranks 0-1 on GPU 0-1 (Big GPU), 2 cores each",
+                          "n2: rank 2 on GPU 0 (Big GPU), 1 core"));
 }
 
 TEST(DeviceMap, PlacesTheRanksOfThisRun) {

@@ -35,7 +35,8 @@ int die(const deda::comm::Communicator& world) {
   return 0;
 }
 
-// Rank 0 throws what nobody agreed upon, while the others wait for it; its main does what jobs do: report and abort.
+// Rank 0 throws what nobody agreed upon, while the others wait for it; its main does what jobs do: report and
+// abort.
 int throw_on_one_rank(const deda::comm::Communicator& world) {
   try {
     if (world.is_root()) throw std::runtime_error("only here");

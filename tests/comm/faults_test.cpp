@@ -15,18 +15,22 @@ struct Outcome {
   std::string output;
 };
 
-// Runs the fault program on `ranks` ranks in an environment of its own (this test's process is an MPI process already).
+// Runs the fault program on `ranks` ranks in an environment of its own (this test's process is an MPI process
+// already).
 Outcome run_job(const std::string& fault, int ranks, const std::string& variables) {
   const std::string command =
-      "env -i PATH=\"$PATH\" HOME=\"$HOME\" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 "
-      "OMPI_MCA_hwloc_base_binding_policy=none " + variables + " timeout -s KILL 30 " MPIEXEC " -n " + std::to_string(ranks) +
-      " " FAULT_PROGRAM " " + fault + " 2>&1";
+      "env -i PATH=\"$PATH\" HOME=\"$HOME\" OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+      "OMPI_MCA_rmaps_base_oversubscribe=1 "
+      "OMPI_MCA_hwloc_base_binding_policy=none " +
+      variables + " timeout -s KILL 30 " MPIEXEC " -n " + std::to_string(ranks) + " " FAULT_PROGRAM " " +
+      fault + " 2>&1";
   Outcome outcome;
   const auto start = std::chrono::steady_clock::now();
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return outcome;
   std::array<char, 4096> buffer{};
-  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe)) outcome.output.append(buffer.data(), n);
+  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe))
+    outcome.output.append(buffer.data(), n);
   const int status = pclose(pipe);
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -1,5 +1,5 @@
-// Tensors over our MPI back end at 1 to 4 ranks: sums, means, broadcasts and gathers equal what they should; a Reducer's
-// gradients equal those of the whole batch.
+// Tensors over our MPI back end at 1 to 4 ranks: sums, means, broadcasts and gathers equal what they should;
+// a Reducer's gradients equal those of the whole batch.
 #include "comm/c10d/process_group.h"
 
 #include <gtest/gtest.h>
@@ -57,14 +57,16 @@ TEST(ProcessGroup, KeepsTheOrderOfManyOperationsInFlight) {
   }
   for (int i = 0; i < 50; ++i) {
     works[static_cast<std::size_t>(i)]->wait();
-    EXPECT_FLOAT_EQ(tensors[static_cast<std::size_t>(i)][0][0].item<float>(), static_cast<float>(i * g.size + g.size * (g.size - 1) / 2));
+    EXPECT_FLOAT_EQ(tensors[static_cast<std::size_t>(i)][0][0].item<float>(),
+                    static_cast<float>(i * g.size + g.size * (g.size - 1) / 2));
   }
 }
 
 // A small network and its gradients on part of a batch.
 torch::nn::Sequential network() {
   torch::manual_seed(1);
-  return torch::nn::Sequential(torch::nn::Linear(6, 32), torch::nn::ReLU(), torch::nn::Linear(32, 32), torch::nn::ReLU(), torch::nn::Linear(32, 3));
+  return torch::nn::Sequential(torch::nn::Linear(6, 32), torch::nn::ReLU(), torch::nn::Linear(32, 32),
+                               torch::nn::ReLU(), torch::nn::Linear(32, 3));
 }
 
 TEST(GradientReducer, GivesTheGradientsOfTheWholeBatch) {
@@ -74,21 +76,24 @@ TEST(GradientReducer, GivesTheGradientsOfTheWholeBatch) {
   auto whole = network(), mine = network();
   torch::mse_loss(whole->forward(inputs), targets).backward();
   const auto parameters = mine->parameters();
-  GradientReducer reducer(parameters, g.group, 0.001);              // buckets of a kilobyte: several of them
-  const at::Tensor rows = at::arange(g.rank, 12, g.size);           // 12 divides by 1, 2, 3 and 4
+  GradientReducer reducer(parameters, g.group, 0.001);     // buckets of a kilobyte: several of them
+  const at::Tensor rows = at::arange(g.rank, 12, g.size);  // 12 divides by 1, 2, 3 and 4
   for (int step = 0; step < 3; ++step) {
     for (const auto& parameter : parameters) {
       if (parameter.grad().defined()) parameter.mutable_grad().zero_();
     }
     reducer.prepare_for_forward();
-    const at::Tensor loss = torch::mse_loss(mine->forward(inputs.index_select(0, rows)), targets.index_select(0, rows));
+    const at::Tensor loss =
+        torch::mse_loss(mine->forward(inputs.index_select(0, rows)), targets.index_select(0, rows));
     reducer.prepare_for_backward(loss);
     loss.backward();
     reducer.require_reduced();
     const auto expected = whole->parameters();
     for (std::size_t i = 0; i < parameters.size(); ++i) {
-      // fp32: the sum over 12 rows is taken in another order; 1e-6 of the gradients' scale is a few roundings.
-      EXPECT_TRUE(at::allclose(parameters[i].grad(), expected[i].grad(), 1e-5, 1e-6)) << "step " << step << ", parameter " << i;
+      // fp32: the sum over 12 rows is taken in another order; 1e-6 of the gradients' scale is a few
+      // roundings.
+      EXPECT_TRUE(at::allclose(parameters[i].grad(), expected[i].grad(), 1e-5, 1e-6))
+          << "step " << step << ", parameter " << i;
     }
   }
 }

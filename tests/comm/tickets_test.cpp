@@ -32,7 +32,8 @@ class TicketsBy : public testing::TestWithParam<const char*> {
   }
 
   // Expects that all ranks together hold 0..count-1, each once.
-  static void expect_each_once(const Communicator& ranks, const std::vector<std::int64_t>& mine, std::int64_t count) {
+  static void expect_each_once(const Communicator& ranks, const std::vector<std::int64_t>& mine,
+                               std::int64_t count) {
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(mine.data());
     std::vector<std::int64_t> all;
     for (const auto& part : ranks.all_gather(std::span(bytes, mine.size() * sizeof(std::int64_t)))) {
@@ -63,7 +64,8 @@ TEST_P(TicketsBy, WhoIsFreeTakesTheNext) {
   tickets.start_round(count);
   // The last rank is slow: the others must take nearly all of its share.
   const bool slow = world.size() > 1 && world.rank() == world.size() - 1;
-  const auto mine = draw_all(tickets, [&](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(slow ? 60 : 4)); });
+  const auto mine = draw_all(
+      tickets, [&](std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(slow ? 60 : 4)); });
   expect_each_once(world, mine, count);
   if (slow) {
     EXPECT_LT(static_cast<std::int64_t>(mine.size()), count / world.size());
@@ -116,7 +118,8 @@ TEST_P(TicketsBy, AnErrorWhileTicketsAreOpenEndsOnAllRanks) {
       DataError);
 }
 
-INSTANTIATE_TEST_SUITE_P(Way, TicketsBy, testing::Values("window", "served"), [](const auto& way) { return std::string(way.param); });
+INSTANTIATE_TEST_SUITE_P(Way, TicketsBy, testing::Values("window", "served"),
+                         [](const auto& way) { return std::string(way.param); });
 
 TEST(Tickets, RefuseAnUnknownWayOfDrawing) {
   setenv("DEDA_TICKETS", "lottery", 1);

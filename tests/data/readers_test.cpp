@@ -1,5 +1,5 @@
-// Every layout on a written-out example of its format, on the genuine annotation files where they are at hand, and on
-// what users get wrong: each problem is named with its file and line, all of them at once.
+// Every layout on a written-out example of its format, on the genuine annotation files where they are at
+// hand, and on what users get wrong: each problem is named with its file and line, all of them at once.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -23,7 +23,8 @@ using testing::HasSubstr;
 
 std::filesystem::path test_data() {
   const char* named = std::getenv("DEDA_TEST_DATA");
-  return named != nullptr ? std::filesystem::path{named} : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
+  return named != nullptr ? std::filesystem::path{named}
+                          : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
 }
 
 // A dataset folder written by the test.
@@ -133,13 +134,15 @@ TEST(OxfordPets, NamesMissingExtraAndMalformed) {
 }
 
 TEST(OxfordPets, ReadsTheGenuineFiles) {
-  if (!std::filesystem::exists(test_data() / "pets")) GTEST_SKIP() << "no genuine pictures at " << test_data();
+  if (!std::filesystem::exists(test_data() / "pets"))
+    GTEST_SKIP() << "no genuine pictures at " << test_data();
   DatasetConfig config;
   config.layout = Layout::pets;
   config.root = test_data() / "pets";
   const Dataset dataset = load_dataset(config);
   EXPECT_EQ(dataset.items.size(), 298u);
-  EXPECT_THAT(dataset.class_names, ElementsAre("Abyssinian", "american bulldog", "Bengal")) << "in the order of the original class ids";
+  EXPECT_THAT(dataset.class_names, ElementsAre("Abyssinian", "american bulldog", "Bengal"))
+      << "in the order of the original class ids";
   EXPECT_EQ(dataset.indices(Split::train).size() + dataset.indices(Split::test).size(), 298u);
   for (const Item& item : dataset.items) EXPECT_FALSE(item.mask.empty()) << item.path;
   config.root = test_data() / "pets_fewshot";
@@ -184,7 +187,8 @@ TEST(Cub, ListsAllProblemsAtOnceWithFileAndLine) {
 }
 
 TEST(Cub, ReadsTheGenuineLists) {
-  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  if (!std::filesystem::exists(test_data() / "annotations"))
+    GTEST_SKIP() << "no genuine annotation files at " << test_data();
   DatasetConfig config;
   config.layout = Layout::cub;
   config.root = test_data() / "annotations" / "CUB_200_2011";
@@ -212,7 +216,8 @@ void write_aircraft(Example& example) {
   example.write("data/images_variant_trainval.txt", "1025794 707-320\n0034309 BAE 146-200\n");
   example.write("data/images_variant_test.txt", "1340192 BAE 146-200\n");
   example.write("data/images_box.txt", "1025794 3 144 998 431\n");
-  for (const char* name : {"1025794", "0034309", "1340192"}) example.picture(std::string{"data/images/"} + name + ".jpg");
+  for (const char* name : {"1025794", "0034309", "1340192"})
+    example.picture(std::string{"data/images/"} + name + ".jpg");
 }
 
 TEST(Aircraft, ReadsVariantsWithBlanksAndOneBasedBoxes) {
@@ -238,7 +243,8 @@ TEST(Aircraft, NamesAVariantThatIsNotListed) {
 // --- Stanford Cars
 
 TEST(Cars, ReadsTheGenuineMatlabFiles) {
-  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  if (!std::filesystem::exists(test_data() / "annotations"))
+    GTEST_SKIP() << "no genuine annotation files at " << test_data();
   DatasetConfig config;
   config.layout = Layout::cars;
   config.root = test_data() / "annotations" / "stanford_cars";
@@ -254,7 +260,9 @@ TEST(Cars, ReadsTheGenuineMatlabFiles) {
 
 TEST(Cars, AcceptsATableInstead) {
   Example example(Layout::cars);
-  example.write("cars.csv", "fname,class,x1,y1,x2,y2,split\na.jpg,\"AM General, Hummer\",1,2,30,40,train\nb.jpg,Acura RL,0,0,5,5,test\n");
+  example.write("cars.csv",
+                "fname,class,x1,y1,x2,y2,split\na.jpg,\"AM General, Hummer\",1,2,30,40,train\nb.jpg,Acura "
+                "RL,0,0,5,5,test\n");
   example.picture("a.jpg");
   example.picture("b.jpg");
   const Dataset dataset = example.load();
@@ -267,17 +275,24 @@ TEST(Cars, AcceptsATableInstead) {
 // --- Pascal VOC
 
 std::string voc_object(const std::string& name, int x1, int y1, int x2, int y2, bool difficult = false) {
-  return "<object><name>" + name + "</name><difficult>" + (difficult ? "1" : "0") + "</difficult><bndbox><xmin>" + std::to_string(x1) + "</xmin><ymin>" + std::to_string(y1) +
-         "</ymin><xmax>" + std::to_string(x2) + "</xmax><ymax>" + std::to_string(y2) + "</ymax></bndbox></object>";
+  return "<object><name>" + name + "</name><difficult>" + (difficult ? "1" : "0") +
+         "</difficult><bndbox><xmin>" + std::to_string(x1) + "</xmin><ymin>" + std::to_string(y1) +
+         "</ymin><xmax>" + std::to_string(x2) + "</xmax><ymax>" + std::to_string(y2) +
+         "</ymax></bndbox></object>";
 }
 
 void write_voc(Example& example, const std::string& train, const std::string& test) {
   example.write("ImageSets/Main/" + train + ".txt", "2007_000032\n2007_000039\n");
   example.write("ImageSets/Main/" + test + ".txt", "2007_000033\n");
-  example.write("Annotations/2007_000032.xml", "<annotation>" + voc_object("person", 1, 1, 10, 10) + voc_object("aeroplane", 1, 1, 100, 50) + voc_object("car", 1, 1, 300, 300, true) + "</annotation>");
-  example.write("Annotations/2007_000039.xml", "<annotation>" + voc_object("tvmonitor", 5, 6, 20, 30, true) + "</annotation>");
-  example.write("Annotations/2007_000033.xml", "<annotation>" + voc_object("cat", 2, 3, 4, 5) + "</annotation>");
-  for (const char* name : {"2007_000032", "2007_000039", "2007_000033"}) example.picture(std::string{"JPEGImages/"} + name + ".jpg");
+  example.write("Annotations/2007_000032.xml", "<annotation>" + voc_object("person", 1, 1, 10, 10) +
+                                                   voc_object("aeroplane", 1, 1, 100, 50) +
+                                                   voc_object("car", 1, 1, 300, 300, true) + "</annotation>");
+  example.write("Annotations/2007_000039.xml",
+                "<annotation>" + voc_object("tvmonitor", 5, 6, 20, 30, true) + "</annotation>");
+  example.write("Annotations/2007_000033.xml",
+                "<annotation>" + voc_object("cat", 2, 3, 4, 5) + "</annotation>");
+  for (const char* name : {"2007_000032", "2007_000039", "2007_000033"})
+    example.picture(std::string{"JPEGImages/"} + name + ".jpg");
   example.picture("SegmentationClass/2007_000032.png");
 }
 
@@ -302,7 +317,8 @@ TEST(PascalVoc, NamesBrokenXmlUnknownClassesAndMissingFiles) {
   Example example(Layout::voc2012);
   write_voc(example, "train", "val");
   example.write("Annotations/2007_000032.xml", "<annotation><object>");
-  example.write("Annotations/2007_000039.xml", "<annotation>" + voc_object("unicorn", 1, 1, 5, 5) + "</annotation>");
+  example.write("Annotations/2007_000039.xml",
+                "<annotation>" + voc_object("unicorn", 1, 1, 5, 5) + "</annotation>");
   std::filesystem::remove(example.folder / "Annotations/2007_000033.xml");
   const std::string error = example.error();
   EXPECT_THAT(error, HasSubstr("2007_000032.xml: is broken XML"));
@@ -311,9 +327,12 @@ TEST(PascalVoc, NamesBrokenXmlUnknownClassesAndMissingFiles) {
 }
 
 TEST(PascalVoc, ReadsTheGenuineLists) {
-  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  if (!std::filesystem::exists(test_data() / "annotations"))
+    GTEST_SKIP() << "no genuine annotation files at " << test_data();
   Example example(Layout::voc2012);
-  for (const char* list : {"train", "val"}) example.write(std::string{"ImageSets/Main/"} + list + ".txt", read_text(test_data() / "annotations/voc12" / (std::string{list} + ".txt")));
+  for (const char* list : {"train", "val"})
+    example.write(std::string{"ImageSets/Main/"} + list + ".txt",
+                  read_text(test_data() / "annotations/voc12" / (std::string{list} + ".txt")));
   const Dataset dataset = example.load(false);
   EXPECT_EQ(dataset.indices(Split::train).size(), 1464u);
   EXPECT_EQ(dataset.indices(Split::test).size(), 1449u);
@@ -323,7 +342,9 @@ TEST(PascalVoc, ReadsTheGenuineLists) {
 
 TEST(Waterbirds, GroupsByBirdAndPlaceAndClassesBySpecies) {
   Example example(Layout::waterbirds);
-  example.write("metadata.csv", "img_id,img_filename,y,split,place,place_filename\n1,001.Black_footed_Albatross/a.jpg,1,2,0,/b/x.jpg\n2,003.Sooty_Albatross/b.jpg,0,0,1,/o/y.jpg\n");
+  example.write("metadata.csv",
+                "img_id,img_filename,y,split,place,place_filename\n1,001.Black_footed_Albatross/a.jpg,1,2,0,/"
+                "b/x.jpg\n2,003.Sooty_Albatross/b.jpg,0,0,1,/o/y.jpg\n");
   example.picture("001.Black_footed_Albatross/a.jpg");
   example.picture("003.Sooty_Albatross/b.jpg");
   const Dataset dataset = example.load();
@@ -343,7 +364,8 @@ TEST(Waterbirds, NamesAMissingColumnAndAWrongValue) {
 }
 
 TEST(Waterbirds, ReadsTheGenuineTable) {
-  if (!std::filesystem::exists(test_data() / "annotations")) GTEST_SKIP() << "no genuine annotation files at " << test_data();
+  if (!std::filesystem::exists(test_data() / "annotations"))
+    GTEST_SKIP() << "no genuine annotation files at " << test_data();
   DatasetConfig config;
   config.layout = Layout::waterbirds;
   config.root = test_data() / "annotations" / "waterbirds";

@@ -1,4 +1,5 @@
-// The toy dataset: a pure function of its configuration, the same files for any number of ranks, correlations as asked.
+// The toy dataset: a pure function of its configuration, the same files for any number of ranks, correlations
+// as asked.
 #include "data/toy.h"
 
 #include <gtest/gtest.h>
@@ -17,11 +18,14 @@ namespace {
 TEST(Toy, PicturesArePureFunctionsOfSeedSetAndIndex) {
   ToyConfig config;
   config.size = 32;
-  EXPECT_EQ(draw_toy_picture(config, ToySet::train, 7).image.pixels, draw_toy_picture(config, ToySet::train, 7).image.pixels);
-  EXPECT_NE(draw_toy_picture(config, ToySet::train, 7).image.pixels, draw_toy_picture(config, ToySet::usual_test, 7).image.pixels);
+  EXPECT_EQ(draw_toy_picture(config, ToySet::train, 7).image.pixels,
+            draw_toy_picture(config, ToySet::train, 7).image.pixels);
+  EXPECT_NE(draw_toy_picture(config, ToySet::train, 7).image.pixels,
+            draw_toy_picture(config, ToySet::usual_test, 7).image.pixels);
   ToyConfig other = config;
   other.seed = 2;
-  EXPECT_NE(draw_toy_picture(config, ToySet::train, 7).image.pixels, draw_toy_picture(other, ToySet::train, 7).image.pixels);
+  EXPECT_NE(draw_toy_picture(config, ToySet::train, 7).image.pixels,
+            draw_toy_picture(other, ToySet::train, 7).image.pixels);
 }
 
 TEST(Toy, BackgroundsFollowTheClassAsOftenAsAskedAndNeverWhenSwapped) {
@@ -63,7 +67,8 @@ TEST(Toy, IsDrawnAlikeByAnyNumberOfRanksAndOnlyOnce) {
   EXPECT_THROW(make_toy_dataset(world, other, root / "toy"), DataError);
   if (world.is_root()) {
     make_toy_dataset(comm::Communicator::self(), config, root / "alone");
-    for (const char* name : {"labels.csv", "toy.json", "images/train/00017.png", "masks/test_swapped/00011.png"}) {
+    for (const char* name :
+         {"labels.csv", "toy.json", "images/train/00017.png", "masks/test_swapped/00011.png"}) {
       EXPECT_EQ(read_text(root / "toy" / name), read_text(root / "alone" / name)) << name;
     }
     DatasetConfig layout;
@@ -73,7 +78,9 @@ TEST(Toy, IsDrawnAlikeByAnyNumberOfRanksAndOnlyOnce) {
     EXPECT_EQ(dataset.indices(Split::train).size(), 18u);
     EXPECT_EQ(dataset.indices(Split::test).size(), 24u);
     EXPECT_EQ(dataset.class_names.size(), 6u);
-    EXPECT_EQ(std::count_if(dataset.items.begin(), dataset.items.end(), [](const Item& item) { return item.group == 1; }), 12);
+    EXPECT_EQ(std::count_if(dataset.items.begin(), dataset.items.end(),
+                            [](const Item& item) { return item.group == 1; }),
+              12);
     for (const Item& item : dataset.items) EXPECT_TRUE(item.box.has_value());
   }
   world.barrier("end of the test");

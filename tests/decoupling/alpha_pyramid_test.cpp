@@ -1,4 +1,5 @@
-// The fill: known pixels stay, constants stay, no overshoot, level counts, and a plain re-statement of the algorithm.
+// The fill: known pixels stay, constants stay, no overshoot, level counts, and a plain re-statement of the
+// algorithm.
 #include "decoupling/alpha_pyramid.h"
 
 #include <gtest/gtest.h>
@@ -47,18 +48,24 @@ TEST(AlphaPyramid, KeepsKnownPixelsBitForBit) {
     if (known.pixels[i] != 255) continue;
     for (std::size_t c = 0; c < 3; ++c) ASSERT_EQ(filled.pixels[3 * i + c], picture.pixels[3 * i + c]);
   }
-  const io::Image all_known = [] { io::Image k(61, 83, 1); std::fill(k.pixels.begin(), k.pixels.end(), std::uint8_t{255}); return k; }();
+  const io::Image all_known = [] {
+    io::Image k(61, 83, 1);
+    std::fill(k.pixels.begin(), k.pixels.end(), std::uint8_t{255});
+    return k;
+  }();
   EXPECT_EQ(fill_by_alpha_pyramid(picture, all_known).pixels, picture.pixels);
 }
 
 TEST(AlphaPyramid, LeavesAConstantPictureConstantUnderAnyMask) {
   io::Image picture(50, 70, 3);
-  for (std::size_t i = 0; i < picture.pixels.size(); ++i) picture.pixels[i] = static_cast<std::uint8_t>(40 + 60 * (i % 3));
+  for (std::size_t i = 0; i < picture.pixels.size(); ++i)
+    picture.pixels[i] = static_cast<std::uint8_t>(40 + 60 * (i % 3));
   for (std::uint64_t sample = 0; sample < 4; ++sample) {
     io::Image known = noise(50, 70, 1, 10 + sample);
     for (auto& value : known.pixels) value = value < 200 ? 0 : 255;
     const io::Image filled = fill_by_alpha_pyramid(picture, known);
-    for (std::size_t i = 0; i < filled.pixels.size(); ++i) ASSERT_NEAR(filled.pixels[i], picture.pixels[i], 1) << "float rounding only";
+    for (std::size_t i = 0; i < filled.pixels.size(); ++i)
+      ASSERT_NEAR(filled.pixels[i], picture.pixels[i], 1) << "float rounding only";
   }
 }
 
@@ -67,7 +74,7 @@ TEST(AlphaPyramid, StaysBetweenTheKnownColours) {
   for (auto& value : picture.pixels) value = static_cast<std::uint8_t>(80 + value % 60);
   io::Image known = disc_hole(64, 48, 0.4);
   for (std::size_t i = 0; i < known.pixels.size(); ++i) {
-    if (known.pixels[i] == 0) std::fill_n(&picture.pixels[3 * i], 3, std::uint8_t{255});    // must not leak
+    if (known.pixels[i] == 0) std::fill_n(&picture.pixels[3 * i], 3, std::uint8_t{255});  // must not leak
   }
   const io::Image filled = fill_by_alpha_pyramid(picture, known);
   for (const std::uint8_t value : filled.pixels) {
@@ -82,7 +89,8 @@ TEST(AlphaPyramid, OneKnownPixelGivesItsColourEverywhereAndNoneGivesBlack) {
   known.pixels[at] = 255;
   for (std::size_t c = 0; c < 3; ++c) picture.pixels[3 * at + c] = static_cast<std::uint8_t>(50 + 70 * c);
   const io::Image filled = fill_by_alpha_pyramid(picture, known);
-  for (std::size_t i = 0; i < filled.pixels.size(); ++i) ASSERT_NEAR(filled.pixels[i], 50 + 70 * static_cast<int>(i % 3), 1);
+  for (std::size_t i = 0; i < filled.pixels.size(); ++i)
+    ASSERT_NEAR(filled.pixels[i], 50 + 70 * static_cast<int>(i % 3), 1);
   const io::Image black = fill_by_alpha_pyramid(noise(30, 40, 3, 2), io::Image(30, 40, 1));
   EXPECT_EQ(std::count(black.pixels.begin(), black.pixels.end(), 0), 30 * 40 * 3);
   EXPECT_EQ(fill_by_alpha_pyramid(noise(1, 1, 3, 3), io::Image(1, 1, 1)).pixels.size(), 3u);
@@ -92,12 +100,19 @@ TEST(AlphaPyramid, EqualsAPlainRestatementOfTheAlgorithm) {
   // The recipe of LayerDiffuse's alpha pyramid written with whole matrices: area means down, "over" going up.
   const io::Image picture = noise(47, 66, 3, 5), known = disc_hole(47, 66, 0.35);
   cv::Mat colour, alpha;
-  cv::Mat(47, 66, CV_8UC3, const_cast<std::uint8_t*>(picture.pixels.data())).convertTo(colour, CV_32F, 1 / 255.0);
-  cv::Mat(47, 66, CV_8UC1, const_cast<std::uint8_t*>(known.pixels.data())).convertTo(alpha, CV_32F, 1 / 255.0);
-  const auto three = [](const cv::Mat& one) { cv::Mat out; cv::merge(std::vector<cv::Mat>{one, one, one}, out); return out; };
+  cv::Mat(47, 66, CV_8UC3, const_cast<std::uint8_t*>(picture.pixels.data()))
+      .convertTo(colour, CV_32F, 1 / 255.0);
+  cv::Mat(47, 66, CV_8UC1, const_cast<std::uint8_t*>(known.pixels.data()))
+      .convertTo(alpha, CV_32F, 1 / 255.0);
+  const auto three = [](const cv::Mat& one) {
+    cv::Mat out;
+    cv::merge(std::vector<cv::Mat>{one, one, one}, out);
+    return out;
+  };
   std::vector<cv::Mat> colours = {colour.mul(three(alpha))}, alphas = {alpha};
   while (std::min(alphas.back().rows, alphas.back().cols) > 1) {
-    const cv::Size size(static_cast<int>(alphas.back().cols / 1.2), static_cast<int>(alphas.back().rows / 1.2));
+    const cv::Size size(static_cast<int>(alphas.back().cols / 1.2),
+                        static_cast<int>(alphas.back().rows / 1.2));
     cv::Mat c, a;
     cv::resize(colours.back(), c, size, 0, 0, cv::INTER_AREA);
     cv::resize(alphas.back(), a, size, 0, 0, cv::INTER_AREA);
@@ -114,7 +129,9 @@ TEST(AlphaPyramid, EqualsAPlainRestatementOfTheAlgorithm) {
   const io::Image ours = fill_by_alpha_pyramid(picture, known);
   int largest = 0;
   for (int y = 0; y < 47; ++y) {
-    for (int x = 0; x < 66 * 3; ++x) largest = std::max(largest, std::abs(static_cast<int>(std::lround(fill.ptr<float>(y)[x] * 255)) - ours.row(y)[x]));
+    for (int x = 0; x < 66 * 3; ++x)
+      largest = std::max(
+          largest, std::abs(static_cast<int>(std::lround(fill.ptr<float>(y)[x] * 255)) - ours.row(y)[x]));
   }
   EXPECT_LE(largest, 1) << "one step of rounding";
 }

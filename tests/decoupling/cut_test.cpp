@@ -36,14 +36,19 @@ TEST(Masks, AreReadByTheirEncoding) {
   io::Image values(1, 6, 1);
   values.pixels = {0, 1, 2, 3, 128, 255};
   io::Image undecided;
-  const auto read = [&](data::MaskEncoding encoding, TrimapBorder border = TrimapBorder::outside) { return decode_mask(values, encoding, 1, border, undecided).pixels; };
+  const auto read = [&](data::MaskEncoding encoding, TrimapBorder border = TrimapBorder::outside) {
+    return decode_mask(values, encoding, 1, border, undecided).pixels;
+  };
   EXPECT_EQ(read(data::MaskEncoding::nonzero), (std::vector<std::uint8_t>{0, 255, 255, 255, 255, 255}));
   EXPECT_EQ(read(data::MaskEncoding::grey), (std::vector<std::uint8_t>{0, 0, 0, 0, 255, 255}));
   EXPECT_TRUE(undecided.empty());
   EXPECT_EQ(read(data::MaskEncoding::pet_trimap), (std::vector<std::uint8_t>{0, 255, 0, 0, 0, 0}));
-  EXPECT_EQ(undecided.pixels, (std::vector<std::uint8_t>{0, 0, 0, 255, 0, 0})) << "the border is in the hole either way";
-  EXPECT_EQ(read(data::MaskEncoding::pet_trimap, TrimapBorder::inside), (std::vector<std::uint8_t>{0, 255, 0, 255, 0, 0}));
-  EXPECT_EQ(read(data::MaskEncoding::voc_class), (std::vector<std::uint8_t>{0, 0, 255, 0, 0, 0})) << "palette index = class + 1";
+  EXPECT_EQ(undecided.pixels, (std::vector<std::uint8_t>{0, 0, 0, 255, 0, 0}))
+      << "the border is in the hole either way";
+  EXPECT_EQ(read(data::MaskEncoding::pet_trimap, TrimapBorder::inside),
+            (std::vector<std::uint8_t>{0, 255, 0, 255, 0, 0}));
+  EXPECT_EQ(read(data::MaskEncoding::voc_class), (std::vector<std::uint8_t>{0, 0, 255, 0, 0, 0}))
+      << "palette index = class + 1";
   EXPECT_EQ(undecided.pixels[5], 255);
 }
 
@@ -76,7 +81,7 @@ TEST(Cut, SoftensAlphaAndKeepsItFullInsideAndAtTheFrame) {
 }
 
 TEST(Cut, FillsHiddenColoursWithTheObjectsOwn) {
-  io::Image picture(60, 60, 3);                       // blue ground, red object
+  io::Image picture(60, 60, 3);  // blue ground, red object
   for (std::size_t i = 2; i < picture.pixels.size(); i += 3) picture.pixels[i] = 255;
   const io::Image mask = box_mask(60, 60, 20, 20, 40, 40);
   for (std::size_t i = 0; i < mask.pixels.size(); ++i) {
@@ -117,7 +122,8 @@ struct OnePicture {
   test::TemporaryFolder folder;
   data::Dataset dataset;
   DecoupleConfig config;
-  DecoupledPicture run(const io::Image& picture, const io::Image& mask, data::MaskEncoding encoding = data::MaskEncoding::nonzero) {
+  DecoupledPicture run(const io::Image& picture, const io::Image& mask,
+                       data::MaskEncoding encoding = data::MaskEncoding::nonzero) {
     dataset.root = folder.path();
     data::Item item;
     item.path = "picture.png";
@@ -147,7 +153,8 @@ TEST(DecouplePicture, EndsInOneOutcomeWithItsReason) {
   EXPECT_EQ(rejected.result.outcome, io::Outcome::rejected);
   EXPECT_NE(rejected.result.reason.find("0.36 %"), std::string::npos) << rejected.result.reason;
   OnePicture whole;
-  EXPECT_EQ(whole.run(gradient(50, 50), box_mask(50, 50, 0, 0, 50, 50)).result.outcome, io::Outcome::rejected);
+  EXPECT_EQ(whole.run(gradient(50, 50), box_mask(50, 50, 0, 0, 50, 50)).result.outcome,
+            io::Outcome::rejected);
   OnePicture blank;
   EXPECT_EQ(blank.run(gradient(50, 50), io::Image(50, 50, 1)).result.outcome, io::Outcome::nothing_found);
   OnePicture other_size;
@@ -167,7 +174,9 @@ TEST(DecouplePicture, GoesDownTheLadder) {
   ladder.config.sources = {"annotated", "box_grabcut"};
   const DecoupledPicture found = ladder.run(gradient(50, 50), {});
   EXPECT_EQ(found.result.outcome, io::Outcome::nothing_found);
-  EXPECT_NE(found.result.reason.find("annotated: no mask file; box_grabcut: no box annotation"), std::string::npos) << found.result.reason;
+  EXPECT_NE(found.result.reason.find("annotated: no mask file; box_grabcut: no box annotation"),
+            std::string::npos)
+      << found.result.reason;
 }
 
 TEST(BoxGrabCut, FindsABrightObjectInItsBoxAndGivesTheSameMaskTwice) {
@@ -175,7 +184,9 @@ TEST(BoxGrabCut, FindsABrightObjectInItsBoxAndGivesTheSameMaskTwice) {
   for (int y = 0; y < 300; ++y) {
     for (int x = 0; x < 400; ++x) {
       const bool object = (x - 200) * (x - 200) / 4 + (y - 150) * (y - 150) < 50 * 50;
-      for (int c = 0; c < 3; ++c) picture.row(y)[3 * x + c] = static_cast<std::uint8_t>((object ? 200 : 60) + (x * 7 + y * 13 + c * 5) % 23);
+      for (int c = 0; c < 3; ++c)
+        picture.row(y)[3 * x + c] =
+            static_cast<std::uint8_t>((object ? 200 : 60) + (x * 7 + y * 13 + c * 5) % 23);
     }
   }
   data::Item item;
@@ -187,7 +198,8 @@ TEST(BoxGrabCut, FindsABrightObjectInItsBoxAndGivesTheSameMaskTwice) {
   std::int64_t both = 0, either = 0;
   for (int y = 0; y < 300; ++y) {
     for (int x = 0; x < 400; ++x) {
-      const bool object = (x - 200) * (x - 200) / 4 + (y - 150) * (y - 150) < 50 * 50, ours = first.masks[0].row(y)[x] != 0;
+      const bool object = (x - 200) * (x - 200) / 4 + (y - 150) * (y - 150) < 50 * 50,
+                 ours = first.masks[0].row(y)[x] != 0;
       both += object && ours;
       either += object || ours;
     }

@@ -1,4 +1,5 @@
-// The stage on 1 to 4 ranks: the same bytes as one rank alone, whatever is wrong with some of the pictures; counts add up.
+// The stage on 1 to 4 ranks: the same bytes as one rank alone, whatever is wrong with some of the pictures;
+// counts add up.
 #include "decoupling/decouple.h"
 
 #include <gtest/gtest.h>
@@ -63,7 +64,7 @@ data::Dataset spoilt_toy(const comm::Communicator& world, const std::filesystem:
   config.layout = data::Layout::toy;
   config.root = root;
   data::LoadOptions options;
-  options.check_files = false;                        // one mask was taken away on purpose
+  options.check_files = false;  // one mask was taken away on purpose
   return data::load_dataset(config, options);
 }
 
@@ -71,7 +72,7 @@ TEST(Decouple, GivesTheBytesOfOneRankAndOneOutcomePerPicture) {
   SharedFolder shared;
   const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
   DecoupleConfig config;
-  config.items_per_segment = 7;                       // several segments, the last one short
+  config.items_per_segment = 7;  // several segments, the last one short
   decouple(shared.world, {dataset, config, shared.path / "together", 2, shared.path / "trace", 4});
   if (shared.world.is_root()) {
     decouple(comm::Communicator::self(), {dataset, config, shared.path / "alone", 1, std::nullopt, 0});
@@ -96,7 +97,8 @@ TEST(Decouple, CalledAgainWhenDoneChangesNothing) {
   const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
   const DecoupleConfig config;
   EXPECT_FALSE(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}));
-  const auto before = shared.world.is_root() ? files_of(shared.path / "store") : std::map<std::string, std::string>{};
+  const auto before =
+      shared.world.is_root() ? files_of(shared.path / "store") : std::map<std::string, std::string>{};
   EXPECT_TRUE(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}));
   if (shared.world.is_root()) {
     EXPECT_TRUE(files_of(shared.path / "store") == before);
@@ -108,8 +110,10 @@ TEST(Decouple, StopsBetweenSegmentsAndContinuesToTheSameBytes) {
   const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
   DecoupleConfig config;
   config.items_per_segment = 5;
-  if (shared.world.rank() == shared.world.size() - 1) request_stop("asked by the test");   // one rank is enough
-  EXPECT_THROW(decouple(shared.world, {dataset, config, shared.path / "stopped", 1, std::nullopt, 0}), Stopped);
+  if (shared.world.rank() == shared.world.size() - 1)
+    request_stop("asked by the test");  // one rank is enough
+  EXPECT_THROW(decouple(shared.world, {dataset, config, shared.path / "stopped", 1, std::nullopt, 0}),
+               Stopped);
   clear_stop_request();
   decouple(shared.world, {dataset, config, shared.path / "stopped", 1, std::nullopt, 0});
   decouple(shared.world, {dataset, config, shared.path / "quiet", 1, std::nullopt, 0});
@@ -122,8 +126,9 @@ TEST(Decouple, EndsWithAnErrorWhenTooManyPicturesFail) {
   SharedFolder shared;
   const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
   DecoupleConfig config;
-  config.max_failed_share = 0.05;                     // 2 of 30 are unreadable
-  EXPECT_THROW(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}), DataError);
+  config.max_failed_share = 0.05;  // 2 of 30 are unreadable
+  EXPECT_THROW(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}),
+               DataError);
 }
 
 TEST(Decouple, HandlesFewerPicturesThanRanks) {
@@ -138,7 +143,9 @@ TEST(Decouple, HandlesFewerPicturesThanRanks) {
 
 TEST(Decouple, WorksOnRealPetsAndOnTheDatasetsTwoKnownDefects) {
   const char* named = std::getenv("DEDA_TEST_DATA");
-  const std::filesystem::path data = named != nullptr ? std::filesystem::path{named} : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
+  const std::filesystem::path data = named != nullptr
+                                         ? std::filesystem::path{named}
+                                         : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
   if (!std::filesystem::exists(data / "pets")) GTEST_SKIP() << "no real pictures at " << data;
   SharedFolder shared;
   data::DatasetConfig pets;
@@ -151,7 +158,8 @@ TEST(Decouple, WorksOnRealPetsAndOnTheDatasetsTwoKnownDefects) {
   pets.images_per_class = 0;
   decouple(shared.world, {data::load_dataset(pets), config, shared.path / "edge", 1, std::nullopt, 0});
   if (!shared.world.is_root()) return;
-  io::OutcomeCount outcomes = io::StoreReader(shared.path / "pets", io::StoreReader::Check::hashes).outcomes();
+  io::OutcomeCount outcomes =
+      io::StoreReader(shared.path / "pets", io::StoreReader::Check::hashes).outcomes();
   EXPECT_EQ(outcomes.items, 15);
   EXPECT_EQ(outcomes.counts[io::Outcome::done], 15);
   const io::StoreReader edge(shared.path / "edge");
@@ -161,7 +169,8 @@ TEST(Decouple, WorksOnRealPetsAndOnTheDatasetsTwoKnownDefects) {
   EXPECT_EQ(outcomes.counts[io::Outcome::done], 1);
   for (const auto& [item, remark] : edge.remarks()) {
     if (remark.first == io::Outcome::done) {
-      EXPECT_NE(remark.second.find("is a PNG although named .jpg; alpha dropped"), std::string::npos) << remark.second;
+      EXPECT_NE(remark.second.find("is a PNG although named .jpg; alpha dropped"), std::string::npos)
+          << remark.second;
     }
   }
 }

@@ -14,7 +14,9 @@ using testing::ElementsAre;
 
 TEST(TextTable, SplitsWordsAndKeepsTheRestOfTheLineWhenAsked) {
   const test::TemporaryFolder folder;
-  write_atomically(folder / "list.txt", "\xEF\xBB\xBF" "1 one two\r\n\n  2\tBAE 146-200  \n3");
+  write_atomically(folder / "list.txt",
+                   "\xEF\xBB\xBF"
+                   "1 one two\r\n\n  2\tBAE 146-200  \n3");
   const TextTable all = read_words(folder / "list.txt"), two = read_words(folder / "list.txt", 2);
   ASSERT_EQ(all.rows.size(), 3u);
   EXPECT_THAT(all.rows[0].cells, ElementsAre("1", "one", "two"));

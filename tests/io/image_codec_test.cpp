@@ -21,7 +21,10 @@ using testing::HasSubstr;
 
 const std::filesystem::path golden = std::filesystem::path{DEDA_SOURCE_DIR} / "tests/golden/pictures";
 
-double mean(const Image& image) { return std::accumulate(image.pixels.begin(), image.pixels.end(), 0.0) / static_cast<double>(image.pixels.size()); }
+double mean(const Image& image) {
+  return std::accumulate(image.pixels.begin(), image.pixels.end(), 0.0) /
+         static_cast<double>(image.pixels.size());
+}
 
 std::string refusal(const std::vector<std::uint8_t>& bytes, const std::string& name = "picture.bin") {
   try {
@@ -46,7 +49,8 @@ TEST(ImageCodec, DecodesWhatPillowDecodesToTheSamePixels) {
       EXPECT_NEAR(mean(image), *to_number(cells[4]), 1.0) << cells[0];
       continue;
     }
-    EXPECT_EQ(test::crc32(image.pixels), std::stoul(cells[3], nullptr, 16)) << cells[0] << ", mean " << mean(image) << " instead of " << cells[4];
+    EXPECT_EQ(test::crc32(image.pixels), std::stoul(cells[3], nullptr, 16))
+        << cells[0] << ", mean " << mean(image) << " instead of " << cells[4];
   }
 }
 
@@ -57,7 +61,8 @@ TEST(ImageCodec, TellsWhatItDid) {
   EXPECT_THAT(read_image(golden / "cmyk.jpg").notes, Contains("CMYK converted"));
   EXPECT_THAT(read_image(golden / "animated.gif").notes, Contains("first frame of a GIF"));
   EXPECT_TRUE(read_image(golden / "colour.jpg").notes.empty());
-  EXPECT_THAT(decode_image(read_bytes(golden / "rgba.png"), "misnamed.jpg").notes, Contains("is a PNG although named .jpg"));
+  EXPECT_THAT(decode_image(read_bytes(golden / "rgba.png"), "misnamed.jpg").notes,
+              Contains("is a PNG although named .jpg"));
 }
 
 TEST(ImageCodec, TurnsByExifOnlyWhenAsked) {
@@ -71,7 +76,8 @@ TEST(ImageCodec, TurnsByExifOnlyWhenAsked) {
     const int bottom = turned.height - 1, right = turned.width - 1;
     const int y = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8 ? bottom : 0;
     const int x = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7 ? right : 0;
-    for (int c = 0; c < 3; ++c) EXPECT_EQ(turned.row(y)[3 * x + c], upright.row(0)[c]) << "orientation " << orientation;
+    for (int c = 0; c < 3; ++c)
+      EXPECT_EQ(turned.row(y)[3 * x + c], upright.row(0)[c]) << "orientation " << orientation;
   }
 }
 
@@ -104,7 +110,8 @@ TEST(ImageCodec, BelievesNoClaimOfSixtyFiveThousandPixels) {
   EXPECT_THAT(refusal(gif), HasSubstr("claims 65535 x 65535 pixels"));
   DecodeLimits small;
   small.max_pixels = 100;
-  EXPECT_THROW(decode_image(read_bytes(golden / "colour.jpg"), "x.jpg", Orientation::ignore_exif, small), DataError);
+  EXPECT_THROW(decode_image(read_bytes(golden / "colour.jpg"), "x.jpg", Orientation::ignore_exif, small),
+               DataError);
 }
 
 TEST(ImageCodec, ReadsMasksAsStored) {
@@ -130,9 +137,12 @@ TEST(ImageCodec, WritesWhatItReads) {
 
 TEST(ImageCodec, ReadsTheKnownDefectsOfOxfordPets) {
   const char* named = std::getenv("DEDA_TEST_DATA");
-  const std::filesystem::path data = named != nullptr ? std::filesystem::path{named} : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
+  const std::filesystem::path data = named != nullptr
+                                         ? std::filesystem::path{named}
+                                         : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
   if (!std::filesystem::exists(data / "pets_edge")) GTEST_SKIP() << "no real pictures at " << data;
-  EXPECT_THAT(read_image(data / "pets_edge/images/Abyssinian_34.jpg").notes, Contains("is a GIF although named .jpg"));
+  EXPECT_THAT(read_image(data / "pets_edge/images/Abyssinian_34.jpg").notes,
+              Contains("is a GIF although named .jpg"));
   const DecodedImage png = read_image(data / "pets_edge/images/Abyssinian_5.jpg");
   EXPECT_EQ(png.image.width, 200);
   EXPECT_EQ(png.image.height, 150);

@@ -33,7 +33,8 @@ TEST(Resize, EqualsPillowBitForBit) {
   for (std::size_t i = 1; i < table.rows.size(); ++i) {
     const auto& cells = table.rows[i].cells;
     const auto number = [&](std::size_t column) { return static_cast<int>(*to_integer(cells[column])); };
-    const Image out = resize(picture(number(2), number(3), number(1)), number(4), number(5), filter_named(cells[0]));
+    const Image out =
+        resize(picture(number(2), number(3), number(1)), number(4), number(5), filter_named(cells[0]));
     EXPECT_EQ(test::crc32(out.pixels), std::stoul(cells[6], nullptr, 16)) << table.where(table.rows[i]);
   }
 }

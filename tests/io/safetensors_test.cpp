@@ -1,4 +1,5 @@
-// safetensors: files of the reference implementation are read, ours are as it would write them, lies are refused.
+// safetensors: files of the reference implementation are read, ours are as it would write them, lies are
+// refused.
 #include "io/safetensors.h"
 
 #include <gmock/gmock.h>
@@ -41,13 +42,16 @@ TEST(Safetensors, ReadsTheReferenceImplementationsFile) {
 TEST(Safetensors, ReadsBackWhatItWrote) {
   const test::TemporaryFolder folder;
   const std::vector<std::uint8_t> bytes = {1, 2, 3, 4, 5, 6, 7, 8};
-  const std::vector<TensorToWrite> tensors = {{"b", DType::f16, {2, 2}, bytes}, {"a", DType::u8, {3}, std::span{bytes}.first(3)}};
+  const std::vector<TensorToWrite> tensors = {{"b", DType::f16, {2, 2}, bytes},
+                                              {"a", DType::u8, {3}, std::span{bytes}.first(3)}};
   write_safetensors(folder / "x.safetensors", tensors, {{"k", "v"}});
   const SafetensorsFile file(folder / "x.safetensors");
   EXPECT_THAT(std::vector<std::uint8_t>(file.at("b").bytes.begin(), file.at("b").bytes.end()), bytes);
   EXPECT_EQ(file.at("a").bytes.size(), 3u);
   EXPECT_EQ(file.metadata().at("k"), "v");
-  EXPECT_THROW(write_safetensors(folder / "y", std::vector<TensorToWrite>{{"a", DType::f32, {3}, bytes}}), DataError) << "8 bytes are not 3 floats";
+  EXPECT_THROW(write_safetensors(folder / "y", std::vector<TensorToWrite>{{"a", DType::f32, {3}, bytes}}),
+               DataError)
+      << "8 bytes are not 3 floats";
 }
 
 // A file with the given header text and data bytes.
@@ -74,18 +78,31 @@ TEST(Safetensors, BelievesNothingInAHeader) {
   EXPECT_THAT(message_for("[]", 0), HasSubstr("no JSON object"));
   EXPECT_THAT(message_for(std::string(5000, '['), 0), HasSubstr("nested too deeply"));
   EXPECT_THAT(message_for(R"({"a":7})", 0), HasSubstr("tensor \"a\""));
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}})", 4), HasSubstr("unknown dtype"));
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4), HasSubstr("no count"));
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4]}})", 4), HasSubstr("does not fit")) << "the product overflows";
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,400]}})", 4), HasSubstr("but the file holds 4"));
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[4,0]}})", 4), HasSubstr("tensor \"a\""));
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", 4), HasSubstr("overlap"));
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", 4), HasSubstr("belong to none"));
-  EXPECT_THAT(message_for(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 4), HasSubstr("behind the last tensor"));
+  EXPECT_THAT(message_for(R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}})", 4),
+              HasSubstr("unknown dtype"));
+  EXPECT_THAT(message_for(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4),
+              HasSubstr("no count"));
+  EXPECT_THAT(message_for(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4]}})", 4),
+              HasSubstr("does not fit"))
+      << "the product overflows";
+  EXPECT_THAT(message_for(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,400]}})", 4),
+              HasSubstr("but the file holds 4"));
+  EXPECT_THAT(message_for(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[4,0]}})", 4),
+              HasSubstr("tensor \"a\""));
+  EXPECT_THAT(
+      message_for(
+          R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})",
+          4),
+      HasSubstr("overlap"));
+  EXPECT_THAT(message_for(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", 4),
+              HasSubstr("belong to none"));
+  EXPECT_THAT(message_for(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 4),
+              HasSubstr("behind the last tensor"));
 }
 
 TEST(Safetensors, ListsAllProblemsAtOnceAndNamesEmptyFiles) {
-  const std::string message = message_for(R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]},"b":5})", 4);
+  const std::string message =
+      message_for(R"({"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]},"b":5})", 4);
   EXPECT_THAT(message, HasSubstr("\"a\""));
   EXPECT_THAT(message, HasSubstr("\"b\""));
   const test::TemporaryFolder folder;

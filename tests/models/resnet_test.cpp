@@ -1,4 +1,5 @@
-// ResNets against torchvision: names, shapes, forward passes and gradients; initial weights; weight files with faults.
+// ResNets against torchvision: names, shapes, forward passes and gradients; initial weights; weight files
+// with faults.
 #include "models/resnet.h"
 
 #include <filesystem>
@@ -63,7 +64,8 @@ TEST(ResNet, HasTorchvisionsNamesAndShapesInItsOrderOfParametersAndBuffers) {
     const auto describe = [&](const auto& dictionary, const std::string& kind_of) {
       for (const auto& entry : dictionary) {
         std::string text;
-        for (const auto extent : entry.value().sizes()) text += (text.empty() ? "" : "x") + std::to_string(extent);
+        for (const auto extent : entry.value().sizes())
+          text += (text.empty() ? "" : "x") + std::to_string(extent);
         found[entry.key()] = (text.empty() ? "scalar" : text) + " " + kind_of;
       }
     };
@@ -81,7 +83,8 @@ TEST(ResNet, MatchesTorchvisionsLogitsAndGradientsInDoublePrecision) {
   {
     torch::NoGradGuard no_gradients;
     network->eval();
-    expect_all_near(network->forward(test::golden_pictures(0)), golden.at("logits_eval"), double_tolerance, "eval");
+    expect_all_near(network->forward(test::golden_pictures(0)), golden.at("logits_eval"), double_tolerance,
+                    "eval");
   }
   network->train();
   const auto logits = network->forward(test::golden_pictures(0));
@@ -90,7 +93,8 @@ TEST(ResNet, MatchesTorchvisionsLogitsAndGradientsInDoublePrecision) {
   EXPECT_NEAR(loss.item<double>(), golden.at("losses").at(0).get<double>(), double_tolerance);
   loss.backward();
   for (const auto& entry : network->named_parameters()) {
-    expect_digest(entry.value().grad(), golden.at("gradients").at(entry.key()), double_tolerance, entry.key());
+    expect_digest(entry.value().grad(), golden.at("gradients").at(entry.key()), double_tolerance,
+                  entry.key());
   }
 }
 
@@ -104,12 +108,13 @@ TEST(ResNet, MatchesTorchvisionInFloatWithAndWithoutChannelsLast) {
   expect_all_near(network->forward(pictures), golden.at("logits_eval"), float_tolerance, "plain order");
   use_channels_last(*network);
   EXPECT_TRUE(network->named_parameters()["conv1.weight"].is_contiguous(at::MemoryFormat::ChannelsLast));
-  expect_all_near(network->forward(pictures.contiguous(at::MemoryFormat::ChannelsLast)), golden.at("logits_eval"), float_tolerance, "channels last");
+  expect_all_near(network->forward(pictures.contiguous(at::MemoryFormat::ChannelsLast)),
+                  golden.at("logits_eval"), float_tolerance, "channels last");
 }
 
 TEST(Initialise, DependsOnTheSeedAloneAndFollowsTheRules) {
   const auto first = make_resnet18(7), second = make_resnet18(7), other = make_resnet18(7);
-  torch::manual_seed(123);   // torch's own generator must have no say
+  torch::manual_seed(123);  // torch's own generator must have no say
   initialise(*first, 5);
   use_channels_last(*second);
   initialise(*second, 5);
@@ -145,7 +150,7 @@ TEST(Weights, WithFaultsAreRefusedWithEveryFaultListedAndNothingChanged) {
   const auto network = make_resnet18(5);
   initialise(*network, 1);
   auto tensors = state_of(*network);
-  tensors.erase("bn1.num_batches_tracked");   // optional
+  tensors.erase("bn1.num_batches_tracked");  // optional
   tensors.erase("bn1.weight");
   tensors.erase("layer3.0.downsample.0.weight");
   tensors["layer1.0.conv1.weight"] = at::zeros({64, 64, 1, 1});
@@ -156,14 +161,16 @@ TEST(Weights, WithFaultsAreRefusedWithEveryFaultListedAndNothingChanged) {
   const auto path = scratch("faulty.safetensors");
   write_tensors(path, tensors);
   const auto text = problems_of([&] { load_weights(*network, path); });
-  for (const auto* part : {"bn1.weight [64] is missing", "layer3.0.downsample.0.weight [256, 128, 1, 1] is missing",
-                           "layer1.0.conv1.weight has shape [64, 64, 1, 1], the network needs [64, 64, 3, 3]",
-                           "fc.weight has shape [7, 512], the network needs [5, 512]", "fc.bias has shape [7]", "fresh head",
-                           "classifier.weight [3] is not part of the network", "faulty.safetensors"}) {
+  for (const auto* part :
+       {"bn1.weight [64] is missing", "layer3.0.downsample.0.weight [256, 128, 1, 1] is missing",
+        "layer1.0.conv1.weight has shape [64, 64, 1, 1], the network needs [64, 64, 3, 3]",
+        "fc.weight has shape [7, 512], the network needs [5, 512]", "fc.bias has shape [7]", "fresh head",
+        "classifier.weight [3] is not part of the network", "faulty.safetensors"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\nin\n" << text;
   }
   EXPECT_EQ(text.find("num_batches_tracked"), std::string::npos) << text;
-  EXPECT_GT(state_of(*network).at("conv1.weight").abs().max().item<float>(), 0.0f) << "a refused file changed the network";
+  EXPECT_GT(state_of(*network).at("conv1.weight").abs().max().item<float>(), 0.0f)
+      << "a refused file changed the network";
 }
 
 TEST(Weights, OfAnotherClassCountKeepEverythingButTheHeadWhenAFreshOneIsAskedFor) {
@@ -175,7 +182,8 @@ TEST(Weights, OfAnotherClassCountKeepEverythingButTheHeadWhenAFreshOneIsAskedFor
   save_weights(*file_network, path);
   load_weights(*network, path, Head::fresh);
   EXPECT_TRUE(at::equal(state_of(*network).at("fc.weight"), own_head));
-  EXPECT_TRUE(at::equal(state_of(*network).at("layer2.0.conv1.weight"), state_of(*file_network).at("layer2.0.conv1.weight")));
+  EXPECT_TRUE(at::equal(state_of(*network).at("layer2.0.conv1.weight"),
+                        state_of(*file_network).at("layer2.0.conv1.weight")));
 }
 
 TEST(ForwardModel, ListsFaultsOfInputsAndWeightsTogether) {
@@ -189,7 +197,8 @@ TEST(ForwardModel, ListsFaultsOfInputsAndWeightsTogether) {
   request.inputs = {{"inptu", at::zeros({1, 3, 32, 32})}};
   request.inputs_from = "in.safetensors";
   const auto text = problems_of([&] { forward_model("resnet18").run(request); });
-  for (const auto* part : {"unknown input tensor inptu", "`input` [B, 3, H, W] is missing", "bn1.bias [64] is missing"}) {
+  for (const auto* part :
+       {"unknown input tensor inptu", "`input` [B, 3, H, W] is missing", "bn1.bias [64] is missing"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\nin\n" << text;
   }
   EXPECT_NE(problems_of([] { forward_model("resnet81"); }).find("resnet18"), std::string::npos);
@@ -209,7 +218,8 @@ TEST(ForwardModel, GivesTheNetworksLogitsAndInTrainModeItsRunningStatistics) {
   expect_all_near(outputs.at("output"), golden.at("logits_eval"), float_tolerance, "eval");
   request.train_mode = true;
   outputs = forward_model("resnet18").run(request);
-  // Batch statistics of eight numbers per channel in the last stage divide by small deviations: rounding grows.
+  // Batch statistics of eight numbers per channel in the last stage divide by small deviations: rounding
+  // grows.
   expect_all_near(outputs.at("output"), golden.at("logits_train"), 10 * float_tolerance, "train");
   EXPECT_EQ(outputs.at("bn1.num_batches_tracked").item<std::int64_t>(), 1);
 }

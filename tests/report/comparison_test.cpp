@@ -10,7 +10,8 @@ namespace {
 
 using testing::HasSubstr;
 
-RunResults run(const std::string& method, std::int64_t seed, double usual, double swapped, bool finished = true) {
+RunResults run(const std::string& method, std::int64_t seed, double usual, double swapped,
+               bool finished = true) {
   RunResults result;
   result.folder = method + std::to_string(seed);
   result.method = method;
@@ -26,7 +27,8 @@ RunResults run(const std::string& method, std::int64_t seed, double usual, doubl
 }
 
 TEST(Comparison, GivesMeanSpreadAndDifferenceToPlain) {
-  const auto comparisons = compare({run("deda", 1, 80, 60), run("plain", 1, 70, 20), run("plain", 2, 74, 24), run("deda", 2, 82, 66)});
+  const auto comparisons = compare(
+      {run("deda", 1, 80, 60), run("plain", 1, 70, 20), run("plain", 2, 74, 24), run("deda", 2, 82, 66)});
   ASSERT_EQ(comparisons.size(), 1u);
   const Comparison& comparison = comparisons[0];
   ASSERT_EQ(comparison.methods.size(), 2u);
@@ -40,7 +42,8 @@ TEST(Comparison, GivesMeanSpreadAndDifferenceToPlain) {
 }
 
 TEST(Comparison, NamesWhatIsMissingAndNeverInventsIt) {
-  const auto comparisons = compare({run("plain", 1, 70, 20), run("plain", 2, 71, 21), run("deda", 1, 80, 60), run("deda", 2, 0, 0, false)});
+  const auto comparisons = compare({run("plain", 1, 70, 20), run("plain", 2, 71, 21), run("deda", 1, 80, 60),
+                                    run("deda", 2, 0, 0, false)});
   ASSERT_EQ(comparisons.size(), 1u);
   const std::string text = to_text(comparisons[0]);
   EXPECT_THAT(text, HasSubstr("De-DA (seed 2) is not finished"));
@@ -53,7 +56,9 @@ TEST(Comparison, KeepsDatasetsApart) {
   EXPECT_EQ(compare({run("plain", 1, 70, 20), other}).size(), 2u);
 }
 
-TEST(Comparison, OfNothingIsNothing) { EXPECT_TRUE(compare({}).empty()); }
+TEST(Comparison, OfNothingIsNothing) {
+  EXPECT_TRUE(compare({}).empty());
+}
 
 }  // namespace
 }  // namespace deda::report

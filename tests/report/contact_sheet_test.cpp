@@ -10,7 +10,9 @@ namespace {
 
 io::Image filled(int height, int width, std::initializer_list<int> colour) {
   io::Image image(height, width, static_cast<int>(colour.size()));
-  for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(*(colour.begin() + static_cast<std::ptrdiff_t>(i % colour.size())));
+  for (std::size_t i = 0; i < image.pixels.size(); ++i)
+    image.pixels[i] =
+        static_cast<std::uint8_t>(*(colour.begin() + static_cast<std::ptrdiff_t>(i % colour.size())));
   return image;
 }
 
@@ -21,21 +23,25 @@ TEST(Checkerboard, ShowsTheBoardWhereTransparentAndTheColourWhereOpaque) {
   ASSERT_EQ(shown.channels, 3);
   EXPECT_EQ(shown.pixels[0], 10);
   EXPECT_EQ(shown.pixels[2], 30);
-  EXPECT_EQ(shown.pixels[3], shown.pixels[4]);    // grey
-  EXPECT_NE(shown.pixels[3], shown.pixels[9]);    // (0,1) dark, (1,1) light
+  EXPECT_EQ(shown.pixels[3], shown.pixels[4]);  // grey
+  EXPECT_NE(shown.pixels[3], shown.pixels[9]);  // (0,1) dark, (1,1) light
 }
 
 TEST(Cell, KeepsTheAspectRatioAndCentres) {
   const io::Image cell = fit_into_cell(filled(100, 50, {0, 0, 0}), 80);
   ASSERT_EQ(cell.height, 80);
   ASSERT_EQ(cell.width, 80);
-  EXPECT_EQ(cell.row(40)[0], 255);                // white margin at the left
+  EXPECT_EQ(cell.row(40)[0], 255);  // white margin at the left
   EXPECT_EQ(cell.row(40)[40 * 3], 0);
   EXPECT_EQ(std::count(cell.row(40), cell.row(40) + 240, 0), 40 * 3);
 }
 
 TEST(Sheet, HasOneCellPerColumnAndLeavesMissingOnesBlank) {
-  const io::Image one = render_sheet({"image", "CDP"}, {{"a/very/long/path/that/does/not/fit/into/the/width/of/the/sheet/at/all.jpg", {filled(9, 9, {0, 0, 0}), {}}}}, 64);
+  const io::Image one =
+      render_sheet({"image", "CDP"},
+                   {{"a/very/long/path/that/does/not/fit/into/the/width/of/the/sheet/at/all.jpg",
+                     {filled(9, 9, {0, 0, 0}), {}}}},
+                   64);
   EXPECT_EQ(one.width, 8 + 2 * 72);
   EXPECT_EQ(one.channels, 3);
   EXPECT_GT(one.height, 64);

@@ -33,10 +33,15 @@ TEST(Page, CarriesPicturesInsideSoThatItOpensFromDisk) {
 }
 
 TEST(Chart, DrawsOnePathPerSeriesAndOneLegendEntryPerName) {
-  const std::string svg = render_svg({"curves", "epoch", "accuracy", {{"plain", {{1, 10}, {2, 20}}}, {"plain", {{1, 12}, {2, 18}}}, {"De-DA", {{1, 11}, {2, 40}}}}});
+  const std::string svg = render_svg(
+      {"curves",
+       "epoch",
+       "accuracy",
+       {{"plain", {{1, 10}, {2, 20}}}, {"plain", {{1, 12}, {2, 18}}}, {"De-DA", {{1, 11}, {2, 40}}}}});
   std::size_t paths = 0, plain = 0;
   for (std::size_t at = svg.find("<path"); at != std::string::npos; at = svg.find("<path", at + 1)) ++paths;
-  for (std::size_t at = svg.find(">plain<"); at != std::string::npos; at = svg.find(">plain<", at + 1)) ++plain;
+  for (std::size_t at = svg.find(">plain<"); at != std::string::npos; at = svg.find(">plain<", at + 1))
+    ++plain;
   EXPECT_EQ(paths, 3u);
   EXPECT_EQ(plain, 1u);
 }

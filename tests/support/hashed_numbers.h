@@ -1,5 +1,6 @@
-// The made-up numbers of tests/golden/resnet18_reference.py: uniform in [0, 1) with 24 bits from splitmix64's output
-// function (Steele, Lea, Flood 2014) on (tensor index, element). Both programs can make them, so no file has to hold them.
+// The made-up numbers of tests/golden/resnet18_reference.py: uniform in [0, 1) with 24 bits from splitmix64's
+// output function (Steele, Lea, Flood 2014) on (tensor index, element). Both programs can make them, so no
+// file has to hold them.
 #pragma once
 
 #include <cstdint>

@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
       explicit FailurePrinter(int rank) : rank_{rank} {}
       void OnTestPartResult(const testing::TestPartResult& result) override {
         if (result.failed()) {
-          std::fprintf(stderr, "[rank %d] %s:%d: %s\n", rank_, result.file_name() ? result.file_name() : "?", result.line_number(), result.message());
+          std::fprintf(stderr, "[rank %d] %s:%d: %s\n", rank_, result.file_name() ? result.file_name() : "?",
+                       result.line_number(), result.message());
         }
       }
 

@@ -17,7 +17,7 @@ namespace {
 class CheckpointTest : public testing::Test {
  protected:
   void SetUp() override {
-    set_up_log(0, 1, LogLevel::error);   // damaged checkpoints are warned about by the hundred here
+    set_up_log(0, 1, LogLevel::error);  // damaged checkpoints are warned about by the hundred here
     folder_ = fs::temp_directory_path() / ("deda-checkpoint-test-" + std::to_string(::getpid())) /
               testing::UnitTest::GetInstance()->current_test_info()->name();
     fs::remove_all(folder_);
@@ -30,7 +30,8 @@ class CheckpointTest : public testing::Test {
     checkpoint.state.epoch = epoch;
     checkpoint.state.step = step;
     checkpoint.state.best_accuracy = 0.5;
-    checkpoint.state.history.push_back({.epoch = epoch, .learning_rate = 0.01, .loss = 1.5, .scores = {{"all", 3, 4}}});
+    checkpoint.state.history.push_back(
+        {.epoch = epoch, .learning_rate = 0.01, .loss = 1.5, .scores = {{"all", 3, 4}}});
     checkpoint.tensors["model.fc.weight"] = at::full({3, 2}, static_cast<double>(epoch), at::kFloat);
     checkpoint.tensors["model.bn.num_batches_tracked"] = at::tensor(epoch, at::kLong);
     return checkpoint;
@@ -71,7 +72,8 @@ TEST_F(CheckpointTest, CutAnywhereIsPassedOverForTheOneBefore) {
   const auto newest = folder.files().front();
   const auto whole = read_bytes(newest);
   for (std::size_t kept = 0; kept < whole.size(); kept += 37) {
-    std::ofstream(newest, std::ios::binary | std::ios::trunc).write(reinterpret_cast<const char*>(whole.data()), static_cast<std::streamsize>(kept));
+    std::ofstream(newest, std::ios::binary | std::ios::trunc)
+        .write(reinterpret_cast<const char*>(whole.data()), static_cast<std::streamsize>(kept));
     EXPECT_EQ(newest_epoch(folder), 1) << "cut to " << kept << " of " << whole.size() << " bytes";
   }
 }
@@ -86,7 +88,8 @@ TEST_F(CheckpointTest, WithOneFlippedBitIsPassedOverForTheOneBefore) {
   for (std::size_t at = 0; at < whole.size(); at += 5) {
     auto damaged = whole;
     damaged[at] ^= 0x10;
-    std::ofstream(newest, std::ios::binary | std::ios::trunc).write(reinterpret_cast<const char*>(damaged.data()), static_cast<std::streamsize>(damaged.size()));
+    std::ofstream(newest, std::ios::binary | std::ios::trunc)
+        .write(reinterpret_cast<const char*>(damaged.data()), static_cast<std::streamsize>(damaged.size()));
     const auto found = folder.newest();
     ASSERT_TRUE(found.has_value());
     if (found->state.epoch == 1) continue;
@@ -125,7 +128,8 @@ TEST_F(CheckpointTest, SurvivesItsWriterBeingKilledAtAnyMoment) {
     const auto found = folder.newest();
     ASSERT_TRUE(found.has_value()) << "round " << round;
     EXPECT_GE(found->state.epoch, reached) << "what was finished got lost";
-    EXPECT_TRUE(at::equal(found->tensors.at("model.fc.weight"), at::full({3, 2}, static_cast<double>(found->state.epoch))));
+    EXPECT_TRUE(at::equal(found->tensors.at("model.fc.weight"),
+                          at::full({3, 2}, static_cast<double>(found->state.epoch))));
     reached = found->state.epoch;
   }
   EXPECT_GT(reached, 1) << "no writer got anywhere: nothing was tested";

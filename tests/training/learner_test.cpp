@@ -1,5 +1,5 @@
-// Data-parallel steps against one process that adds up the shares, and a whole run: every sample once, exact counts,
-// complete results.
+// Data-parallel steps against one process that adds up the shares, and a whole run: every sample once, exact
+// counts, complete results.
 #include "training/learner.h"
 
 #include <torch/torch.h>
@@ -22,10 +22,12 @@ using LearnerTest = TrainerTest;
 // One process that does what the ranks do: a forward pass per share, gradients added with the share's weight.
 class Reference {
  public:
-  explicit Reference(const TrainConfig& config) : network_{models::make_classifier("resnet18", test::made_up_classes)} {
+  explicit Reference(const TrainConfig& config)
+      : network_{models::make_classifier("resnet18", test::made_up_classes)} {
     models::initialise(*network_, 1);
-    optimizer_ = std::make_unique<Sgd>(network_->parameters(),
-                                       SgdOptions{.momentum = config.momentum, .weight_decay = config.weight_decay, .nesterov = config.nesterov});
+    optimizer_ = std::make_unique<Sgd>(network_->parameters(), SgdOptions{.momentum = config.momentum,
+                                                                          .weight_decay = config.weight_decay,
+                                                                          .nesterov = config.nesterov});
     for (const auto& entry : network_->named_buffers()) buffers_.push_back(entry.value());
   }
   // Returns the mean loss of the global batch.
@@ -40,12 +42,13 @@ class Reference {
       std::vector<at::Tensor> before;
       for (const auto& buffer : buffers_) before.push_back(buffer.clone());
       const auto input = normalise(share.pixels, share.size, share.height, share.width, at::kCPU, false);
-      const auto labels = at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
+      const auto labels =
+          at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
       const auto loss = soft_cross_entropy(network_->forward(input), labels);
       (loss * (static_cast<double>(share.size) / static_cast<double>(global_size))).backward();
       loss_sum += loss.item<double>() * static_cast<double>(share.size);
       if (rank == 0) continue;
-      const torch::NoGradGuard no_gradients;   // running statistics are rank 0's
+      const torch::NoGradGuard no_gradients;  // running statistics are rank 0's
       for (std::size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(before[i]);
     }
     optimizer_->step(rate);
@@ -83,21 +86,27 @@ TEST_F(LearnerTest, StepsAreThoseOfOneProcessThatAddsUpTheSharesUnevenAndEmptyOn
   for (const auto& cut : cuts) {
     std::vector<augment::Batch> shares;
     for (int rank = 0; rank < size; ++rank) {
-      shares.push_back(rank < cut.over ? test::share_of(order, cut.first, cut.last, rank, cut.over) : test::empty_batch());
+      shares.push_back(rank < cut.over ? test::share_of(order, cut.first, cut.last, rank, cut.over)
+                                       : test::empty_batch());
     }
     const auto global_size = cut.last - cut.first;
-    // Each step from the same start: a network at its start multiplies a difference of 1e-6 in a weight by a thousand in
-    // every step (ReLUs that switch), so over several steps there would be nothing to compare.
+    // Each step from the same start: a network at its start multiplies a difference of 1e-6 in a weight by a
+    // thousand in every step (ReLUs that switch), so over several steps there would be nothing to compare.
     learner.synchronise_buffers();
     reference.follow(learner);
-    const double own = learner.step(shares[static_cast<std::size_t>(ranks_.rank())], global_size, 0.01, nullptr).item<double>();
-    const double loss = ranks_.all_reduce(std::vector<double>{own}, comm::Reduction::sum).at(0) / static_cast<double>(global_size);
+    const double own =
+        learner.step(shares[static_cast<std::size_t>(ranks_.rank())], global_size, 0.01, nullptr)
+            .item<double>();
+    const double loss = ranks_.all_reduce(std::vector<double>{own}, comm::Reduction::sum).at(0) /
+                        static_cast<double>(global_size);
     learner.synchronise_buffers();
     EXPECT_NEAR(loss, reference.step(shares, 0.01), 1e-6) << "batch from " << cut.first;
     const auto ours = models::state_of(learner.network());
     for (const auto& [name, tensor] : models::state_of(reference.network())) {
-      // What is left is the order in which float32 gradients are added up; the smallest updates are of size 1e-3.
-      EXPECT_LE((ours.at(name) - tensor).to(at::kDouble).abs().max().item<double>(), 1e-6) << name << ", batch from " << cut.first;
+      // What is left is the order in which float32 gradients are added up; the smallest updates are of size
+      // 1e-3.
+      EXPECT_LE((ours.at(name) - tensor).to(at::kDouble).abs().max().item<double>(), 1e-6)
+          << name << ", batch from " << cut.first;
     }
   }
 }
@@ -123,7 +132,8 @@ TEST_F(LearnerTest, LearnsVisitsEverySampleOnceAnEpochAndLeavesCompleteResults) 
   EXPECT_EQ(results.at("epochs_done"), 2);
   EXPECT_EQ(results.at("groups"), nlohmann::json({"all", "even"}));
   EXPECT_EQ(results.at("accuracy").at("all").at("images"), tests);
-  EXPECT_THAT(read_text(order.folder / "history.csv"), testing::StartsWith("epoch,learning_rate,loss,accuracy.all,accuracy.even\n1,0.01,"));
+  EXPECT_THAT(read_text(order.folder / "history.csv"),
+              testing::StartsWith("epoch,learning_rate,loss,accuracy.all,accuracy.even\n1,0.01,"));
   EXPECT_TRUE(finished_run(order.folder, order.identity).has_value());
   EXPECT_FALSE(finished_run(order.folder, "another identity").has_value());
 
@@ -139,8 +149,9 @@ TEST_F(LearnerTest, RefusesSharesThatCannotWorkBeforeWorkStarts) {
   training::TrainingSamples samples = test::made_up_training(ranks_, 20, 8);
   samples.height = samples.width = 32;
   EXPECT_NO_THROW(check_shares(settings, samples, 2));
-  EXPECT_THROW(check_shares(settings, samples, 16), ConfigError);   // more ranks than samples in a batch
-  EXPECT_THROW(check_shares(settings, samples, 3), ConfigError);    // the last batch of 4 leaves one rank with one picture
+  EXPECT_THROW(check_shares(settings, samples, 16), ConfigError);  // more ranks than samples in a batch
+  EXPECT_THROW(check_shares(settings, samples, 3),
+               ConfigError);  // the last batch of 4 leaves one rank with one picture
   samples.height = samples.width = 64;
   EXPECT_NO_THROW(check_shares(settings, samples, 3));
   samples.count = 0;

@@ -19,8 +19,14 @@ using test::hashed_tensor;
 TEST(Schedule, CutsTheRateAtEpochs150And225AsRecipeADoes) {
   const TrainConfig config;
   constexpr std::int64_t steps = 375;
-  for (const auto& [epoch, rate] : std::vector<std::pair<std::int64_t, double>>{
-           {1, 0.01}, {2, 0.01}, {149, 0.01}, {150, 0.001}, {151, 0.001}, {224, 0.001}, {225, 0.0001}, {300, 0.0001}}) {
+  for (const auto& [epoch, rate] : std::vector<std::pair<std::int64_t, double>>{{1, 0.01},
+                                                                                {2, 0.01},
+                                                                                {149, 0.01},
+                                                                                {150, 0.001},
+                                                                                {151, 0.001},
+                                                                                {224, 0.001},
+                                                                                {225, 0.0001},
+                                                                                {300, 0.0001}}) {
     EXPECT_DOUBLE_EQ(learning_rate(config, epoch, 0, steps), rate) << epoch;
     EXPECT_DOUBLE_EQ(learning_rate(config, epoch, steps - 1, steps), rate) << epoch;
   }
@@ -31,7 +37,8 @@ TEST(Schedule, CosineFallsEveryStepToItsMinimumAfterOneEpochMoreThanThereAre) {
   config.schedule = ScheduleKind::cosine;
   config.epochs = 9;
   config.minimum_learning_rate = 1e-4;
-  EXPECT_NEAR(learning_rate(config, 1, 0, 10), 1e-4 + 0.5 * 0.0099 * (1 + std::cos(std::numbers::pi * 0.1)), 1e-15);
+  EXPECT_NEAR(learning_rate(config, 1, 0, 10), 1e-4 + 0.5 * 0.0099 * (1 + std::cos(std::numbers::pi * 0.1)),
+              1e-15);
   EXPECT_NEAR(learning_rate(config, 5, 0, 10), 1e-4 + 0.5 * 0.0099, 1e-15);
   EXPECT_GT(learning_rate(config, 9, 8, 10), learning_rate(config, 9, 9, 10));
   EXPECT_GT(learning_rate(config, 9, 9, 10), 1e-4);
@@ -40,7 +47,9 @@ TEST(Schedule, CosineFallsEveryStepToItsMinimumAfterOneEpochMoreThanThereAre) {
 TEST(Sgd, MatchesPyTorchsWithAndWithoutMomentumNesterovAndDecay) {
   for (const auto& golden : test::golden_resnet18().at("sgd")) {
     auto parameter = (hashed_tensor(1, {4, 3}) - 0.5).requires_grad_(true);
-    Sgd optimizer({parameter}, {.momentum = golden.at("momentum"), .weight_decay = golden.at("weight_decay"), .nesterov = golden.at("nesterov")});
+    Sgd optimizer({parameter}, {.momentum = golden.at("momentum"),
+                                .weight_decay = golden.at("weight_decay"),
+                                .nesterov = golden.at("nesterov")});
     const std::vector<double> rates{0.1, 0.1, 0.01, 0.01};
     for (std::size_t step = 0; step < rates.size(); ++step) {
       parameter.mutable_grad() = hashed_tensor(10 + step, {4, 3}) - 0.5;
@@ -62,7 +71,8 @@ TEST(Sgd, TakesGradientsInAnotherMemoryOrderAndNamesAParameterWithoutOne) {
   EXPECT_THROW(Sgd({unused}, {}).step(0.1), ModelError);
 }
 
-// Ten steps of the whole network in double precision: forward, backward, optimizer and running statistics together.
+// Ten steps of the whole network in double precision: forward, backward, optimizer and running statistics
+// together.
 TEST(TenSteps, OfResNet18LandWhereTorchvisionAndPyTorchDo) {
   const auto golden = test::golden_resnet18();
   const auto network = models::make_resnet18(5);
@@ -74,8 +84,11 @@ TEST(TenSteps, OfResNet18LandWhereTorchvisionAndPyTorchDo) {
   TrainConfig config;
   for (std::int64_t step = 0; step < 10; ++step) {
     network->zero_grad();
-    const auto loss = at::cross_entropy_loss(network->forward(test::golden_pictures(step)), test::golden_labels(step));
-    EXPECT_NEAR(loss.item<double>(), golden.at("losses").at(static_cast<std::size_t>(step)).get<double>(), 1e-8) << "step " << step;
+    const auto loss =
+        at::cross_entropy_loss(network->forward(test::golden_pictures(step)), test::golden_labels(step));
+    EXPECT_NEAR(loss.item<double>(), golden.at("losses").at(static_cast<std::size_t>(step)).get<double>(),
+                1e-8)
+        << "step " << step;
     loss.backward();
     optimizer.step(learning_rate(config, 1, step, 10));
   }
@@ -90,7 +103,7 @@ TEST(Loss, SmoothsByTheDenseRuleWhichIsNotPyTorchs) {
   const auto smooth = smooth_labels(labels, 0.1);
   EXPECT_NEAR(smooth[0][1].item<double>(), 0.95, 1e-6);
   EXPECT_NEAR(smooth[0][0].item<double>(), 0.05, 1e-6);
-  EXPECT_NEAR(smooth[0].sum().item<double>(), 1.05, 1e-6);   // three classes: the rule sums to 1.05
+  EXPECT_NEAR(smooth[0].sum().item<double>(), 1.05, 1e-6);  // three classes: the rule sums to 1.05
   EXPECT_NEAR(smooth[1][0].item<double>(), 0.05 + 0.9 * 0.25, 1e-6);
   EXPECT_TRUE(at::equal(smooth_labels(labels, 0.0), labels));
   EXPECT_TRUE(at::equal(smooth_labels(at::ones({2, 1}), 0.1), at::ones({2, 1})));
@@ -114,12 +127,16 @@ TEST(Normalise, GivesTorchvisionsBitsInChannelsLastOrder) {
     ASSERT_EQ(picture.sizes(), at::IntArrayRef({1, 3, 1, width}));
     for (std::int64_t channel = 0; channel < 3; ++channel) {
       for (std::int64_t x = 0; x < width; ++x) {
-        const auto expected = static_cast<float>(golden.at("channels").at(static_cast<std::size_t>(channel)).at(static_cast<std::size_t>(x)).get<double>());
+        const auto expected = static_cast<float>(golden.at("channels")
+                                                     .at(static_cast<std::size_t>(channel))
+                                                     .at(static_cast<std::size_t>(x))
+                                                     .get<double>());
         EXPECT_EQ((picture[0][channel][0][x].item<float>()), expected) << channel << " " << x;
       }
     }
   }
-  EXPECT_TRUE(normalise(std::vector<std::uint8_t>(2 * 4 * 5 * 3), 2, 4, 5, at::kCPU, true).is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_TRUE(normalise(std::vector<std::uint8_t>(2 * 4 * 5 * 3), 2, 4, 5, at::kCPU, true)
+                  .is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_THROW(normalise(pixels, 2, 1, width, at::kCPU, true), ModelError);
 }
 

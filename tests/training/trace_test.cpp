@@ -1,5 +1,5 @@
-// A training trace holds what another program needs: the names of the convention, and numbers that fit together.
-// (analysis/replay_train_trace.py replays one in PyTorch.)
+// A training trace holds what another program needs: the names of the convention, and numbers that fit
+// together. (analysis/replay_train_trace.py replays one in PyTorch.)
 #include "training/trace.h"
 
 #include <ATen/ATen.h>
@@ -22,10 +22,42 @@ TEST_F(TraceTest, HoldsEveryNameOfTheConventionAndNumbersThatFitTogether) {
   EXPECT_FALSE(fs::exists(*traced.trace / "step-000002.safetensors"));
   const auto first = models::read_tensors(*traced.trace / "step-000000.safetensors");
   const auto second = models::read_tensors(*traced.trace / "step-000001.safetensors");
-  for (const auto* name : {"input", "label", "output", "loss", "lr", "epoch", "grad.conv1.weight", "updated.layer4.1.bn2.running_var", "updated.fc.bias",
-                           "initial.bn1.num_batches_tracked", "draw.index", "draw.epoch", "draw.augmented", "draw.version", "draw.mix", "draw.mix_version",
-                           "draw.cip", "draw.u1", "draw.u2", "draw.x1", "draw.y1", "draw.w1", "draw.h1", "draw.x2", "draw.y2", "draw.w2", "draw.h2", "draw.flip1",
-                           "draw.flip2", "draw.angle1", "draw.angle2", "draw.crop_x", "draw.crop_y", "draw.flip", "draw.area1", "draw.area2"}) {
+  for (const auto* name : {"input",
+                           "label",
+                           "output",
+                           "loss",
+                           "lr",
+                           "epoch",
+                           "grad.conv1.weight",
+                           "updated.layer4.1.bn2.running_var",
+                           "updated.fc.bias",
+                           "initial.bn1.num_batches_tracked",
+                           "draw.index",
+                           "draw.epoch",
+                           "draw.augmented",
+                           "draw.version",
+                           "draw.mix",
+                           "draw.mix_version",
+                           "draw.cip",
+                           "draw.u1",
+                           "draw.u2",
+                           "draw.x1",
+                           "draw.y1",
+                           "draw.w1",
+                           "draw.h1",
+                           "draw.x2",
+                           "draw.y2",
+                           "draw.w2",
+                           "draw.h2",
+                           "draw.flip1",
+                           "draw.flip2",
+                           "draw.angle1",
+                           "draw.angle2",
+                           "draw.crop_x",
+                           "draw.crop_y",
+                           "draw.flip",
+                           "draw.area1",
+                           "draw.area2"}) {
     EXPECT_EQ(first.count(name), 1u) << name;
   }
   EXPECT_EQ(second.count("initial.conv1.weight"), 0u);

@@ -1,5 +1,5 @@
-// Stopping and continuing at any step and with another number of ranks, damaged checkpoints, numbers gone bad, data that
-// fails on one rank.
+// Stopping and continuing at any step and with another number of ranks, damaged checkpoints, numbers gone
+// bad, data that fails on one rank.
 #include "training/trainer.h"
 
 #include <torch/types.h>
@@ -19,7 +19,8 @@ TEST_F(TrainerTest, StoppedAnywhereAndContinuedEndsWithTheBytesOfAnUndisturbedRu
   auto disturbed = stopped;
   std::vector<Visit> visits;
   // In the middle of an epoch, at the end of one, and in the last one.
-  for (const auto& [epoch, step] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {1, 2}, {2, 0}}) {
+  for (const auto& [epoch, step] :
+       std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {1, 2}, {2, 0}}) {
     try {
       run(ranks_, disturbed, {.stop_epoch = epoch, .stop_step = step}, &visits);
       ADD_FAILURE() << "not stopped at " << epoch << " " << step;
@@ -33,7 +34,8 @@ TEST_F(TrainerTest, StoppedAnywhereAndContinuedEndsWithTheBytesOfAnUndisturbedRu
   EXPECT_EQ(gathered(visits), expected_visits(2));
   if (!ranks_.is_root()) return;
   EXPECT_EQ(bytes_of("stopped", "history.csv"), bytes_of("quiet", "history.csv"));
-  const auto a = models::read_tensors(quiet.folder / "last.safetensors"), b = models::read_tensors(stopped.folder / "last.safetensors");
+  const auto a = models::read_tensors(quiet.folder / "last.safetensors"),
+             b = models::read_tensors(stopped.folder / "last.safetensors");
   for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
 }
 

@@ -1,12 +1,14 @@
-// libdeda_cuda.so: the only file that is compiled against CUDA and NCCL. Not linked into the program (cuda_plugin.h).
+// libdeda_cuda.so: the only file that is compiled against CUDA and NCCL. Not linked into the program
+// (cuda_plugin.h).
 #include "comm/c10d/cuda_plugin.h"
 
 #include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 #include <nccl.h>
-#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #include <torch/version.h>
+
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
 namespace deda::comm {
 
@@ -48,7 +50,8 @@ class Plugin final : public CudaPlugin {
     return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
   }
 
-  c10::intrusive_ptr<c10d::Backend> make_nccl_backend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+  c10::intrusive_ptr<c10d::Backend> make_nccl_backend(const c10::intrusive_ptr<c10d::Store>& store, int rank,
+                                                      int size,
                                                       std::chrono::milliseconds timeout) const override {
     auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = timeout;
@@ -73,7 +76,8 @@ class Plugin final : public CudaPlugin {
 
 extern "C" {
 const char* deda_cuda_plugin_built_for() {
-  static const std::string text = fmt::format("interface {}, LibTorch {}", deda::comm::cuda_plugin_interface, TORCH_VERSION);
+  static const std::string text =
+      fmt::format("interface {}, LibTorch {}", deda::comm::cuda_plugin_interface, TORCH_VERSION);
   return text.c_str();
 }
 deda::comm::CudaPlugin* deda_cuda_plugin() {

@@ -1,14 +1,14 @@
 // The GPU parts behind an interface, in a library of their own (libdeda_cuda.so) that is loaded at run time.
-// Why: the same program then runs with and without GPU, driver, CUDA libraries and NCCL; what is missing becomes a
-// sentence instead of a program that does not start.
+// Why: the same program then runs with and without GPU, driver, CUDA libraries and NCCL; what is missing
+// becomes a sentence instead of a program that does not start.
 #pragma once
 
 #include <c10/util/intrusive_ptr.h>
-#include <torch/csrc/distributed/c10d/Backend.hpp>
-#include <torch/csrc/distributed/c10d/Store.hpp>
 
 #include <chrono>
 #include <string>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
 #include <vector>
 
 #include "comm/device_map.h"
@@ -21,26 +21,27 @@ inline constexpr int cuda_plugin_interface = 1;
 class CudaPlugin {
  public:
   virtual ~CudaPlugin() = default;
-  virtual int device_count() const = 0;                            // GPUs that this process sees; 0 without a driver
-  virtual std::vector<VisibleDevice> devices() const = 0;          // for place_ranks
-  virtual std::string compute_capability(int device) const = 0;    // "8.0"
+  virtual int device_count() const = 0;                    // GPUs that this process sees; 0 without a driver
+  virtual std::vector<VisibleDevice> devices() const = 0;  // for place_ranks
+  virtual std::string compute_capability(int device) const = 0;  // "8.0"
   virtual std::int64_t free_bytes(int device) const = 0;
   virtual void set_device(int device) const = 0;
-  virtual void synchronize() const = 0;                            // waits for all work of the current device
-  virtual std::string nccl_version() const = 0;                    // "2.28.9"
+  virtual void synchronize() const = 0;          // waits for all work of the current device
+  virtual std::string nccl_version() const = 0;  // "2.28.9"
   // One rank's end of a NCCL group; collective through the store. `timeout` limits every operation.
-  virtual c10::intrusive_ptr<c10d::Backend> make_nccl_backend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+  virtual c10::intrusive_ptr<c10d::Backend> make_nccl_backend(const c10::intrusive_ptr<c10d::Store>& store,
+                                                              int rank, int size,
                                                               std::chrono::milliseconds timeout) const = 0;
 };
 
 struct LoadedCudaPlugin {
-  CudaPlugin* plugin = nullptr;   // lives until the process ends; null where it cannot be used
-  std::string reason;             // why not, or where it was loaded from
+  CudaPlugin* plugin = nullptr;  // lives until the process ends; null where it cannot be used
+  std::string reason;            // why not, or where it was loaded from
 };
 
-// Loads the plugin once per process and says the same ever after. Looks in DEDA_PLUGIN_DIR, beside the executable, and in
-// lib/deda of the executable's folder and its parents (../lib/deda when installed).
-// Call it before anything asks LibTorch about CUDA: LibTorch remembers its first answer.
+// Loads the plugin once per process and says the same ever after. Looks in DEDA_PLUGIN_DIR, beside the
+// executable, and in lib/deda of the executable's folder and its parents (../lib/deda when installed). Call
+// it before anything asks LibTorch about CUDA: LibTorch remembers its first answer.
 const LoadedCudaPlugin& load_cuda_plugin();
 
 }  // namespace deda::comm

@@ -35,7 +35,9 @@ std::vector<fs::path> places_to_look() {
   return places;
 }
 
-LoadedCudaPlugin refuse(std::string reason) { return {nullptr, std::move(reason)}; }
+LoadedCudaPlugin refuse(std::string reason) {
+  return {nullptr, std::move(reason)};
+}
 
 LoadedCudaPlugin load_from(const fs::path& path) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -45,11 +47,15 @@ LoadedCudaPlugin load_from(const fs::path& path) {
   }
   const auto built_for = reinterpret_cast<const char* (*)()>(dlsym(library, "deda_cuda_plugin_built_for"));
   const auto make = reinterpret_cast<CudaPlugin* (*)()>(dlsym(library, "deda_cuda_plugin"));
-  if (built_for == nullptr || make == nullptr) return refuse(fmt::format("{} is no plugin of this program", path.string()));
+  if (built_for == nullptr || make == nullptr)
+    return refuse(fmt::format("{} is no plugin of this program", path.string()));
   const std::string wanted = fmt::format("interface {}, LibTorch {}", cuda_plugin_interface, TORCH_VERSION);
-  if (wanted != built_for()) return refuse(fmt::format("{} was built for {}, this program for {}", path.string(), built_for(), wanted));
+  if (wanted != built_for())
+    return refuse(
+        fmt::format("{} was built for {}, this program for {}", path.string(), built_for(), wanted));
   CudaPlugin* plugin = make();
-  if (plugin->device_count() == 0) return refuse("no GPU is visible (driver missing, or CUDA_VISIBLE_DEVICES is empty)");
+  if (plugin->device_count() == 0)
+    return refuse("no GPU is visible (driver missing, or CUDA_VISIBLE_DEVICES is empty)");
   return {plugin, path.string()};
 }
 

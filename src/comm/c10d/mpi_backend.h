@@ -1,30 +1,35 @@
 // Tensors over MPI: a c10d back end for CPU tensors, for machines without NCCL.
-// Why our own: LibTorch's wheels carry neither the MPI back end nor Gloo's headers. One thread takes the operations in
-// order, so that the buckets of a Reducer travel while the backward pass still runs; it needs MPI_THREAD_MULTIPLE.
+// Why our own: LibTorch's wheels carry neither the MPI back end nor Gloo's headers. One thread takes the
+// operations in order, so that the buckets of a Reducer travel while the backward pass still runs; it needs
+// MPI_THREAD_MULTIPLE.
 #pragma once
 
-#include <torch/csrc/distributed/c10d/Backend.hpp>
-
 #include <memory>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
 
 #include "comm/communicator.h"
 
 namespace deda::comm {
 
-// Operations: allreduce (sum, average, minimum, maximum), broadcast, allgather, barrier; all others throw as c10d's base does.
-// allreduce takes float32, float64, int32, int64, and bfloat16 and float16 (added up in float32); other types are refused
-// by name. broadcast and allgather take any type. Tensors need not be contiguous. Only CPU tensors.
-// Every rank must call the same operations in the same order. Waits are limited by Communicator::timeout_s(): the work then
-// ends with CommError that names rank, operation and its number, and so does all work after it.
+// Operations: allreduce (sum, average, minimum, maximum), broadcast, allgather, barrier; all others throw as
+// c10d's base does. allreduce takes float32, float64, int32, int64, and bfloat16 and float16 (added up in
+// float32); other types are refused by name. broadcast and allgather take any type. Tensors need not be
+// contiguous. Only CPU tensors. Every rank must call the same operations in the same order. Waits are limited
+// by Communicator::timeout_s(): the work then ends with CommError that names rank, operation and its number,
+// and so does all work after it.
 class MpiBackend final : public c10d::Backend {
  public:
-  explicit MpiBackend(const Communicator& ranks);   // collective; CommError without MPI_THREAD_MULTIPLE (size > 1)
-  ~MpiBackend() override;                           // completes what was started
+  explicit MpiBackend(
+      const Communicator& ranks);  // collective; CommError without MPI_THREAD_MULTIPLE (size > 1)
+  ~MpiBackend() override;          // completes what was started
 
   const std::string getBackendName() const override { return "deda_mpi"; }
-  c10::intrusive_ptr<c10d::Work> allreduce(std::vector<at::Tensor>& tensors, const c10d::AllreduceOptions& options) override;
-  c10::intrusive_ptr<c10d::Work> broadcast(std::vector<at::Tensor>& tensors, const c10d::BroadcastOptions& options) override;
-  c10::intrusive_ptr<c10d::Work> allgather(std::vector<std::vector<at::Tensor>>& outputs, std::vector<at::Tensor>& inputs,
+  c10::intrusive_ptr<c10d::Work> allreduce(std::vector<at::Tensor>& tensors,
+                                           const c10d::AllreduceOptions& options) override;
+  c10::intrusive_ptr<c10d::Work> broadcast(std::vector<at::Tensor>& tensors,
+                                           const c10d::BroadcastOptions& options) override;
+  c10::intrusive_ptr<c10d::Work> allgather(std::vector<std::vector<at::Tensor>>& outputs,
+                                           std::vector<at::Tensor>& inputs,
                                            const c10d::AllgatherOptions& options) override;
   c10::intrusive_ptr<c10d::Work> barrier(const c10d::BarrierOptions& options) override;
 

@@ -1,4 +1,5 @@
-// The lists of CUB-200-2011 by image id; Waterbirds refers to the same pictures. Internal to src/data/readers.
+// The lists of CUB-200-2011 by image id; Waterbirds refers to the same pictures. Internal to
+// src/data/readers.
 #pragma once
 
 #include <map>

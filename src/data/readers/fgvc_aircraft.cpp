@@ -1,6 +1,7 @@
-// FGVC-Aircraft 2013b (Maji et al., 2013): data/images/<7 digits>.jpg, images_variant_{trainval,test}.txt ("id variant",
-// the name may hold blanks), variants.txt (class order), images_box.txt ("id xmin ymin xmax ymax", top left pixel (1,1)).
-// Train = trainval. The lowest 20 pixel rows of a picture are a banner (dataset.strip_banner drops them).
+// FGVC-Aircraft 2013b (Maji et al., 2013): data/images/<7 digits>.jpg, images_variant_{trainval,test}.txt
+// ("id variant", the name may hold blanks), variants.txt (class order), images_box.txt ("id xmin ymin xmax
+// ymax", top left pixel (1,1)). Train = trainval. The lowest 20 pixel rows of a picture are a banner
+// (dataset.strip_banner drops them).
 #include <algorithm>
 
 #include "data/reader.h"
@@ -15,8 +16,12 @@ std::map<std::string, std::array<double, 4>> read_boxes(Reader& reader, const st
   const io::TextTable table = io::read_words(path);
   for (const io::TextRow& row : table.rows) {
     std::array<std::optional<double>, 4> sides;
-    for (std::size_t i = 0; i < 4 && i + 1 < row.cells.size(); ++i) sides[i] = io::to_number(row.cells[i + 1]);
-    if (row.cells.size() != 5 || !sides[0] || !sides[1] || !sides[2] || !sides[3]) { reader.problem("is no line \"id xmin ymin xmax ymax\"", table.where(row)); continue; }
+    for (std::size_t i = 0; i < 4 && i + 1 < row.cells.size(); ++i)
+      sides[i] = io::to_number(row.cells[i + 1]);
+    if (row.cells.size() != 5 || !sides[0] || !sides[1] || !sides[2] || !sides[3]) {
+      reader.problem("is no line \"id xmin ymin xmax ymax\"", table.where(row));
+      continue;
+    }
     boxes[row.cells[0]] = from_one_based(*sides[0], *sides[1], *sides[2], *sides[3]);
   }
   return boxes;
@@ -32,16 +37,28 @@ void read_fgvc_aircraft(Reader& reader) {
   // Root may be the release folder, which has data/ inside, or data/ itself.
   const std::string prefix = reader.exists("data/variants.txt") ? "data/" : "";
   const auto folder = reader.config.root / prefix;
-  for (const io::TextRow& row : io::read_words(folder / "variants.txt", 1).rows) dataset.class_names.push_back(row.cells[0]);
+  for (const io::TextRow& row : io::read_words(folder / "variants.txt", 1).rows)
+    dataset.class_names.push_back(row.cells[0]);
   std::map<std::string, std::int32_t> class_ids;
-  for (std::size_t i = 0; i < dataset.class_names.size(); ++i) class_ids[dataset.class_names[i]] = static_cast<std::int32_t>(i);
-  const auto boxes = reader.exists(prefix + "images_box.txt") ? read_boxes(reader, folder / "images_box.txt") : std::map<std::string, std::array<double, 4>>{};
-  for (const auto& [file, split] : {std::pair{"images_variant_trainval.txt", Split::train}, std::pair{"images_variant_test.txt", Split::test}}) {
+  for (std::size_t i = 0; i < dataset.class_names.size(); ++i)
+    class_ids[dataset.class_names[i]] = static_cast<std::int32_t>(i);
+  const auto boxes = reader.exists(prefix + "images_box.txt")
+                         ? read_boxes(reader, folder / "images_box.txt")
+                         : std::map<std::string, std::array<double, 4>>{};
+  for (const auto& [file, split] : {std::pair{"images_variant_trainval.txt", Split::train},
+                                    std::pair{"images_variant_test.txt", Split::test}}) {
     const io::TextTable table = io::read_words(folder / file, 2);
     for (const io::TextRow& row : table.rows) {
-      if (row.cells.size() != 2) { reader.problem("is no line \"id variant\"", table.where(row)); continue; }
+      if (row.cells.size() != 2) {
+        reader.problem("is no line \"id variant\"", table.where(row));
+        continue;
+      }
       const auto id = class_ids.find(row.cells[1]);
-      if (id == class_ids.end()) { reader.problem("names variant \"" + row.cells[1] + "\", which variants.txt does not list", table.where(row)); continue; }
+      if (id == class_ids.end()) {
+        reader.problem("names variant \"" + row.cells[1] + "\", which variants.txt does not list",
+                       table.where(row));
+        continue;
+      }
       Item item;
       item.path = prefix + "images/" + row.cells[0] + ".jpg";
       item.class_id = id->second;

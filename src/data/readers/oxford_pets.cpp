@@ -1,7 +1,8 @@
-// Oxford-IIIT Pet (Parkhi et al., CVPR 2012): images/NAME.jpg, annotations/{trainval,test,list}.txt with lines
-// "NAME class species breed", annotations/trimaps/NAME.png (1 animal, 2 background, 3 border). The boxes in
-// annotations/xmls are of the head, not of the animal, so they are not used. Class ids of a subset need not be dense:
-// classes are the breeds that occur, in the order of their ids, named after the file name's stem ("american bulldog").
+// Oxford-IIIT Pet (Parkhi et al., CVPR 2012): images/NAME.jpg, annotations/{trainval,test,list}.txt with
+// lines "NAME class species breed", annotations/trimaps/NAME.png (1 animal, 2 background, 3 border). The
+// boxes in annotations/xmls are of the head, not of the animal, so they are not used. Class ids of a subset
+// need not be dense: classes are the breeds that occur, in the order of their ids, named after the file
+// name's stem ("american bulldog").
 #include <algorithm>
 
 #include "data/reader.h"
@@ -12,7 +13,9 @@ namespace deda::data {
 namespace {
 
 // "american_bulldog_12" -> "american_bulldog"
-std::string breed_of(const std::string& name) { return name.substr(0, name.rfind('_')); }
+std::string breed_of(const std::string& name) {
+  return name.substr(0, name.rfind('_'));
+}
 
 struct Listed {
   std::string name, where;
@@ -25,7 +28,10 @@ void read_list(Reader& reader, const std::string& file, Split split, std::vector
   for (const io::TextRow& row : table.rows) {
     if (row.cells[0].starts_with('#')) continue;
     const auto id = row.cells.size() >= 2 ? io::to_integer(row.cells[1]) : std::nullopt;
-    if (!id) { reader.problem("is no line \"NAME class species breed\"", table.where(row)); continue; }
+    if (!id) {
+      reader.problem("is no line \"NAME class species breed\"", table.where(row));
+      continue;
+    }
     listed.push_back({row.cells[0], table.where(row), *id, split});
   }
 }
@@ -43,12 +49,16 @@ void read_oxford_pets(Reader& reader) {
     official_split = true;
   } else if (reader.exists("annotations/list.txt")) {
     read_list(reader, "list.txt", Split::train, listed);
-    reader.notes.emplace_back("annotations/trainval.txt and test.txt are absent: all pictures of list.txt are for training");
+    reader.notes.emplace_back(
+        "annotations/trainval.txt and test.txt are absent: all pictures of list.txt are for training");
   } else {
-    for (const std::string& name : list_pictures(reader.config.root / "images")) listed.push_back({std::filesystem::path(name).stem().string(), "images", 0, Split::train});
-    reader.notes.emplace_back("annotations hold no list: all pictures of images/ are for training, classes by file name");
+    for (const std::string& name : list_pictures(reader.config.root / "images"))
+      listed.push_back({std::filesystem::path(name).stem().string(), "images", 0, Split::train});
+    reader.notes.emplace_back(
+        "annotations hold no list: all pictures of images/ are for training, classes by file name");
   }
-  std::vector<std::pair<std::int64_t, std::string>> classes;    // (original id, breed): official order, dense here
+  std::vector<std::pair<std::int64_t, std::string>>
+      classes;  // (original id, breed): official order, dense here
   for (const Listed& picture : listed) classes.emplace_back(picture.original_class, breed_of(picture.name));
   std::sort(classes.begin(), classes.end());
   classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
@@ -60,7 +70,8 @@ void read_oxford_pets(Reader& reader) {
     Item item;
     item.path = "images/" + picture.name + ".jpg";
     item.split = picture.split;
-    const auto found = std::lower_bound(classes.begin(), classes.end(), std::pair{picture.original_class, breed_of(picture.name)});
+    const auto found = std::lower_bound(classes.begin(), classes.end(),
+                                        std::pair{picture.original_class, breed_of(picture.name)});
     item.class_id = static_cast<std::int32_t>(found - classes.begin());
     const std::string trimap = "annotations/trimaps/" + picture.name + ".png";
     if (reader.exists(trimap)) {
