@@ -48,7 +48,11 @@ done
 scancel --batch --signal=USR2 "$stopped"
 for _ in $(seq 120); do grep -q "requeueing job" "$work/stopped.log" 2>/dev/null && break; sleep 0.5; done
 check "it stopped in time and requeued itself" grep -q "stopped in time; requeueing" "$work/stopped.log"
-for _ in $(seq 60); do   # Slurm holds a requeued job back for two minutes unless told otherwise
+# Slurm holds a requeued job back for two minutes unless told otherwise. Not at once: the nodes refuse a start whose credential
+# carries the second in which they revoked the last one ("Job credential revoked"), and the job would fail.
+for _ in $(seq 60); do [ "$(state_of "$stopped")" = PENDING ] && break; sleep 0.5; done
+sleep 5
+for _ in $(seq 60); do
   if [ "$(state_of "$stopped")" = PENDING ] && scontrol update "JobId=$stopped" StartTime=now; then break; fi
   sleep 0.5
 done
