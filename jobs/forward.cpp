@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 struct ForwardOptions {
   std::string model;
-  fs::path weights, input, output;
+  fs::path weights, input, output, layer_diffuse;
   std::string mode = "eval", device = "cpu", dtype = "float32";
 };
 
@@ -33,10 +33,12 @@ void add_options(CLI::App& app, const std::shared_ptr<ForwardOptions>& options) 
   for (const auto& [name, type] : dtypes) dtype_names.push_back(name);
   app.add_option("MODEL", options->model, "network by name:" + models)->required();
   app.add_option("WEIGHTS", options->weights,
-                 "safetensors file under the original's tensor names, or a folder with model.safetensors")
+                 "safetensors file under the original's tensor names, or its folder (diffusers, transformers)")
       ->required();
   app.add_option("--in", options->input, "safetensors file with the input tensors")->required();
   app.add_option("--out", options->output, "safetensors file to write the outputs to")->required();
+  app.add_option("--layerdiffuse", options->layer_diffuse,
+                 "unet: merge LayerDiffuse's attention weights from this file");
   app.add_option("--mode", options->mode,
                  "eval, or train: batch statistics, and running statistics among the outputs")
       ->check(CLI::IsMember({"eval", "train"}));
@@ -61,8 +63,8 @@ ExitCode run(JobContext& context, const ForwardOptions& options) {
     if (!context.ranks.is_root()) return;
     const auto& model = models::forward_model(options.model);
     models::ForwardRequest request;
-    request.weights =
-        fs::is_directory(options.weights) ? options.weights / "model.safetensors" : options.weights;
+    request.weights = options.weights;
+    request.layer_diffuse = options.layer_diffuse;
     request.inputs = models::read_tensors(options.input);
     request.inputs_from = options.input.string();
     request.train_mode = options.mode == "train";

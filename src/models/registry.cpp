@@ -4,6 +4,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "models/forward_diffusion.h"
 #include "models/resnet.h"
 #include "models/weights.h"
 
@@ -57,8 +58,10 @@ NamedTensors run_classifier(const Entry& entry, const ForwardRequest& request) {
   check_pictures(request, problems);
   std::shared_ptr<Classifier> network;
   try {
-    network = entry.make(classes_in_file(request.weights, entry.head));
-    load_weights(*network, request.weights);
+    const auto file = std::filesystem::is_directory(request.weights) ? request.weights / "model.safetensors"
+                                                                      : request.weights;
+    network = entry.make(classes_in_file(file, entry.head));
+    load_weights(*network, file);
   } catch (const DataError& error) {
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }
@@ -96,6 +99,7 @@ const std::vector<ForwardModel>& forward_models() {
                       "statistics after the pass",
                       [entry](const ForwardRequest& request) { return run_classifier(entry, request); }});
     }
+    for (auto& model : diffusion_forward_models()) list.push_back(std::move(model));
     return list;
   }();
   return models;

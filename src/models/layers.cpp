@@ -1,0 +1,71 @@
+#include "models/layers.h"
+
+namespace deda::models {
+namespace {
+
+// The default type at the time of building (build_as).
+at::TensorOptions parameter_options() { return at::TensorOptions().dtype(at::get_default_dtype()); }
+
+}  // namespace
+
+Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
+  weight = register_parameter("weight", at::empty({out, in}, parameter_options()));
+  if (with_bias) bias = register_parameter("bias", at::empty({out}, parameter_options()));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+
+Convolution::Convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+                         std::int64_t padding)
+    : stride_{stride}, padding_{padding} {
+  weight = register_parameter("weight", at::empty({out, in, kernel, kernel}, parameter_options()));
+  bias = register_parameter("bias", at::empty({out}, parameter_options()));
+}
+
+at::Tensor Convolution::forward(const at::Tensor& x) const {
+  return at::conv2d(x, weight, bias, stride_, padding_);
+}
+
+GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double epsilon)
+    : groups_{groups}, epsilon_{epsilon} {
+  weight = register_parameter("weight", at::empty({channels}, parameter_options()));
+  bias = register_parameter("bias", at::empty({channels}, parameter_options()));
+}
+
+at::Tensor GroupNorm::forward(const at::Tensor& x) const {
+  return at::group_norm(x, groups_, weight, bias, epsilon_);
+}
+
+LayerNorm::LayerNorm(std::int64_t width, double epsilon) : epsilon_{epsilon} {
+  weight = register_parameter("weight", at::empty({width}, parameter_options()));
+  bias = register_parameter("bias", at::empty({width}, parameter_options()));
+}
+
+at::Tensor LayerNorm::forward(const at::Tensor& x) const {
+  return at::layer_norm(x, {weight.size(0)}, weight, bias, epsilon_);
+}
+
+Embedding::Embedding(std::int64_t rows, std::int64_t width) {
+  weight = register_parameter("weight", at::empty({rows, width}, parameter_options()));
+}
+
+at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                  std::int64_t heads, bool causal) {
+  const auto split = [&](const at::Tensor& x) {
+    return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
+  };
+  const auto out = at::scaled_dot_product_attention(split(query), split(key), split(value), {}, 0.0, causal);
+  return out.transpose(1, 2).reshape({query.size(0), query.size(1), query.size(2)});
+}
+
+std::int64_t parameter_count(const torch::nn::Module& network) {
+  std::int64_t count = 0;
+  for (const auto& parameter : network.parameters()) count += parameter.numel();
+  return count;
+}
+
+void freeze(torch::nn::Module& network) {
+  for (auto& parameter : network.parameters()) parameter.set_requires_grad(false);
+}
+
+}  // namespace deda::models

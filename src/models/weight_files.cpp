@@ -1,0 +1,129 @@
+#include "models/weight_files.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/files.h"
+#include "models/tensor_file.h"
+#include "models/weights.h"
+
+namespace deda::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+void open_shards(const fs::path& index, WeightFiles& opened, std::vector<Problem>& problems) {
+  std::set<std::string> names;
+  try {
+    const auto json = nlohmann::json::parse(read_text(index, 64u << 20));
+    for (const auto& [tensor, file] : json.at("weight_map").items()) names.insert(file.get<std::string>());
+  } catch (const nlohmann::json::exception& error) {
+    problems.push_back({"is not an index of shards: " + std::string{error.what()}, index.string(), {}});
+  }
+  for (const auto& name : names) {
+    if (fs::path(name).filename() != fs::path(name)) {
+      problems.push_back({"names the shard " + name + ", which is no plain file name", index.string(), {}});
+      continue;
+    }
+    try {
+      opened.files.emplace_back(index.parent_path() / name);
+    } catch (const Error& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  }
+}
+
+bool fits(at::IntArrayRef wanted, const std::vector<std::int64_t>& found) {
+  if (wanted == at::IntArrayRef(found)) return true;
+  return wanted.size() == 2 && found.size() == 4 && found[2] == 1 && found[3] == 1 && wanted[0] == found[0] &&
+         wanted[1] == found[1];
+}
+
+}  // namespace
+
+WeightFiles open_weight_files(const fs::path& folder_or_file, const std::string& stem) {
+  WeightFiles opened;
+  opened.where = folder_or_file.string();
+  std::vector<Problem> problems;
+  if (!fs::is_directory(folder_or_file)) {
+    opened.files.emplace_back(folder_or_file);
+    return opened;
+  }
+  const auto& folder = folder_or_file;
+  const fs::path plain = folder / (stem + ".safetensors"), half = folder / (stem + ".fp16.safetensors");
+  const fs::path index = folder / (stem + ".safetensors.index.json"),
+                 half_index = folder / (stem + ".safetensors.index.fp16.json");
+  if (fs::exists(plain)) {
+    opened.files.emplace_back(plain);
+  } else if (fs::exists(index)) {
+    open_shards(index, opened, problems);
+  } else if (fs::exists(half)) {
+    opened.files.emplace_back(half);
+  } else if (fs::exists(half_index)) {
+    open_shards(half_index, opened, problems);
+  } else if (fs::exists(folder / (stem + ".bin"))) {
+    problems.push_back({"holds " + stem + ".bin only", folder.string(),
+                        "Download the .safetensors file of the same model: pickled files are not read."});
+  } else {
+    problems.push_back({"has no " + stem + ".safetensors (nor .fp16.safetensors, nor shards with an index)",
+                        folder.string(), "README, \"Weights\", names the files to download."});
+  }
+  if (!problems.empty()) throw DataError(std::move(problems));
+  return opened;
+}
+
+void load_weight_files(torch::nn::Module& network, const WeightFiles& files, const Rename& rename) {
+  std::vector<Problem> problems;
+  const auto state = state_of(network);
+  std::map<std::string, const io::TensorView*> sources;
+  for (const auto& file : files.files) {
+    for (const auto& [name, view] : file.tensors()) {
+      const auto ours = rename ? rename(name) : name;
+      if (ours.empty()) continue;
+      const auto target = state.find(ours);
+      if (target == state.end()) {
+        problems.push_back({"tensor " + name + " " + shape_text(view.shape) + " is not part of the network",
+                            file.path().string(), {}});
+      } else if (!fits(target->second.sizes(), view.shape)) {
+        problems.push_back({"tensor " + name + " has shape " + shape_text(view.shape) + ", the network needs " +
+                                shape_text(target->second.sizes()),
+                            file.path().string(), {}});
+        sources[ours] = nullptr;
+      } else if (!sources.emplace(ours, &view).second) {
+        problems.push_back({"tensor " + name + " is there twice", file.path().string(), {}});
+      }
+    }
+  }
+  for (const auto& [name, target] : state) {
+    if (sources.count(name) == 0)
+      problems.push_back({"tensor " + name + " " + shape_text(target.sizes()) + " is missing", files.where, {}});
+  }
+  if (!problems.empty()) throw DataError(std::move(problems));
+  torch::NoGradGuard no_gradients;
+  for (const auto& [name, view] : sources) {
+    auto target = state.at(name);
+    target.copy_(to_tensor(*view).reshape(target.sizes()));
+    if (target.is_floating_point() && !at::isfinite(target).all().item<bool>())
+      problems.push_back({"tensor " + name + " holds numbers that " + c10::toString(target.scalar_type()) +
+                              " cannot (infinite or not a number)",
+                          files.where,
+                          target.scalar_type() == at::kHalf ? "Use bf16 or fp32 for this part, or the fixed fp16 weights."
+                                                            : "The file is damaged."});
+  }
+  if (!problems.empty()) throw DataError(std::move(problems));
+}
+
+std::vector<std::int64_t> shape_in(const WeightFiles& files, const std::string& name) {
+  for (const auto& file : files.files) {
+    if (file.contains(name)) return file.at(name).shape;
+  }
+  return {};
+}
+
+}  // namespace deda::models

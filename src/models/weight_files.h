@@ -1,0 +1,38 @@
+// Weights of one part of a model: one safetensors file, a half-precision variant, or shards with an index, as
+// diffusers and transformers lay them out; copied tensor by tensor into a network, so that a model of ten
+// gigabytes needs its own size and one tensor.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "io/safetensors.h"
+
+namespace deda::models {
+
+struct WeightFiles {
+  std::vector<io::SafetensorsFile> files;
+  std::string where;  // the folder or file, for errors
+};
+
+// FOLDER/STEM.safetensors, STEM.fp16.safetensors, or the shards that STEM.safetensors.index.json names; with a
+// file instead of a folder, that file. DataError lists what is missing or broken; .bin files are named as such.
+WeightFiles open_weight_files(const std::filesystem::path& folder_or_file, const std::string& stem);
+
+// From a file's tensor name to the network's; "" passes the tensor over (buffers that are computed).
+using Rename = std::function<std::string(const std::string&)>;
+
+// Fills every parameter and buffer. Missing, unused, misshapen and doubled tensors, and numbers that the
+// network's type cannot hold (fp16 overflow), are all listed in one DataError. 1x1 kernels [C, C, 1, 1] fill
+// linear layers [C, C].
+void load_weight_files(torch::nn::Module& network, const WeightFiles& files, const Rename& rename = {});
+
+// The shape of a tensor of the files under its own name; empty where there is none.
+std::vector<std::int64_t> shape_in(const WeightFiles& files, const std::string& name);
+
+}  // namespace deda::models
