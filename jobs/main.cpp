@@ -8,6 +8,7 @@ Job make_train_job();
 Job make_evaluate_job();
 Job make_inspect_job();
 Job make_forward_job();
+Job make_pretrain_job();
 Job make_doctor_job();
 }  // namespace deda::jobs
 
@@ -21,10 +22,11 @@ int main(int argc, char** argv) {
   jobs.push_back(make_train_job());
   jobs.push_back(make_evaluate_job());
 #else
-  left_out = {"train", "evaluate", "forward"};
+  left_out = {"train", "evaluate", "pretrain", "forward"};
 #endif
   jobs.push_back(make_inspect_job());
 #ifdef DEDA_TORCH
+  jobs.push_back(make_pretrain_job());
   jobs.push_back(make_forward_job());
 #endif
   jobs.push_back(make_doctor_job());

@@ -6,6 +6,7 @@
 #include "data/dataset.h"
 #include "data/toy.h"
 #include "decoupling/config.h"
+#include "diffusion/config.h"
 #include "training/config.h"
 
 namespace deda::jobs {
@@ -39,6 +40,11 @@ struct PipelineConfig {
   data::ToyConfig toy;
   data::DatasetConfig dataset;
   decoupling::DecoupleConfig decouple;
+  diffusion::ModelsConfig models;
+  diffusion::DiffusionConfig diffusion;
+  diffusion::InvertConfig invert;
+  diffusion::GenerateConfig generate;
+  diffusion::PretrainConfig pretrain;
   augment::AugmentConfig augment;
   training::TrainConfig train;
   void describe(ConfigVisitor& v) {
@@ -46,6 +52,11 @@ struct PipelineConfig {
     v.section("toy", "The toy dataset that `deda toy` draws", toy);
     v.section("dataset", "Where the pictures are and how they are laid out", dataset);
     v.section("decouple", "Images into CDP and CIP records (paper section 3.1)", decouple);
+    v.section("models", "The diffusion model's files", models);
+    v.section("diffusion", "What identifiers and synthetic CDPs have in common (paper section 3.2)", diffusion);
+    v.section("invert", "One identifier per class by truncated-timestep textual inversion (paper section 3.2.1)", invert);
+    v.section("generate", "Synthetic CDPs by SDEdit (paper section 3.2.2)", generate);
+    v.section("pretrain", "The toy dataset's tiny diffusion model", pretrain);
     v.section("augment", "Online randomized combination (paper section 3.3)", augment);
     v.section("train", "Classifier training (paper section 4.1)", train);
   }

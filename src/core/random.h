@@ -42,6 +42,7 @@ enum class Purpose : std::uint16_t {
   textual_inversion = 9,
   generation_noise = 10,
   peer_method = 11,
+  pretraining = 12,
   test = 999,
 };
 

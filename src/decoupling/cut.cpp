@@ -7,8 +7,8 @@
 #include <opencv2/imgproc.hpp>
 #include <opencv2/photo.hpp>
 
-#include "decoupling/alpha_pyramid.h"
 #include "decoupling/mask_source.h"
+#include "io/alpha_pyramid.h"
 #include "io/resize.h"
 
 namespace deda::decoupling {
@@ -75,7 +75,7 @@ Cdp cut_cdp(const io::Image& picture, const io::Image& mask, const DecoupleConfi
   cdp.crop = crop_of(alpha_box, picture.height, picture.width, config);
   const io::Image part_alpha = cropped(alpha, cdp.crop);
   const io::Image colour =
-      fill_by_alpha_pyramid(cropped(picture, cdp.crop), part_alpha, config.pyramid_ratio);
+      io::fill_by_alpha_pyramid(cropped(picture, cdp.crop), part_alpha, config.pyramid_ratio);
   cdp.rgba = io::Image(colour.height, colour.width, 4);
   for (std::size_t i = 0; i < part_alpha.pixels.size(); ++i) {
     std::copy_n(&colour.pixels[3 * i], 3, &cdp.rgba.pixels[4 * i]);
@@ -117,7 +117,7 @@ Cip fill_cip(const io::Image& picture, const io::Image& hole_mask, const Decoupl
   } else {
     io::Image known(picture.height, picture.width, 1);
     for (std::size_t i = 0; i < known.pixels.size(); ++i) known.pixels[i] = cip.hole.pixels[i] != 0 ? 0 : 255;
-    cip.rgb = fill_by_alpha_pyramid(picture, known, config.pyramid_ratio);
+    cip.rgb = io::fill_by_alpha_pyramid(picture, known, config.pyramid_ratio);
   }
   if (config.cip_shorter_side > 0 && std::min(cip.rgb.height, cip.rgb.width) > config.cip_shorter_side) {
     cip.rgb = io::resize_shorter_side(cip.rgb, static_cast<int>(config.cip_shorter_side));

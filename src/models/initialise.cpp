@@ -60,4 +60,29 @@ void initialise(torch::nn::Module& network, std::uint64_t seed) {
   }
 }
 
+void initialise_diffusion(torch::nn::Module& network, std::uint64_t seed, const std::vector<std::string>& zeros) {
+  torch::NoGradGuard no_gradients;
+  constexpr double embedding_deviation = 0.02;
+  for (const auto& entry : network.named_parameters()) {
+    const auto& name = entry.key();
+    const auto& tensor = entry.value();
+    const auto ends_with = [&](const std::string& tail) {
+      return name.size() >= tail.size() && name.compare(name.size() - tail.size(), tail.size(), tail) == 0;
+    };
+    bool zero = ends_with("bias");
+    for (const auto& tail : zeros) zero = zero || ends_with(tail);
+    if (zero) {
+      tensor.detach().zero_();
+    } else if (tensor.dim() == 1) {
+      tensor.detach().fill_(1.0);
+    } else if (ends_with("embedding.weight")) {
+      fill_normal(tensor.detach(), embedding_deviation, stream_of(seed, name));
+    } else {
+      double fan_in = 1;
+      for (std::int64_t i = 1; i < tensor.dim(); ++i) fan_in *= static_cast<double>(tensor.size(i));
+      fill_uniform(tensor.detach(), 1.0 / std::sqrt(fan_in), stream_of(seed, name));
+    }
+  }
+}
+
 }  // namespace deda::models

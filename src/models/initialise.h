@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace torch::nn {
 class Module;
@@ -16,5 +18,10 @@ namespace deda::models {
 // Fills parameters and buffers in place; running statistics become 0 and 1. Memory order and device stay as
 // they are.
 void initialise(torch::nn::Module& network, std::uint64_t seed);
+
+// For the diffusion networks (layers.h): kernels and matrices uniform in +-1/sqrt(fan-in), biases 0, norms 1
+// and 0, embeddings normal with std 0.02. Tensors whose name ends as one of `zeros` start at 0.
+void initialise_diffusion(torch::nn::Module& network, std::uint64_t seed,
+                          const std::vector<std::string>& zeros = {});
 
 }  // namespace deda::models

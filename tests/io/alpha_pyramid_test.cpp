@@ -1,6 +1,6 @@
 // The fill: known pixels stay, constants stay, no overshoot, level counts, and a plain re-statement of the
 // algorithm.
-#include "decoupling/alpha_pyramid.h"
+#include "io/alpha_pyramid.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 
 #include "core/random.h"
 
-namespace deda::decoupling {
+namespace deda::io {
 namespace {
 
 io::Image noise(int height, int width, int channels, std::uint64_t sample) {
@@ -137,4 +137,4 @@ TEST(AlphaPyramid, EqualsAPlainRestatementOfTheAlgorithm) {
 }
 
 }  // namespace
-}  // namespace deda::decoupling
+}  // namespace deda::io

@@ -1,4 +1,4 @@
-#include "decoupling/alpha_pyramid.h"
+#include "io/alpha_pyramid.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <opencv2/imgproc.hpp>
 #include <vector>
 
-namespace deda::decoupling {
+namespace deda::io {
 
 namespace {
 
@@ -15,7 +15,7 @@ struct Level {
   cv::Mat alpha;          // CV_32FC1
 };
 
-Level base_level(const io::Image& colour, const io::Image& known) {
+Level base_level(const Image& colour, const Image& known) {
   Level level{cv::Mat(colour.height, colour.width, CV_32FC3), cv::Mat(colour.height, colour.width, CV_32FC1)};
   constexpr float scale = 1.0f / 255.0f;
   for (int y = 0; y < colour.height; ++y) {
@@ -54,7 +54,9 @@ int alpha_pyramid_levels(int height, int width, double ratio) {
   return levels;
 }
 
-io::Image fill_by_alpha_pyramid(const io::Image& colour, const io::Image& known, double ratio) {
+namespace {
+
+cv::Mat filled(const Image& colour, const Image& known, double ratio) {
   std::vector<Level> levels = {base_level(colour, known)};
   while (std::min(levels.back().alpha.rows, levels.back().alpha.cols) > 1) {
     const cv::Size size = smaller(levels.back().alpha.size(), ratio);
@@ -78,7 +80,20 @@ io::Image fill_by_alpha_pyramid(const io::Image& colour, const io::Image& known,
     cover(levels[k], fill);
     levels[k] = {};  // memory falls as the fill rises
   }
-  io::Image out(colour.height, colour.width, 3);
+  return fill;
+}
+
+}  // namespace
+
+std::vector<float> alpha_pyramid_colours(const Image& colour, const Image& known, double ratio) {
+  const cv::Mat fill = filled(colour, known, ratio);
+  const float* data = fill.ptr<float>();
+  return {data, data + fill.total() * 3};
+}
+
+Image fill_by_alpha_pyramid(const Image& colour, const Image& known, double ratio) {
+  const cv::Mat fill = filled(colour, known, ratio);
+  Image out(colour.height, colour.width, 3);
   for (int y = 0; y < out.height; ++y) {
     const float* from = fill.ptr<float>(y);
     const std::uint8_t *original = colour.row(y), *mask = known.row(y);
@@ -95,4 +110,4 @@ io::Image fill_by_alpha_pyramid(const io::Image& colour, const io::Image& known,
   return out;
 }
 
-}  // namespace deda::decoupling
+}  // namespace deda::io

@@ -1,0 +1,87 @@
+// `deda pretrain`: the tiny model of the toy dataset, from scratch; or proof that a model folder comes from it.
+#include "diffusion/pretrain.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "core/log.h"
+#include "data/toy.h"
+#include "decoupling/cut.h"
+#include "diffusion/framing.h"
+#include "jobs/job.h"
+
+namespace deda::jobs {
+namespace {
+
+struct Options {
+  std::filesystem::path folder = "configs/models/toy";
+  bool verify = false, whole = false;
+};
+
+constexpr double margin_share = 0.1;  // diffusion.margin_share's default: what the model will be given
+
+// The class-dependent parts of freshly drawn toy pictures, framed as `deda invert` and `deda generate` do.
+diffusion::PretrainInput draw_input(const PipelineConfig& config, const diffusion::PretrainConfig& pretrain) {
+  data::ToyConfig toy = config.toy;
+  toy.seed = pretrain.toy_seed;
+  toy.train_per_class = pretrain.per_class;
+  diffusion::PretrainInput input;
+  input.noun = "beetle";
+  for (std::int64_t i = 0; i < toy.classes; ++i) input.class_names.emplace_back(data::toy_class_names[i]);
+  for (std::int64_t i = 0; i < toy.classes * toy.train_per_class; ++i) {
+    const auto picture = data::draw_toy_picture(toy, data::ToySet::train, i);
+    const auto cdp = decoupling::cut_cdp(picture.image, picture.mask, config.decouple);
+    input.cdps.push_back(diffusion::frame_cdp(cdp.rgba, cdp.crop, pretrain.resolution, margin_share).rgba);
+    input.classes.push_back(static_cast<std::int32_t>(i % toy.classes));
+  }
+  return input;
+}
+
+ExitCode run(JobContext& context, const Options& options) {
+  ExitCode code = ExitCode::done;
+  context.ranks.agree("pretraining", [&] {
+    if (!context.ranks.is_root()) return;  // a model this small is one process's work
+    const auto config = options.verify ? diffusion::recorded_pretraining(options.folder) : context.config.pretrain;
+    if (context.options.dry_run) {
+      fmt::print("would {} {}\n", options.verify ? "verify" : "train", options.folder.string());
+      return;
+    }
+    const auto input = draw_input(context.config, config);
+    log_info("{} toy CDPs of {} pixels", input.cdps.size(), config.resolution);
+    if (!options.verify) {
+      const auto stages = diffusion::pretrain(input, config, options.folder);
+      fmt::print("{:<14} {:>10} {:>8} {:>9} {:>10} {:>10}\n", "stage", "parameters", "steps", "seconds", "loss", "held out");
+      for (const auto& stage : stages)
+        fmt::print("{:<14} {:>10} {:>8} {:>9.0f} {:>10.4f} {:>10.4f}\n", stage.name, stage.parameters, stage.steps,
+                   stage.seconds, stage.losses.empty() ? 0.0 : stage.losses.back(), stage.held_out);
+      return;
+    }
+    const auto problems = diffusion::verify_pretraining(input, options.folder, options.whole);
+    for (const auto& problem : problems) fmt::print("{}\n", problem);
+    if (problems.empty())
+      fmt::print("{}: the files are those of the record, and {} repeats its losses\n", options.folder.string(),
+                 options.whole ? "training it all again" : "the beginning of every stage");
+    code = problems.empty() ? ExitCode::done : ExitCode::data;
+  });
+  return code;
+}
+
+}  // namespace
+
+Job make_pretrain_job() {
+  const auto options = std::make_shared<Options>();
+  return {.name = "pretrain",
+          .summary = "Train the toy dataset's tiny diffusion model, or verify where it comes from",
+          .example = "deda pretrain --verify",
+          .add_options =
+              [options](CLI::App& app) {
+                app.add_option("--model", options->folder, "folder of the model (default configs/models/toy)");
+                app.add_flag("--verify", options->verify,
+                             "train nothing: hold the files against their record and repeat the first steps of every stage");
+                app.add_flag("--whole", options->whole, "with --verify: train everything again and compare the weights");
+              },
+          .run = [options](JobContext& context) { return run(context, *options); }};
+}
+
+}  // namespace deda::jobs
