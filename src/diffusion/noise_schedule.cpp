@@ -1,107 +1,213 @@
 #include "diffusion/noise_schedule.h"
 
-#include <ATen/ATen.h>
+#include <torch/torch.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
 
-#include "models/json_config.h"
+#include "core/config.h"
+#include "core/error.h"
+#include "core/files.h"
 
 namespace deda::diffusion {
+
 namespace {
 
-// Scheduler classes whose files this program reads; which sampler runs is the configuration's choice.
-constexpr std::array<const char*, 6> known_classes{"PNDMScheduler",          "DDIMScheduler",
-                                                   "DDPMScheduler",          "EulerDiscreteScheduler",
-                                                   "DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler"};
+using Json = nlohmann::json;
+
+// Classes of diffusers whose training schedule means the same as ours.
+constexpr std::array<std::string_view, 11> known_classes = {"DDIMScheduler",
+                                                            "DDPMScheduler",
+                                                            "DEISMultistepScheduler",
+                                                            "DPMSolverMultistepScheduler",
+                                                            "DPMSolverSinglestepScheduler",
+                                                            "EulerAncestralDiscreteScheduler",
+                                                            "EulerDiscreteScheduler",
+                                                            "HeunDiscreteScheduler",
+                                                            "LMSDiscreteScheduler",
+                                                            "PNDMScheduler",
+                                                            "UniPCMultistepScheduler"};
+
+template <class Names>
+std::string listed(const Names& names) {
+  std::string all;
+  for (const auto& name : names) all += (all.empty() ? "" : ", ") + std::string{name};
+  return all;
+}
+
+// One JSON object; every complaint is kept, so that one run tells all.
+class SchedulerFile {
+ public:
+  SchedulerFile(const Json& json, std::string path) : json_{json}, path_{std::move(path)} {}
+
+  void problem(std::string_view key, std::string what, std::string hint = {}) {
+    problems_.push_back({std::string{key} + " " + std::move(what), path_, std::move(hint)});
+  }
+  // Nothing when the key is absent or null.
+  const Json* find(std::string_view key) const {
+    const auto found = json_.find(key);
+    return found == json_.end() || found->is_null() ? nullptr : &*found;
+  }
+  void read(std::string_view key, double& value) {
+    const Json* found = find(key);
+    if (found == nullptr) return;
+    if (found->is_number())
+      value = found->get<double>();
+    else
+      problem(key, "is " + found->dump() + ", expected a number");
+  }
+  void read(std::string_view key, std::int64_t& value) {
+    const Json* found = find(key);
+    if (found == nullptr) return;
+    if (found->is_number_integer())
+      value = found->get<std::int64_t>();
+    else
+      problem(key, "is " + found->dump() + ", expected a whole number");
+  }
+  void read(std::string_view key, std::optional<bool>& value) {
+    const Json* found = find(key);
+    if (found == nullptr) return;
+    if (found->is_boolean())
+      value = found->get<bool>();
+    else
+      problem(key, "is " + found->dump() + ", expected true or false");
+  }
+  template <class E, std::size_t count>
+  void read(std::string_view key, E& value, const std::array<std::pair<std::string_view, E>, count>& names) {
+    const Json* found = find(key);
+    if (found == nullptr) return;
+    std::vector<std::string_view> valid;
+    for (const auto& [name, each] : names) {
+      valid.push_back(name);
+      if (found->is_string() && found->get_ref<const std::string&>() == name) {
+        value = each;
+        return;
+      }
+    }
+    problem(key, "is " + found->dump() + ", which is not supported", "Supported: " + listed(valid) + ".");
+  }
+  void throw_if_any() const {
+    if (!problems_.empty()) throw DataError(problems_);
+  }
+
+ private:
+  const Json& json_;
+  std::string path_;
+  std::vector<Problem> problems_;
+};
+
+void check_class(SchedulerFile& file) {
+  const Json* found = file.find("_class_name");
+  if (found == nullptr || !found->is_string()) {
+    file.problem("_class_name", "is missing or no text", "Is this a scheduler_config.json of diffusers?");
+    return;
+  }
+  const auto name = found->get<std::string>();
+  const std::vector<std::string> candidates(known_classes.begin(), known_classes.end());
+  if (std::find(candidates.begin(), candidates.end(), name) != candidates.end()) return;
+  const auto nearest = nearest_name(name, candidates);
+  file.problem("_class_name", "is " + name + ", an unknown scheduler class",
+               (nearest.empty() ? "" : "Did you mean " + nearest + "? ") + std::string{"Known: "} +
+                   listed(known_classes) + ".");
+}
+
+// Options that change what was trained, with the only value that is supported.
+void check_training_options(SchedulerFile& file) {
+  if (file.find("trained_betas") != nullptr)
+    file.problem("trained_betas", "is set: betas listed one by one are not supported");
+  if (const Json* rescale = file.find("rescale_betas_zero_snr");
+      rescale != nullptr && *rescale != Json(false))
+    file.problem("rescale_betas_zero_snr",
+                 "is " + rescale->dump() + ": schedules of zero terminal SNR are not supported");
+  if (const Json* type = file.find("timestep_type"); type != nullptr && *type != Json("discrete"))
+    file.problem("timestep_type", "is " + type->dump() + ", only \"discrete\" is supported");
+}
+
+// What makes no schedule, as (key, complaint).
+std::vector<std::pair<std::string, std::string>> range_problems(const NoiseScheduleConfig& config) {
+  std::vector<std::pair<std::string, std::string>> problems;
+  if (!(config.beta_start > 0 && config.beta_start <= config.beta_end && config.beta_end < 1))
+    problems.emplace_back("beta_start, beta_end", "must fulfil 0 < beta_start <= beta_end < 1");
+  if (config.num_train_timesteps < 2) problems.emplace_back("num_train_timesteps", "must be at least 2");
+  if (config.steps_offset < 0 || config.steps_offset >= std::max<std::int64_t>(1, config.num_train_timesteps))
+    problems.emplace_back("steps_offset", "must be at least 0 and less than num_train_timesteps");
+  return problems;
+}
 
 }  // namespace
 
-NoiseScheduleConfig read_scheduler_config(const std::filesystem::path& file) {
-  models::JsonConfig json(file);
+NoiseScheduleConfig stable_diffusion_schedule() {
   NoiseScheduleConfig config;
-  const auto name = json.text("_class_name", "PNDMScheduler");
-  bool known = false;
-  std::string list;
-  for (const auto* each : known_classes) {
-    known = known || name == each;
-    list += (list.empty() ? "" : ", ") + std::string{each};
-  }
-  if (!known) json.problem("_class_name", "unknown scheduler \"" + name + "\"", "Known: " + list + ".");
-  config.beta_start = json.number("beta_start", 0.0001);
-  config.beta_end = json.number("beta_end", 0.02);
-  const auto schedule = json.text("beta_schedule", "linear");
-  config.scaled_linear = schedule == "scaled_linear";
-  if (!config.scaled_linear && schedule != "linear")
-    json.problem("beta_schedule", "\"" + schedule + "\" is not supported", "Supported: scaled_linear, linear.");
-  if (config.beta_start <= 0 || config.beta_end <= config.beta_start || config.beta_end >= 1)
-    json.problem("beta_start", "0 < beta_start < beta_end < 1 does not hold");
-  config.train_timesteps = json.integer("num_train_timesteps", 1000);
-  config.steps_offset = json.integer("steps_offset", 0);
-  config.set_alpha_to_one = json.boolean("set_alpha_to_one", json.has("set_alpha_to_one"));
-  const auto prediction = json.text("prediction_type", "epsilon");
-  config.v_prediction = prediction == "v_prediction";
-  if (!config.v_prediction && prediction != "epsilon")
-    json.problem("prediction_type", "\"" + prediction + "\" is not supported", "Supported: epsilon, v_prediction.");
-  json.expect_null("trained_betas");
-  json.expect_boolean("rescale_betas_zero_snr", false);
-  json.expect_boolean("clip_sample", false);
-  json.expect_boolean("thresholding", false);
-  json.finish();
+  config.beta_start = 0.00085;
+  config.beta_end = 0.012;
+  config.beta_schedule = BetaSchedule::scaled_linear;
+  config.steps_offset = 1;
+  config.set_alpha_to_one = false;
   return config;
 }
 
-std::string to_json(const NoiseScheduleConfig& config) {
-  models::JsonText json;
-  json.text("_class_name", "PNDMScheduler");
-  json.number("beta_end", config.beta_end);
-  json.text("beta_schedule", config.scaled_linear ? "scaled_linear" : "linear");
-  json.number("beta_start", config.beta_start);
-  json.boolean("clip_sample", false);
-  json.integer("num_train_timesteps", config.train_timesteps);
-  json.text("prediction_type", config.v_prediction ? "v_prediction" : "epsilon");
-  json.boolean("set_alpha_to_one", config.set_alpha_to_one);
-  json.boolean("skip_prk_steps", true);
-  json.integer("steps_offset", config.steps_offset);
-  return json.str();
+NoiseScheduleConfig read_scheduler_config(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path))
+    throw DataError("is missing or no file", path.string(), "Expected a scheduler_config.json of diffusers.");
+  const Json json = Json::parse(read_text(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object())
+    throw DataError("is no JSON object", path.string(), "Expected a scheduler_config.json of diffusers.");
+  SchedulerFile file(json, path.string());
+  NoiseScheduleConfig config;
+  check_class(file);
+  file.read("beta_start", config.beta_start);
+  file.read("beta_end", config.beta_end);
+  file.read("beta_schedule", config.beta_schedule,
+            std::array<std::pair<std::string_view, BetaSchedule>, 2>{
+                {{"scaled_linear", BetaSchedule::scaled_linear}, {"linear", BetaSchedule::linear}}});
+  file.read("num_train_timesteps", config.num_train_timesteps);
+  file.read("steps_offset", config.steps_offset);
+  file.read("set_alpha_to_one", config.set_alpha_to_one);
+  file.read("prediction_type", config.prediction_type,
+            std::array<std::pair<std::string_view, PredictionType>, 2>{
+                {{"epsilon", PredictionType::epsilon}, {"v_prediction", PredictionType::v_prediction}}});
+  check_training_options(file);
+  for (const auto& [key, what] : range_problems(config)) file.problem(key, what);
+  file.throw_if_any();
+  return config;
+}
+
+torch::Tensor betas_of(const NoiseScheduleConfig& config, torch::ScalarType type) {
+  const auto count = config.num_train_timesteps;
+  if (config.beta_schedule == BetaSchedule::linear)
+    return torch::linspace(config.beta_start, config.beta_end, count, type);
+  return torch::linspace(std::sqrt(config.beta_start), std::sqrt(config.beta_end), count, type).pow(2);
 }
 
 NoiseSchedule::NoiseSchedule(const NoiseScheduleConfig& config) : config_{config} {
-  const auto steps = config.train_timesteps;
-  at::Tensor betas;
-  if (config.scaled_linear) {
-    betas = at::linspace(std::sqrt(config.beta_start), std::sqrt(config.beta_end), steps, at::kFloat).square();
-  } else {
-    betas = at::linspace(config.beta_start, config.beta_end, steps, at::kFloat);
-  }
-  alphas_cumprod_ = at::cumprod(1.0 - betas, 0);
-  const auto sigmas = ((1 - alphas_cumprod_) / alphas_cumprod_).sqrt().contiguous();
-  values_.assign(alphas_cumprod_.data_ptr<float>(), alphas_cumprod_.data_ptr<float>() + steps);
-  sigmas_.assign(sigmas.data_ptr<float>(), sigmas.data_ptr<float>() + steps);
+  std::vector<Problem> problems;
+  for (const auto& [key, what] : range_problems(config)) problems.push_back({what, key, ""});
+  if (!problems.empty()) throw ConfigError(problems);
+  alphas_cumprod_ = torch::cumprod(1.0 - betas_of(config, torch::kFloat), 0).contiguous();
+  const float* data = alphas_cumprod_.data_ptr<float>();
+  abar_.assign(data, data + alphas_cumprod_.numel());
 }
 
-namespace {
-
-struct Factors {
-  at::Tensor signal, noise;
-};
-Factors factors(const at::Tensor& alphas, const at::Tensor& like, const at::Tensor& timesteps) {
-  const auto abar = alphas.to(like.device()).index_select(0, timesteps.to(like.device())).view({-1, 1, 1, 1});
-  return {abar.sqrt(), (1 - abar).sqrt()};
+float NoiseSchedule::alpha(std::int64_t t) const {
+  return std::sqrt(alpha_cumprod(t));
+}
+float NoiseSchedule::noise_share(std::int64_t t) const {
+  return std::sqrt(1.0f - alpha_cumprod(t));
+}
+float NoiseSchedule::sigma(std::int64_t t) const {
+  return sigma_of(alpha_cumprod(t));
+}
+float NoiseSchedule::lambda(std::int64_t t) const {
+  return std::log(alpha(t)) - std::log(noise_share(t));
 }
 
-}  // namespace
-
-at::Tensor NoiseSchedule::add_noise(const at::Tensor& clean, const at::Tensor& noise,
-                                    const at::Tensor& timesteps) const {
-  const auto f = factors(alphas_cumprod_, clean, timesteps);
-  return f.signal * clean + f.noise * noise;
-}
-
-at::Tensor NoiseSchedule::target(const at::Tensor& clean, const at::Tensor& noise,
-                                 const at::Tensor& timesteps) const {
-  if (!config_.v_prediction) return noise;
-  const auto f = factors(alphas_cumprod_, clean, timesteps);
-  return f.signal * noise - f.noise * clean;
+float sigma_of(float alpha_cumprod) {
+  return std::sqrt((1.0f - alpha_cumprod) / alpha_cumprod);
 }
 
 }  // namespace deda::diffusion

@@ -16,9 +16,9 @@
 #include "core/stop.h"
 #include "diffusion/adamw.h"
 #include "diffusion/noise.h"
-#include "diffusion/noise_schedule.h"
 #include "diffusion/prompts.h"
 #include "diffusion/shared_gradient.h"
+#include "diffusion/training_noise.h"
 #include "diffusion/transparent_pixels.h"
 #include "models/autoencoder.h"
 #include "models/clip_text.h"
@@ -136,11 +136,11 @@ void run_stage(const Stage& stage, StageRecord& record, std::int64_t steps_to_ru
   WeightMean mean(stage.parameters);
   Progress progress("pretrain " + stage.name, "steps", static_cast<std::uint64_t>(steps_to_run), true);
   progress.advance_to(0);
-  SharedGradient gradient(shares);
+  SharedGradient threads(shares);
   double sum = 0;
   for (std::int64_t step = 0; step < steps_to_run; ++step) {
     if (stop_requested()) throw Stopped("pretraining stopped at " + stage.name + ": " + stop_reason());
-    auto result = gradient.run(stage.parameters, [&](std::size_t share) {
+    auto result = threads.run(stage.parameters, [&](std::size_t share) {
       const auto part = stage.batch / static_cast<std::int64_t>(shares), first = static_cast<std::int64_t>(share) * part;
       return stage.loss(step, first, share + 1 == shares ? stage.batch : first + part);
     });
@@ -257,7 +257,7 @@ class Pretraining {
     unet_ = std::make_shared<models::UNet>(unet_config(config_.resolution));
     models::initialise_diffusion(*text_, seed() + 3);
     models::initialise_diffusion(*unet_, seed() + 4, {"conv2.weight", "proj_out.weight", "conv_out.weight"});
-    const NoiseSchedule schedule{NoiseScheduleConfig{}};
+    const NoiseSchedule schedule{stable_diffusion_schedule()};
     StageRecord record;
     Stage stage{"unet", parameters_of({text_, unet_}), config_.unet_steps, config_.unet_batch, config_.unet_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
@@ -267,7 +267,7 @@ class Pretraining {
         RandomStream draws(seed(), Purpose::pretraining, 4, static_cast<std::uint64_t>(step * stage.batch + i));
         const auto item = training_[draws.below(static_cast<std::uint32_t>(training_.size()))];
         items.push_back(item + (draws.chance(0.5) ? pixels_.feed.size(0) : 0));
-        times.push_back(draws.below(static_cast<std::uint32_t>(schedule.config().train_timesteps)));
+        times.push_back(draws.below(static_cast<std::uint32_t>(schedule.config().num_train_timesteps)));
         const auto encoded = tokenizer.encode_padded(caption(item, draws));
         ids.insert(ids.end(), encoded.begin(), encoded.end());
         noises.push_back(normal_tensor(latents_.sizes().slice(1),
@@ -277,7 +277,7 @@ class Pretraining {
       const auto noise = at::stack(noises);
       const auto time = at::tensor(times);
       const auto text = text_->forward(at::tensor(ids).view({last - first, -1})).last;
-      const auto predicted = unet_->forward(schedule.add_noise(clean, noise, time), time, text);
+      const auto predicted = unet_->forward(noised(schedule, clean, noise, time), time, text);
       return at::mse_loss(predicted, noise) * (static_cast<double>(last - first) / static_cast<double>(stage.batch));
     };
     run_stage(stage, record, steps_to_run);
@@ -302,7 +302,7 @@ class Pretraining {
     save_half(*unet_, folder / "unet" / "diffusion_pytorch_model.safetensors");
     write_atomically(folder / "unet" / "config.json", models::to_json(unet_config(config_.resolution)));
     make_folder(folder / "scheduler");
-    write_atomically(folder / "scheduler" / "scheduler_config.json", to_json(NoiseScheduleConfig{}));
+    write_atomically(folder / "scheduler" / "scheduler_config.json", to_json(stable_diffusion_schedule()));
     const nlohmann::ordered_json index{
         {"_class_name", "StableDiffusionPipeline"},          {"scheduler", {"diffusers", "PNDMScheduler"}},
         {"text_encoder", {"transformers", "CLIPTextModel"}}, {"tokenizer", {"transformers", "CLIPTokenizer"}},
@@ -393,7 +393,7 @@ class Pretraining {
       const auto noise = normal_tensor(clean.sizes(), RandomStream(seed(), Purpose::pretraining, 7, static_cast<std::uint64_t>(item)));
       const auto name = input_.class_names[static_cast<std::size_t>(input_.classes[static_cast<std::size_t>(item)])];
       const auto ids = at::tensor(tokenizer.encode_padded(fill_template("a photo of a {}", name))).unsqueeze(0);
-      const auto predicted = unet_->forward(schedule.add_noise(clean, noise, time), time, text_->forward(ids).last);
+      const auto predicted = unet_->forward(noised(schedule, clean, noise, time), time, text_->forward(ids).last);
       sum += at::mse_loss(predicted, noise).item<double>();
       ++count;
     }

@@ -1,314 +1,203 @@
 #include "diffusion/scheduler.h"
 
-#include <ATen/ATen.h>
-#include <fmt/format.h>
+#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "core/error.h"
+#include "diffusion/scheduler_classes.h"
 
 namespace deda::diffusion {
+
 namespace {
 
-std::int64_t begin_of(std::int64_t steps, double strength) {
-  return std::max<std::int64_t>(steps - img2img_steps(steps, strength), 0);
+std::string shortest(double number) {
+  std::string text = std::to_string(number);
+  text.erase(text.find_last_not_of('0') + 1);
+  return text + (text.back() == '.' ? "0" : "");
 }
 
-// (T // N) * i + offset, falling.
-std::vector<std::int64_t> leading_grid(const NoiseScheduleConfig& config, std::int64_t steps) {
-  const auto ratio = config.train_timesteps / steps;
-  std::vector<std::int64_t> grid;
-  for (std::int64_t i = steps - 1; i >= 0; --i)
-    grid.push_back(std::min(i * ratio + config.steps_offset, config.train_timesteps - 1));
+void check(std::int64_t steps, double strength, std::int64_t train_timesteps) {
+  std::vector<Problem> problems;
+  if (steps < 1 || steps >= train_timesteps) {
+    problems.push_back({"there are " + std::to_string(steps) + " steps for " +
+                            std::to_string(train_timesteps) + " training timesteps",
+                        "steps", "Choose from 1 to " + std::to_string(train_timesteps - 1) + "."});
+  }
+  if (!(strength > 0 && strength <= 1)) {
+    problems.push_back({"is " + shortest(strength), "strength", "Choose more than 0 and at most 1."});
+  } else if (steps >= 1 && evaluations(steps, strength) == 0) {
+    problems.push_back({"with " + std::to_string(steps) + " steps and strength " + shortest(strength) +
+                            " no step is left to do: int(steps * strength) is 0",
+                        "steps, strength", "Raise one of them to steps * strength >= 1."});
+  }
+  if (!problems.empty()) throw ConfigError(problems);
+}
+
+// numpy.round: half to even.
+std::int64_t rounded(double value) {
+  return static_cast<std::int64_t>(std::nearbyint(value));
+}
+
+// PLMS evaluates the second timestep twice.
+std::vector<std::int64_t> with_second_repeated(std::vector<std::int64_t> grid) {
+  if (grid.size() >= 2) grid.insert(grid.begin() + 1, grid[1]);
   return grid;
 }
 
-// What the prediction says about the clean latent and the noise, at signal a and noise level s (a^2 + s^2 = 1).
-struct Split {
-  at::Tensor clean, noise;
-};
-Split split(const NoiseScheduleConfig& config, const at::Tensor& x, const at::Tensor& prediction, float a, float s) {
-  if (config.v_prediction) return {a * x - s * prediction, a * prediction + s * x};
-  return {(x - s * prediction) / a, prediction};
-}
-
-class DpmSolver final : public Scheduler {
- public:
-  DpmSolver(const NoiseSchedule& schedule, std::int64_t steps, double strength, bool linspace)
-      : config_{schedule.config()} {
-    std::vector<std::int64_t> grid;
-    const auto last = config_.train_timesteps - 1;
-    if (linspace) {
-      for (std::int64_t i = steps; i >= 1; --i)
-        grid.push_back(static_cast<std::int64_t>(std::nearbyint(static_cast<double>(i) * (static_cast<double>(last) / static_cast<double>(steps)))));
-    } else {
-      const auto ratio = config_.train_timesteps / (steps + 1);
-      for (std::int64_t i = steps; i >= 1; --i) grid.push_back(std::min(i * ratio + config_.steps_offset, last));
-    }
-    for (const auto t : grid) all_sigmas_.push_back(schedule.sigma(t));
-    all_sigmas_.push_back(0.0f);
-    begin_ = static_cast<std::size_t>(begin_of(steps, strength));
-    for (std::size_t i = begin_; i < grid.size(); ++i) timesteps_.push_back(static_cast<double>(grid[i]));
-    sigmas_.assign(all_sigmas_.begin() + static_cast<std::ptrdiff_t>(begin_), all_sigmas_.end());
-  }
-  at::Tensor add_noise(const at::Tensor& clean, const at::Tensor& noise) const override {
-    const auto [a, s] = levels(begin_);
-    return a * clean + s * noise;
-  }
-  at::Tensor step(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample, const at::Tensor&) override {
-    const std::size_t i = begin_ + k;
-    const auto [a, s] = levels(i);
-    if (k == 0) previous_ = at::Tensor{};
-    const auto now = split(config_, sample, prediction, a, s).clean;
-    if (i + 1 == all_sigmas_.size() - 1) {  // sigma 0 next: the clean latent itself
-      previous_ = at::Tensor{};
-      return now;
-    }
-    const auto [a_next, s_next] = levels(i + 1);
-    const float l = std::log(a) - std::log(s), l_next = std::log(a_next) - std::log(s_next), h = l_next - l;
-    const float shrink = std::exp(-h) - 1.0f;
-    auto next = (s_next / s) * sample - (a_next * shrink) * now;
-    if (previous_.defined()) {
-      const auto [a_before, s_before] = levels(i - 1);
-      const float h_before = l - (std::log(a_before) - std::log(s_before)), r0 = h_before / h;
-      next = next - (0.5f * (a_next * shrink)) * ((1.0f / r0) * (now - previous_));
-    }
-    previous_ = now;
-    return next;
-  }
-
- private:
-  std::pair<float, float> levels(std::size_t i) const {
-    const float sigma = all_sigmas_[i], a = 1.0f / std::sqrt(sigma * sigma + 1.0f);
-    return {a, sigma * a};
-  }
-  NoiseScheduleConfig config_;
-  std::vector<float> all_sigmas_;
-  std::size_t begin_ = 0;
-  at::Tensor previous_;  // clean latent of the evaluation before
-};
-
-class Ddim final : public Scheduler {
- public:
-  Ddim(const NoiseSchedule& schedule, std::int64_t steps, double strength)
-      : schedule_{schedule}, stride_{schedule.config().train_timesteps / steps} {
-    const auto grid = leading_grid(schedule.config(), steps);
-    for (std::size_t i = static_cast<std::size_t>(begin_of(steps, strength)); i < grid.size(); ++i) {
-      timesteps_.push_back(static_cast<double>(grid[i]));
-      sigmas_.push_back(schedule.sigma(grid[i]));
-    }
-    const float end = alpha_bar(static_cast<std::int64_t>(timesteps_.back()) - stride_);
-    sigmas_.push_back(std::sqrt((1.0 - end) / end));
-  }
-  at::Tensor add_noise(const at::Tensor& clean, const at::Tensor& noise) const override {
-    const float abar = alpha_bar(static_cast<std::int64_t>(timesteps_.front()));
-    return std::sqrt(abar) * clean + std::sqrt(1.0f - abar) * noise;
-  }
-  at::Tensor step(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample, const at::Tensor&) override {
-    const auto t = static_cast<std::int64_t>(timesteps_[k]);
-    const float now = alpha_bar(t), next = alpha_bar(t - stride_);
-    const auto parts = split(schedule_.config(), sample, prediction, std::sqrt(now), std::sqrt(1.0f - now));
-    return std::sqrt(next) * parts.clean + std::sqrt(1.0f - next) * parts.noise;
-  }
-
- private:
-  float alpha_bar(std::int64_t t) const {
-    if (t >= 0) return static_cast<float>(schedule_.alpha_bar(t));
-    return schedule_.config().set_alpha_to_one ? 1.0f : static_cast<float>(schedule_.alpha_bar(0));
-  }
-  const NoiseSchedule schedule_;
-  std::int64_t stride_;
-};
-
-// Euler and Euler-ancestral: variance-exploding form, x = clean + sigma * noise.
-class Euler final : public Scheduler {
- public:
-  Euler(const NoiseSchedule& schedule, std::int64_t steps, double strength, bool ancestral)
-      : config_{schedule.config()}, ancestral_{ancestral} {
-    const auto grid = leading_grid(config_, steps);
-    for (std::size_t i = static_cast<std::size_t>(begin_of(steps, strength)); i < grid.size(); ++i) {
-      timesteps_.push_back(static_cast<double>(grid[i]));
-      sigmas_.push_back(schedule.sigma(grid[i]));
-    }
-    sigmas_.push_back(0);
-  }
-  at::Tensor add_noise(const at::Tensor& clean, const at::Tensor& noise) const override {
-    return clean + noise * static_cast<float>(sigmas_.front());
-  }
-  at::Tensor model_input(const at::Tensor& sample, std::size_t k) const override {
-    const auto sigma = static_cast<float>(sigmas_[k]);
-    return sample / std::sqrt(sigma * sigma + 1.0f);
-  }
-  at::Tensor step(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample,
-                  const at::Tensor& fresh_noise) override {
-    const auto sigma = static_cast<float>(sigmas_[k]), next = static_cast<float>(sigmas_[k + 1]);
-    const float scale = sigma * sigma + 1.0f;
-    const auto clean = config_.v_prediction ? prediction * (-sigma / std::sqrt(scale)) + sample / scale
-                                            : sample - sigma * prediction;
-    const auto slope = (sample - clean) / sigma;
-    if (!ancestral_) return sample + slope * (next - sigma);
-    const float up = std::sqrt(next * next * (sigma * sigma - next * next) / (sigma * sigma));
-    const float down = std::sqrt(next * next - up * up);
-    auto moved = sample + slope * (down - sigma);
-    return up > 0 ? moved + fresh_noise * up : moved;
-  }
-  bool needs_noise() const override { return ancestral_; }
-
- private:
-  NoiseScheduleConfig config_;
-  bool ancestral_;
-};
-
-// PNDM without Runge-Kutta steps (PLMS), as SD1.5's folder asks for. In img2img the doubled timestep of the
-// grid's start is cut off, so that the correction of the first step meets the wrong timestep and some noise
-// stays: kept, because published results have it.
-class Pndm final : public Scheduler {
- public:
-  Pndm(const NoiseSchedule& schedule, std::int64_t steps, double strength)
-      : schedule_{schedule}, stride_{schedule.config().train_timesteps / steps} {
-    auto grid = leading_grid(schedule.config(), steps);
-    if (grid.size() >= 2) grid.insert(grid.begin() + 1, grid[1]);
-    for (std::size_t i = static_cast<std::size_t>(begin_of(steps, strength)); i < grid.size(); ++i) {
-      timesteps_.push_back(static_cast<double>(grid[i]));
-      sigmas_.push_back(schedule.sigma(grid[i]));
-    }
-    const double end = alpha_bar(static_cast<std::int64_t>(timesteps_.back()) - stride_);
-    sigmas_.push_back(std::sqrt((1.0 - end) / end));
-  }
-  at::Tensor add_noise(const at::Tensor& clean, const at::Tensor& noise) const override {
-    const float abar = alpha_bar(static_cast<std::int64_t>(timesteps_.front()));
-    return std::sqrt(abar) * clean + std::sqrt(1.0f - abar) * noise;
-  }
-  at::Tensor step(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample, const at::Tensor&) override {
-    if (k == 0) {
-      past_.clear();
-      first_sample_ = at::Tensor{};
-    }
-    auto t = static_cast<std::int64_t>(timesteps_[k]);
-    auto next = t - stride_;
-    at::Tensor noise = prediction, from = sample;
-    if (k != 1) {
-      past_.push_back(prediction);
-      if (past_.size() > 4) past_.erase(past_.begin());
-    } else {  // the first step again, with the mean of both predictions
-      next = t;
-      t += stride_;
-    }
-    const auto e = [&](std::size_t back) { return past_[past_.size() - back]; };
-    if (past_.size() == 1 && k == 0) {
-      first_sample_ = sample;
-    } else if (past_.size() == 1 && k == 1) {
-      noise = (prediction + e(1)) / 2;
-      from = first_sample_;
-      first_sample_ = at::Tensor{};
-    } else if (past_.size() == 2) {
-      noise = (3 * e(1) - e(2)) / 2;
-    } else if (past_.size() == 3) {
-      noise = (23 * e(1) - 16 * e(2) + 5 * e(3)) / 12;
-    } else {
-      noise = (1.0 / 24) * (55 * e(1) - 59 * e(2) + 37 * e(3) - 9 * e(4));
-    }
-    return transfer(from, noise, t, next);
-  }
-
- private:
-  float alpha_bar(std::int64_t t) const {
-    if (t >= 0) return static_cast<float>(schedule_.alpha_bar(std::min(t, schedule_.config().train_timesteps - 1)));
-    return schedule_.config().set_alpha_to_one ? 1.0f : static_cast<float>(schedule_.alpha_bar(0));
-  }
-  at::Tensor transfer(const at::Tensor& x, at::Tensor prediction, std::int64_t t, std::int64_t next) const {
-    const float now = alpha_bar(t), then = alpha_bar(next), beta = 1.0f - now, beta_then = 1.0f - then;
-    if (schedule_.config().v_prediction) prediction = std::sqrt(now) * prediction + std::sqrt(beta) * x;
-    const float denominator = now * std::sqrt(beta_then) + std::sqrt(now * beta * then);
-    return std::sqrt(then / now) * x - (then - now) * prediction / denominator;
-  }
-  const NoiseSchedule schedule_;
-  std::int64_t stride_;
-  std::vector<at::Tensor> past_;  // predictions, newest last
-  at::Tensor first_sample_;
-};
-
-// k-diffusion's DPM++ 2M on a Karras grid, as LayerDiffuse's command line runs img2img: int(steps / strength)
-// noise levels of which the last steps + 1 are used.
-class KarrasCli final : public Scheduler {
- public:
-  KarrasCli(const NoiseSchedule& schedule, std::int64_t steps, double strength) : schedule_{schedule} {
-    constexpr double rho = 7.0;
-    const auto levels = static_cast<std::int64_t>(static_cast<double>(steps) / strength);
-    const double most = std::pow(double{schedule.sigmas().back()}, 1 / rho),
-                 least = std::pow(double{schedule.sigmas().front()}, 1 / rho);
-    for (std::int64_t i = levels - steps; i < levels; ++i) {
-      const double share = levels > 1 ? static_cast<double>(i) / static_cast<double>(levels - 1) : 0.0;
-      sigmas_.push_back(std::pow(most + share * (least - most), rho));
-      std::int64_t nearest = 0;
-      double distance = 1e30;
-      for (std::size_t t = 0; t < schedule.sigmas().size(); ++t) {
-        const double d = std::abs(std::log(sigmas_.back()) - std::log(double{schedule.sigmas()[t]}));
-        if (d < distance) {
-          distance = d;
-          nearest = static_cast<std::int64_t>(t);
-        }
-      }
-      timesteps_.push_back(static_cast<double>(nearest));
-    }
-    sigmas_.push_back(0);
-  }
-  at::Tensor add_noise(const at::Tensor& clean, const at::Tensor& noise) const override {
-    return clean + noise * static_cast<float>(sigmas_.front());
-  }
-  at::Tensor model_input(const at::Tensor& sample, std::size_t k) const override {
-    return sample / static_cast<float>(std::sqrt(sigmas_[k] * sigmas_[k] + 1.0));
-  }
-  at::Tensor step(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample, const at::Tensor&) override {
-    const double sigma = sigmas_[k], next = sigmas_[k + 1];
-    if (k == 0) previous_ = at::Tensor{};
-    const double scale = sigma * sigma + 1.0;
-    const auto clean = schedule_.config().v_prediction
-                           ? prediction * static_cast<float>(-sigma / std::sqrt(scale)) + sample / static_cast<float>(scale)
-                           : sample - prediction * static_cast<float>(sigma);
-    const auto before = previous_;
-    previous_ = clean;
-    if (next == 0) return clean;
-    const double h = std::log(sigma / next);
-    auto direction = clean;
-    if (before.defined()) {
-      const double r = std::log(sigmas_[k - 1] / sigma) / h;
-      direction = static_cast<float>(1 + 1 / (2 * r)) * clean - static_cast<float>(1 / (2 * r)) * before;
-    }
-    return static_cast<float>(next / sigma) * sample - static_cast<float>(std::expm1(-h)) * direction;
-  }
-
- private:
-  const NoiseSchedule schedule_;
-  at::Tensor previous_;
-};
-
 }  // namespace
 
-std::int64_t img2img_steps(std::int64_t steps, double strength) {
+std::string_view name_of(SchedulerKind kind) {
+  switch (kind) {
+    case SchedulerKind::dpmpp2m_linspace:
+      return "dpmpp2m_linspace";
+    case SchedulerKind::dpmpp2m_leading:
+      return "dpmpp2m_leading";
+    case SchedulerKind::ddim_leading:
+      return "ddim_leading";
+    case SchedulerKind::euler_leading:
+      return "euler_leading";
+    case SchedulerKind::euler_ancestral_leading:
+      return "euler_ancestral_leading";
+    case SchedulerKind::pndm_faithful:
+      return "pndm_faithful";
+    case SchedulerKind::karras25_cli:
+      return "karras25_cli";
+  }
+  throw std::logic_error("no such scheduler kind");
+}
+
+std::int64_t evaluations(std::int64_t steps, double strength) {
   return std::min(static_cast<std::int64_t>(static_cast<double>(steps) * strength), steps);
 }
 
-std::unique_ptr<Scheduler> make_scheduler(SchedulerKind kind, const NoiseSchedule& schedule, std::int64_t steps,
-                                          double strength) {
-  const auto most = schedule.config().train_timesteps;
-  if (steps < 1 || steps >= most)
-    throw ConfigError(fmt::format("{} steps are out of range", steps), "generate.steps",
-                      fmt::format("Choose 1 to {}.", most - 1));
-  if (!(strength > 0) || strength > 1 || (kind != SchedulerKind::karras25_cli && img2img_steps(steps, strength) < 1))
-    throw ConfigError(fmt::format("strength {} of {} steps leaves no evaluation", strength, steps),
-                      "diffusion.strength", fmt::format("Choose at least {:.3f}, at most 1.", 1.0 / static_cast<double>(steps)));
+std::int64_t first_index(std::int64_t steps, double strength) {
+  return std::max<std::int64_t>(steps - evaluations(steps, strength), 0);
+}
+
+std::vector<double> TimeGrid::evaluated() const {
+  return {timesteps.begin() + static_cast<std::ptrdiff_t>(begin_index), timesteps.end()};
+}
+
+std::vector<std::int64_t> linspace_grid(std::int64_t steps, std::int64_t train_timesteps) {
+  std::vector<std::int64_t> grid;
+  const double gap = static_cast<double>(train_timesteps - 1) / static_cast<double>(steps);
+  for (std::int64_t i = steps; i >= 1; --i)  // numpy.linspace sets its last element to the end exactly
+    grid.push_back(i == steps ? train_timesteps - 1 : rounded(static_cast<double>(i) * gap));
+  return grid;
+}
+
+std::vector<std::int64_t> leading_grid(std::int64_t steps, std::int64_t ratio, std::int64_t first) {
+  std::vector<std::int64_t> grid;
+  for (std::int64_t i = steps - 1; i >= 0; --i) grid.push_back(first + i * ratio);
+  return grid;
+}
+
+float alpha_cumprod_or_final(const NoiseSchedule& schedule, std::int64_t t, bool set_alpha_to_one) {
+  if (t >= 0) return schedule.alpha_cumprod(t);
+  return set_alpha_to_one ? 1.0f : schedule.alpha_cumprod(0);
+}
+
+torch::Tensor exploding_model_input(const torch::Tensor& sample, float sigma) {
+  return sample / std::sqrt(sigma * sigma + 1.0f);
+}
+
+torch::Tensor exploding_clean(PredictionType type, const torch::Tensor& prediction,
+                              const torch::Tensor& sample, float sigma) {
+  if (type == PredictionType::epsilon) return sample - sigma * prediction;
+  const float variance = sigma * sigma + 1.0f;
+  return prediction * (-sigma / std::sqrt(variance)) + sample / variance;
+}
+
+Scheduler::Scheduler(std::vector<double> timesteps, std::vector<double> sigmas)
+    : timesteps_{std::move(timesteps)}, sigmas_{std::move(sigmas)} {
+  if (timesteps_.empty() || sigmas_.size() != timesteps_.size() + 1)
+    throw std::logic_error("a scheduler needs one noise level more than timesteps");
+}
+
+torch::Tensor Scheduler::scaled(const torch::Tensor& sample, std::size_t) const {
+  return sample;
+}
+
+torch::Tensor Scheduler::add_noise(const torch::Tensor& clean, const torch::Tensor& noise) const {
+  const torch::NoGradGuard no_gradients;
+  return noised(clean.to(torch::kFloat), noise.to(torch::kFloat)).to(clean.scalar_type());
+}
+
+torch::Tensor Scheduler::model_input(const torch::Tensor& sample, std::size_t k) const {
+  if (k >= timesteps_.size()) throw std::logic_error("model_input: there is no such step");
+  const torch::NoGradGuard no_gradients;
+  return scaled(sample.to(torch::kFloat), k).to(sample.scalar_type());
+}
+
+torch::Tensor Scheduler::step(std::size_t k, const torch::Tensor& prediction, const torch::Tensor& sample,
+                              const torch::Tensor& fresh_noise) {
+  if (k >= timesteps_.size() || (k != 0 && k != next_step_))
+    throw std::logic_error("step " + std::to_string(k) + " is out of order: expected 0 or " +
+                           std::to_string(next_step_));
+  if (needs_noise() && !fresh_noise.defined())
+    throw std::logic_error("this scheduler needs fresh noise in every step");
+  const torch::NoGradGuard no_gradients;
+  if (k == 0) forget();
+  next_step_ = k + 1;
+  const auto noise = fresh_noise.defined() ? fresh_noise.to(torch::kFloat) : fresh_noise;
+  return advanced(k, prediction.to(torch::kFloat), sample.to(torch::kFloat), noise).to(sample.scalar_type());
+}
+
+std::unique_ptr<Scheduler> make_scheduler(SchedulerKind kind, const NoiseScheduleConfig& config,
+                                          std::int64_t steps, double strength) {
+  const NoiseSchedule schedule(config);
+  const std::int64_t train_timesteps = config.num_train_timesteps;
+  check(steps, strength, train_timesteps);
+  const auto begin = static_cast<std::size_t>(first_index(steps, strength));
+  const auto grid_of = [&](std::vector<std::int64_t> timesteps) {
+    if (timesteps.front() >= train_timesteps)
+      throw ConfigError("with " + std::to_string(steps) + " steps the first timestep is " +
+                            std::to_string(timesteps.front()) + ", training went up to " +
+                            std::to_string(train_timesteps - 1),
+                        "steps, steps_offset", "Choose fewer steps or a smaller steps_offset.");
+    return TimeGrid{std::move(timesteps), begin};
+  };
+  const std::int64_t stride = train_timesteps / steps;
+  const auto leading = [&] { return leading_grid(steps, stride, config.steps_offset); };
   switch (kind) {
-    case SchedulerKind::dpmpp2m_linspace: return std::make_unique<DpmSolver>(schedule, steps, strength, true);
-    case SchedulerKind::dpmpp2m_leading: return std::make_unique<DpmSolver>(schedule, steps, strength, false);
-    case SchedulerKind::ddim_leading: return std::make_unique<Ddim>(schedule, steps, strength);
-    case SchedulerKind::euler_leading: return std::make_unique<Euler>(schedule, steps, strength, false);
-    case SchedulerKind::euler_ancestral_leading: return std::make_unique<Euler>(schedule, steps, strength, true);
-    case SchedulerKind::pndm_faithful: return std::make_unique<Pndm>(schedule, steps, strength);
-    case SchedulerKind::karras25_cli: return std::make_unique<KarrasCli>(schedule, steps, strength);
+    case SchedulerKind::dpmpp2m_linspace:
+      return make_dpm_solver(schedule, grid_of(linspace_grid(steps, train_timesteps)));
+    case SchedulerKind::dpmpp2m_leading: {
+      const std::int64_t ratio = train_timesteps / (steps + 1);
+      return make_dpm_solver(schedule, grid_of(leading_grid(steps, ratio, ratio + config.steps_offset)));
+    }
+    case SchedulerKind::ddim_leading:
+      return make_ddim(schedule, grid_of(leading()), stride);
+    case SchedulerKind::euler_leading:
+      return make_euler(schedule, grid_of(leading()), EulerNoise::none);
+    case SchedulerKind::euler_ancestral_leading:
+      return make_euler(schedule, grid_of(leading()), EulerNoise::ancestral);
+    case SchedulerKind::pndm_faithful:
+      return make_pndm(schedule, grid_of(with_second_repeated(leading())), stride);
+    case SchedulerKind::karras25_cli:
+      return make_karras_cli(config, steps, strength);
   }
-  throw ModelError("unknown scheduler");
+  throw std::logic_error("no such scheduler kind");
+}
+
+double init_noise_sigma(SchedulerKind kind, const NoiseScheduleConfig& config, std::int64_t steps) {
+  const double whole = 1.0;
+  const auto scheduler = make_scheduler(kind, config, steps, whole);
+  const auto largest = static_cast<float>(scheduler->sigmas().front());
+  switch (kind) {
+    case SchedulerKind::euler_leading:
+    case SchedulerKind::euler_ancestral_leading:
+      return std::sqrt(largest * largest + 1.0f);
+    case SchedulerKind::karras25_cli:
+      return largest;
+    default:
+      return 1.0;
+  }
 }
 
 }  // namespace deda::diffusion
