@@ -1,0 +1,68 @@
+// A whole diffusion model in memory: tokenizers, text encoders, UNet (with LayerDiffuse's weights merged),
+// autoencoder and transparent networks, as the configuration's [models] names them. Stable Diffusion 1.5, SDXL
+// or the toy model. Frozen; safe to use from many threads.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffusion/config.h"
+#include "diffusion/noise_schedule.h"
+#include "models/autoencoder.h"
+#include "models/clip_text.h"
+#include "models/clip_tokenizer.h"
+#include "models/transparent.h"
+#include "models/unet.h"
+
+namespace deda::diffusion {
+
+// Text as the UNet takes it. float32.
+struct TextCondition {
+  at::Tensor states;  // [n, tokens, D]
+  at::Tensor pooled;  // [n, P]; SDXL only
+};
+
+enum class UNetWeights : std::uint8_t { merged, plain };
+
+class DiffusionModel {
+ public:
+  // Everything is opened and checked first: one DataError lists what is missing, misshapen, not finite in the
+  // chosen precision, or made for another model, over all parts.
+  DiffusionModel(const ModelsConfig& config, at::Device device, UNetWeights weights = UNetWeights::merged);
+
+  bool is_sdxl() const { return text_encoders.size() > 1; }
+  at::Device device;
+  at::ScalarType unet_dtype, vae_dtype;
+  // One of each for SD1.5, two for SDXL.
+  std::vector<models::ClipTokenizer> tokenizers;
+  std::vector<std::shared_ptr<models::ClipText>> text_encoders;
+  std::shared_ptr<models::UNet> unet;
+  std::shared_ptr<models::Autoencoder> autoencoder;
+  std::shared_ptr<models::TransparentEncoder> transparent_encoder;
+  std::shared_ptr<models::TransparentDecoder> transparent_decoder;
+  NoiseScheduleConfig schedule;
+  bool zeros_for_empty_prompt = false;  // SDXL: no negative prompt means zeros, not the encoding of ""
+  std::string identity;                 // changes with any of the files
+  std::vector<std::string> lines;       // for the log: what was loaded
+
+  std::int64_t factor() const { return autoencoder->config().factor(); }
+  std::int64_t default_resolution() const { return unet->config().sample_size * factor(); }
+
+  // Ids of a batch of prompts for every encoder; `tokenizers` may have more tokens than the model's own.
+  std::vector<at::Tensor> ids_of(const std::vector<models::ClipTokenizer>& with,
+                                 const std::vector<std::string>& prompts) const;
+  // `rows`: per encoder the rows of the added tokens (or nothing); gradients flow to them.
+  TextCondition encode_text(const std::vector<at::Tensor>& ids, const std::vector<at::Tensor>& rows = {}) const;
+  // The condition that guidance leads away from.
+  TextCondition unconditional(const std::string& negative_prompt) const;
+  // SDXL's further conditions for `batch` rows: pooled texts and sizes; nothing for SD1.5.
+  models::UNet::Added added_conditions(const at::Tensor& pooled, std::int64_t resolution) const;
+};
+
+// What identifies weight files: sizes, headers and sampled blocks of their bytes.
+std::string weights_identity(const std::vector<std::filesystem::path>& files);
+
+}  // namespace deda::diffusion
