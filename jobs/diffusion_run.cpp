@@ -42,18 +42,20 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
   const std::string store =
       config.train.store.empty() ? real : fs::weakly_canonical(config.train.store).string();
   const std::string common =
-      fmt::format("{}\n{}\n{}\n{}\n{}\n", canonical_config(config, {"models", "diffusion"}), store,
+      fmt::format("{}\n{}\n{}\n{}\n", canonical_config(config, {"models", "diffusion"}), store,
                   data::dataset_identity(dataset), config.run.seed, run.resolution);
   const std::string inverted_model =
       config.invert.unet == diffusion::InvertUNet::merged
           ? run.model_identity
           : diffusion::model_identity(config.models, diffusion::UNetWeights::plain);
   run.invert_identity =
-      fmt::format("schema {}\n{}{}\n{}\ngain {}", invert_schema, common, canonical_config(config, {"invert"}),
-                  inverted_model, run.transparency.offset_gain);
+      fmt::format("schema {}\n{}{}\n{}\ngain {}\ntmax {}", invert_schema, common,
+                  canonical_config(config, {"invert"}), inverted_model, run.transparency.offset_gain,
+                  diffusion::most_timestep(config.diffusion, config.invert));
   run.generate_identity =
-      fmt::format("schema {}\n{}\n{}\n{}\nscaled {}", generate_schema, run.invert_identity,
-                  canonical_config(config, {"generate"}), run.model_identity, run.transparency.scaled_latent);
+      fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema, run.invert_identity,
+                  canonical_config(config, {"generate"}), run.model_identity, run.transparency.scaled_latent,
+                  config.diffusion.strength);
   run.identifiers = stage_folder(config.run.output, "invert", run.invert_identity);
   run.synthetic = stage_folder(config.run.output, "generate", run.generate_identity);
   return run;

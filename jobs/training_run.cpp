@@ -42,8 +42,10 @@ std::string weights_identity(const fs::path& file) {
   return std::to_string(xxhash64(bytes)) + " of " + std::to_string(bytes.size()) + " bytes";
 }
 
-std::string method_name(augment::Method method) {
-  return method == augment::Method::plain ? "plain" : "deda";
+// "deda-real": without synthetic CDPs, an ablation of the paper.
+std::string method_name(const augment::AugmentConfig& augment) {
+  if (augment.method == augment::Method::plain) return "plain";
+  return augment.p_syn > 0 ? "deda" : "deda-real";
 }
 
 }  // namespace
@@ -81,7 +83,7 @@ TrainingRun plan_training_run(const JobContext& context) {
   run.identity = xxhash128_hex(text);
   run.folder = stage_folder(config.run.output, "train", run.identity);
   run.description = {.name = config.run.name,
-                     .method = method_name(config.augment.method),
+                     .method = method_name(config.augment),
                      .network = config.train.network,
                      .dataset = run.dataset.name,
                      .seed = config.run.seed,

@@ -3,6 +3,7 @@
 // says, else the decisions that its reading leaves open, each named.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -91,12 +92,21 @@ struct DiffusionConfig {
   std::string init_word;
   std::vector<std::string> init_words;
   std::int64_t encode_batch = 8;
+  std::int64_t seed = 1;
   void describe(ConfigVisitor& v) {
+    v.field({.key = "seed",
+             .help = "seed of identifiers and synthetic CDPs; apart from run.seed, so that classifiers of "
+                     "several seeds share them",
+             .min = 0},
+            seed);
+    // Jobs put it into identities themselves: identifiers depend on the largest timestep alone, so that
+    // strengths can be swept with the same ones.
     v.field({.key = "strength",
              .help = "share of the noise that the edit adds and takes away (paper: 0.4); identifiers are "
                      "learnt up to it",
              .min = 0.01,
-             .max = 1},
+             .max = 1,
+             .identity = false},
             strength);
     v.field({.key = "resolution",
              .help = "pixels a side of the model's picture, a multiple of 64; 0: the model's own",
@@ -211,6 +221,14 @@ struct InvertConfig {
             cache_megabytes);
   }
 };
+
+// Largest timestep that identifiers are trained on: TTTI's floor(1000 s) (paper section 3.2.1) unless
+// configured.
+inline std::int64_t most_timestep(const DiffusionConfig& diffusion, const InvertConfig& invert) {
+  constexpr double timesteps = 1000;
+  if (invert.most_timestep >= 0) return invert.most_timestep;
+  return std::min<std::int64_t>(static_cast<std::int64_t>(timesteps * diffusion.strength), 999);
+}
 
 // SDEdit (paper section 3.2.2).
 struct GenerateConfig {
