@@ -325,9 +325,9 @@ struct PretrainConfig {
   std::int64_t per_class = 300;
   std::int64_t toy_seed = 9001;
   std::int64_t resolution = 64;
-  std::int64_t autoencoder_steps = 2000, transparent_steps = 1200, unet_steps = 6000;
+  std::int64_t autoencoder_steps = 1600, transparent_steps = 600, unet_steps = 3000;
   std::int64_t autoencoder_batch = 16, transparent_batch = 16, unet_batch = 32;
-  double autoencoder_rate = 2e-3, transparent_rate = 2e-3, unet_rate = 1.5e-3;
+  double autoencoder_rate = 3e-3, transparent_rate = 2e-3, unet_rate = 1.5e-3;
   void describe(ConfigVisitor& v) {
     constexpr double most_steps = 1e6;
     v.field({.key = "seed", .help = "seed of weights and draws", .min = 0}, seed);
