@@ -36,6 +36,7 @@ enum class NanPolicy : std::uint8_t { retry_lower_rate, skip_class, fail };
 struct ModelsConfig {
   std::filesystem::path base = "configs/models/toy";
   std::filesystem::path layer_diffuse, transparent_encoder, transparent_decoder, calibration;
+  std::vector<std::string> lora;
   Device device = Device::automatic;
   Precision precision = Precision::automatic, vae_precision = Precision::automatic;
   void describe(ConfigVisitor& v) {
@@ -51,6 +52,11 @@ struct ModelsConfig {
              "UNet knows transparency already (toy model)",
          .identity = false},
         layer_diffuse);
+    v.field({.key = "lora",
+             .help = "LoRA files (diffusers', Kohya's) merged into UNet and text encoders, each as "
+                     "\"file=scale\" or \"file\"",
+             .identity = false},
+            lora);
     v.field({.key = "transparent_encoder",
              .help = "LayerDiffuse's transparent encoder; empty: base/transparent_encoder.safetensors",
              .identity = false},

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,7 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "models/layer_diffuse.h"
+#include "models/lora_file.h"
 
 namespace deda::diffusion {
 namespace {
@@ -93,6 +95,21 @@ std::string sampled_identity(const fs::path& path) {
 
 }  // namespace
 
+std::vector<LoraChoice> lora_choices(const ModelsConfig& config) {
+  std::vector<LoraChoice> choices;
+  for (const auto& entry : config.lora) {
+    LoraChoice choice{entry};
+    if (const auto equals = entry.rfind('='); equals != std::string::npos) {
+      const auto number = entry.substr(equals + 1);
+      char* end = nullptr;
+      const double scale = std::strtod(number.c_str(), &end);
+      if (!number.empty() && *end == '\0' && std::isfinite(scale)) choice = {entry.substr(0, equals), scale};
+    }
+    choices.push_back(std::move(choice));
+  }
+  return choices;
+}
+
 bool has_two_text_encoders(const ModelsConfig& config) {
   return fs::exists(config.base / "text_encoder_2") || fs::exists(config.base / "tokenizer_2");
 }
@@ -133,6 +150,13 @@ std::string model_identity(const ModelsConfig& config, UNetWeights weights) {
     require_file(transparent_decoder_file(config), "models.transparent_decoder");
     add(transparent_decoder_file(config));
   });
+  for (const auto& lora : lora_choices(config)) {
+    collector.run([&] {
+      require_file(lora.file, "models.lora");
+      text += fmt::format("{} ", lora.scale);
+      add(lora.file);
+    });
+  }
   if (!config.layer_diffuse.empty() && weights == UNetWeights::merged) {
     collector.run([&] {
       require_file(config.layer_diffuse, "models.layer_diffuse");
@@ -150,6 +174,9 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
   require_folder(config);
   const auto& base = config.base;
   Collector collector;
+  const auto loras = lora_choices(config);
+  const bool merges_layer_diffuse = !config.layer_diffuse.empty() && weights == UNetWeights::merged;
+  const bool merges = merges_layer_diffuse || !loras.empty();
   collector.run([&] { schedule = read_scheduler_config(base / "scheduler" / "scheduler_config.json"); });
   const bool two_texts = has_two_text_encoders(config);
   for (int i = 1; i <= (two_texts ? 2 : 1); ++i) {
@@ -169,11 +196,32 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
   collector.run([&] {
     const auto unet_config = models::read_unet_config(base / "unet" / "config.json");
     auto files = models::open_weight_files(base / "unet", "diffusion_pytorch_model");
-    unet = models::build_as(unet_dtype, [&] { return std::make_shared<models::UNet>(unet_config); });
+    // What is merged is merged in float32 and rounded once: offsets are smaller than bf16's steps.
+    unet = models::build_as(merges ? at::kFloat : unet_dtype,
+                            [&] { return std::make_shared<models::UNet>(unet_config); });
     models::load_weight_files(*unet, files);
-    if (!config.layer_diffuse.empty() && weights == UNetWeights::merged) {
-      models::apply_layer_diffuse(*unet, config.layer_diffuse);
-    }
+  });
+  for (const auto& lora : loras) {
+    collector.run([&] {
+      require_file(lora.file, "models.lora");
+      const auto file = models::read_lora(lora.file);
+      if (!unet || text_encoders.size() != (two_texts ? 2u : 1u)) return;  // told already
+      models::LoraTargets targets{unet.get(), {}};
+      for (const auto& text : text_encoders) targets.text_encoders.push_back(text.get());
+      const auto counts = models::apply_lora(targets, file, lora.scale);
+      lines.push_back(fmt::format("LoRA {} at scale {}: {} matrices of the UNet, {} of the text encoders{}",
+                                  lora.file.string(), lora.scale, counts.unet, counts.text_encoders,
+                                  file.embeddings.empty() ? "" : "; the words that it brings are not used"));
+    });
+  }
+  if (merges_layer_diffuse) {
+    collector.run([&] {
+      require_file(config.layer_diffuse, "models.layer_diffuse");
+      if (unet) models::apply_layer_diffuse(*unet, config.layer_diffuse);
+    });
+  }
+  collector.run([&] {
+    if (unet && merges) models::convert_weights(*unet, unet_dtype, (base / "unet").string());
   });
   collector.run([&] {
     const auto vae_config = models::read_autoencoder_config(base / "vae" / "config.json");

@@ -25,6 +25,13 @@ struct TextCondition {
   at::Tensor pooled;  // [n, P]; SDXL only
 };
 
+// Entries of models.lora: "file=scale", or "file" at scale 1.
+struct LoraChoice {
+  std::filesystem::path file;
+  double scale = 1;
+};
+std::vector<LoraChoice> lora_choices(const ModelsConfig& config);
+
 enum class UNetWeights : std::uint8_t { merged, plain };
 
 class DiffusionModel {

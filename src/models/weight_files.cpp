@@ -45,6 +45,16 @@ bool fits(at::IntArrayRef wanted, const std::vector<std::int64_t>& found) {
          wanted[1] == found[1];
 }
 
+void note_overflow(const std::string& name, const at::Tensor& tensor, const std::string& where,
+                   std::vector<Problem>& problems) {
+  if (!tensor.is_floating_point() || at::isfinite(tensor).all().item<bool>()) return;
+  problems.push_back({"tensor " + name + " holds numbers that " + c10::toString(tensor.scalar_type()) +
+                          " cannot (infinite or not a number)",
+                      where,
+                      tensor.scalar_type() == at::kHalf ? "Use bf16 or fp32 for this part, or the fixed fp16 weights."
+                                                        : "The file is damaged."});
+}
+
 }  // namespace
 
 WeightFiles open_weight_files(const fs::path& folder_or_file, const std::string& stem) {
@@ -109,13 +119,15 @@ void load_weight_files(torch::nn::Module& network, const WeightFiles& files, con
   for (const auto& [name, view] : sources) {
     auto target = state.at(name);
     target.copy_(to_tensor(*view).reshape(target.sizes()));
-    if (target.is_floating_point() && !at::isfinite(target).all().item<bool>())
-      problems.push_back({"tensor " + name + " holds numbers that " + c10::toString(target.scalar_type()) +
-                              " cannot (infinite or not a number)",
-                          files.where,
-                          target.scalar_type() == at::kHalf ? "Use bf16 or fp32 for this part, or the fixed fp16 weights."
-                                                            : "The file is damaged."});
+    note_overflow(name, target, files.where, problems);
   }
+  if (!problems.empty()) throw DataError(std::move(problems));
+}
+
+void convert_weights(torch::nn::Module& network, at::ScalarType type, const std::string& where) {
+  network.to(type);
+  std::vector<Problem> problems;
+  for (const auto& [name, tensor] : state_of(network)) note_overflow(name, tensor, where, problems);
   if (!problems.empty()) throw DataError(std::move(problems));
 }
 

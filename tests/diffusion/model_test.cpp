@@ -161,6 +161,65 @@ TEST_P(ModelFolder, LayerDiffuseIsMergedUnlessThePlainUNetIsAskedFor) {
   EXPECT_EQ(plain.identity, asked.identity);
 }
 
+// Offsets far below bf16's steps must not vanish one by one: the sum is rounded once.
+TEST_P(ModelFolder, WhatIsMergedIsRoundedOnce) {
+  test::write_tiny_layer_diffuse(folder_ / "layer.safetensors", {.layout = GetParam()});
+  change_tensors(folder_ / "layer.safetensors", [](auto& tensors) {
+    for (auto& [name, tensor] : tensors) tensor = 0.002 * tensor;
+  });
+  auto with = config();
+  with.layer_diffuse = folder_ / "layer.safetensors";
+  const auto exact = models::state_of(*load(with).unet);
+  with.precision = Precision::bf16;
+  const auto rounded = load(with);
+  EXPECT_EQ(rounded.unet_dtype, at::kBFloat16);
+  for (const auto& [name, tensor] : models::state_of(*rounded.unet))
+    EXPECT_TRUE(tensor.equal(exact.at(name).to(at::kBFloat16))) << name;
+}
+
+// A LoRA of rank 1 for one matrix of the UNet and one of the text encoder.
+void write_small_lora(const fs::path& file, const models::UNet& unet) {
+  const std::string module = unet.attention_sites().front().block + ".attn1.to_q";
+  const auto width = models::state_of(unet).at(module + ".weight").size(0), text = test::tiny_text_width;
+  const std::string words = "text_encoder.text_model.encoder.layers.1.mlp.fc1";
+  models::write_tensors(file, {{"unet." + module + ".lora_A.weight", at::full({1, width}, 0.5)},
+                               {"unet." + module + ".lora_B.weight", at::full({width, 1}, 0.25)},
+                               {words + ".lora_A.weight", at::full({1, text}, 0.5)},
+                               {words + ".lora_B.weight", at::full({2 * text, 1}, 0.25)}});
+}
+
+TEST_P(ModelFolder, LorasAreAddedAtTheirScaleAndAreKnownByContent) {
+  const auto plain = load(config());
+  write_small_lora(folder_ / "small=1.safetensors", *plain.unet);
+  auto with = config();
+  with.lora = {(folder_ / "small=1.safetensors").string() + "=0.5",
+               (folder_ / "small=1.safetensors").string()};
+  const auto choices = lora_choices(with);
+  ASSERT_EQ(choices.size(), 2u);
+  EXPECT_EQ(choices[0].scale, 0.5);
+  EXPECT_EQ(choices[1].scale, 1);
+  EXPECT_EQ(choices[1].file, folder_ / "small=1.safetensors");
+  const auto merged = load(with);
+  const std::string q = plain.unet->attention_sites().front().block + ".attn1.to_q.weight";
+  const std::string fc1 = "text_model.encoder.layers.1.mlp.fc1.weight";
+  const auto change = [&](const torch::nn::Module& before, const torch::nn::Module& after,
+                          const std::string& name) {
+    return (models::state_of(after).at(name) - models::state_of(before).at(name) - 1.5 * 0.125)
+        .abs()
+        .max()
+        .item<double>();
+  };
+  EXPECT_LT(change(*plain.unet, *merged.unet, q), 1e-6);
+  EXPECT_LT(change(*plain.text_encoders[0], *merged.text_encoders[0], fc1), 1e-6);
+  EXPECT_THAT(merged.lines, ::testing::Contains(HasSubstr("1 matrices of the UNet, 1 of the text encoders")));
+  auto other_scale = with;
+  other_scale.lora[0] = (folder_ / "small=1.safetensors").string() + "=0.25";
+  EXPECT_NE(model_identity(with), plain.identity);
+  EXPECT_NE(model_identity(with), model_identity(other_scale));
+  fs::rename(folder_ / "small=1.safetensors", folder_ / "other.safetensors");
+  EXPECT_THAT(problems_of(with), HasSubstr("Set models.lora"));
+}
+
 // --- What is wrong with a folder
 // ---------------------------------------------------------------------------------
 
