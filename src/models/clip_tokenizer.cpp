@@ -198,21 +198,21 @@ struct ClipTokenizer::State {
   // Normalised text: placeholders are cut out of it wherever they stand, inside of words too.
   void encode_piece(const std::string& text, std::vector<std::int64_t>& out) const {
     for (std::size_t at = 0; at < text.size();) {
-      std::size_t next = text.size(), length = 0;
+      std::size_t next = text.size(), matched = 0;
       std::int64_t id = 0;
       for (const auto& [placeholder, its_id] : added) {
         const auto found = text.find(placeholder, at);
         if (found < next) {  // the longest of those that begin at one place comes first in the list
           next = found;
-          length = placeholder.size();
+          matched = placeholder.size();
           id = its_id;
         }
       }
       for (const auto& word : words_of(code_points(std::string_view{text}.substr(at, next - at))))
         encode_word(word, out);
-      if (length == 0) return;
+      if (matched == 0) return;
       out.push_back(id);
-      at = next + length;
+      at = next + matched;
     }
   }
 };
