@@ -49,11 +49,11 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
           ? run.model_identity
           : diffusion::model_identity(config.models, diffusion::UNetWeights::plain);
   run.invert_identity =
-      fmt::format("schema {}\n{}{}\n{}\ngain {}\ntmax {}", invert_schema, common,
-                  canonical_config(config, {"invert"}), inverted_model, run.transparency.offset_gain,
-                  diffusion::most_timestep(config.diffusion, config.invert));
+  const std::string identifiers = config.generate.identifier == diffusion::IdentifierChoice::learned
+                                      ? run.invert_identity
+                                      : fmt::format("{}\ngain {}", common, run.transparency.offset_gain);
   run.generate_identity =
-      fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema, run.invert_identity,
+      fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema, identifiers,
                   canonical_config(config, {"generate"}), run.model_identity, run.transparency.scaled_latent,
                   config.diffusion.strength);
   run.identifiers = stage_folder(config.run.output, "invert", run.invert_identity);

@@ -80,6 +80,29 @@ std::vector<ClassPrompt> prompts_of_names(const DiffusionModel& model, const std
   return prompts;
 }
 
+std::vector<ClassPrompt> prompts_of_identifiers(const DiffusionModel& model, const std::string& prompt,
+                                                const Identifiers& identifiers) {
+  const at::NoGradGuard no_gradients;
+  const auto tokens = identifiers.tokens_for(model);
+  std::vector<ClassPrompt> prompts;
+  for (std::size_t id = 0; id < identifiers.manifest().classes.size(); ++id) {
+    ClassPrompt made;
+    if (const auto& record = identifiers.record(id); !identifiers.has(id)) {
+      made.missing =
+          fmt::format("class {} has no identifier: {}", record.class_name,
+                      record.reason.empty() ? std::string{name_of(record.outcome)} : record.reason);
+    } else {
+      made.placeholder = record.placeholder;
+      made.prompt = fill_template(prompt, identifiers.name_in_prompts(id));
+      made.ids = model.ids_of(tokens.tokenizers, {made.prompt});
+      made.rows = identifiers.rows(id);
+      made.text = model.encode_text(made.ids, tokens.rows);
+    }
+    prompts.push_back(std::move(made));
+  }
+  return prompts;
+}
+
 Generator::Generator(std::shared_ptr<const DiffusionModel> model, GeneratorSettings settings,
                      std::vector<ClassPrompt> prompts)
     : model_{std::move(model)},

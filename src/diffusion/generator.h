@@ -11,6 +11,7 @@
 #include "diffusion/calibration.h"
 #include "diffusion/cdp_source.h"
 #include "diffusion/framing.h"
+#include "diffusion/identifiers.h"
 #include "diffusion/sdedit.h"
 #include "diffusion/transparent_autoencoder.h"
 #include "io/record_store.h"
@@ -30,6 +31,9 @@ struct ClassPrompt {
 // The prompt with the class's name for {token}: generation without inversion.
 std::vector<ClassPrompt> prompts_of_names(const DiffusionModel& model, const std::string& prompt,
                                           const std::vector<std::string>& class_names);
+// The prompt with what `deda invert` learnt; a class without an identifier says why in `missing`.
+std::vector<ClassPrompt> prompts_of_identifiers(const DiffusionModel& model, const std::string& prompt,
+                                                const Identifiers& identifiers);
 
 struct GeneratorSettings {
   GenerateConfig generate;
