@@ -14,8 +14,13 @@ namespace deda::diffusion {
 namespace {
 
 EditSettings edit_settings(const GeneratorSettings& settings) {
-  return {kind_of(settings.generate.sampler), settings.generate.steps,           settings.strength,
-          settings.generate.guidance,         settings.generate.negative_prompt, settings.resolution};
+  return {kind_of(settings.generate.sampler), settings.generate.steps, settings.strength,
+          settings.generate.guidance, settings.resolution};
+}
+
+TextCondition unconditional_of(const DiffusionModel& model, const std::string& negative_prompt) {
+  const at::NoGradGuard no_gradients;
+  return model.unconditional(negative_prompt);
 }
 
 // Rows of results that were made in parts, as if made at once.
@@ -108,7 +113,8 @@ Generator::Generator(std::shared_ptr<const DiffusionModel> model, GeneratorSetti
     : model_{std::move(model)},
       settings_{std::move(settings)},
       prompts_{std::move(prompts)},
-      editor_{*model_, edit_settings(settings_)} {
+      editor_{*model_, edit_settings(settings_),
+              unconditional_of(*model_, settings_.generate.negative_prompt)} {
   const auto levels = model_->unet->config().block_out_channels.size();
   const std::int64_t of_unet = model_->factor() << (levels - 1),
                      of_decoder = model_->transparent_decoder->size_multiple();

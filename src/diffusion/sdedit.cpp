@@ -83,15 +83,13 @@ at::Tensor edit_noise(std::uint64_t seed, std::int64_t draw, at::IntArrayRef sha
                        RandomStream(seed, Purpose::generation_noise, static_cast<std::uint32_t>(draw), 0));
 }
 
-LatentEditor::LatentEditor(const DiffusionModel& model, EditSettings settings)
-    : model_{model}, settings_{std::move(settings)} {
+LatentEditor::LatentEditor(const DiffusionModel& model, EditSettings settings, TextCondition unconditional)
+    : model_{model}, settings_{settings}, unconditional_{std::move(unconditional)} {
   const auto scheduler =
       make_scheduler(settings_.scheduler, model.schedule, settings_.steps, settings_.strength);
   evaluations_ = scheduler->timesteps().size();
   first_timestep_ = scheduler->timesteps().front();
   first_sigma_ = scheduler->sigmas().front();
-  const at::NoGradGuard no_gradients;
-  unconditional_ = model.unconditional(settings_.negative_prompt);
 }
 
 at::Tensor LatentEditor::edit(const at::Tensor& sources, const std::vector<TextCondition>& texts,

@@ -21,7 +21,6 @@ struct EditSettings {
   std::int64_t steps = 25;
   double strength = 0.4;
   double guidance = 7.0;        // 1 or less: the conditional prediction alone
-  std::string negative_prompt;  // what guidance leads away from
   std::int64_t resolution = 0;  // pixels a side: one of SDXL's conditions
 };
 SchedulerKind kind_of(Sampler sampler);
@@ -52,8 +51,9 @@ using EditObserver = std::function<void(const EditStep&)>;
 
 class LatentEditor {
  public:
-  // ConfigError with all problems (strength and steps, make_scheduler). The model must outlive the editor.
-  LatentEditor(const DiffusionModel& model, EditSettings settings);
+  // `unconditional`: what guidance leads away from, one row. ConfigError with all problems (make_scheduler).
+  // The model must outlive the editor.
+  LatentEditor(const DiffusionModel& model, EditSettings settings, TextCondition unconditional);
 
   // Of `sources` [S, 4, r, r] (scaled latents, float32, CPU) and `texts` (one row each) -> [N, 4, r, r]
   // float32 on the CPU, row i from rows[i]. Rows do not depend on each other beyond rounding. Safe from many
@@ -71,7 +71,7 @@ class LatentEditor {
  private:
   const DiffusionModel& model_;
   EditSettings settings_;
-  TextCondition unconditional_;  // one row
+  TextCondition unconditional_;
   std::size_t evaluations_ = 0;
   double first_timestep_ = 0, first_sigma_ = 0;
 };
