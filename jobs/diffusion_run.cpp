@@ -43,12 +43,15 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
       config.train.store.empty() ? real : fs::weakly_canonical(config.train.store).string();
   const std::string common =
       fmt::format("{}\n{}\n{}\n{}\n", canonical_config(config, {"models", "diffusion"}), store,
-                  data::dataset_identity(dataset), config.run.seed, run.resolution);
+                  data::dataset_identity(dataset), run.resolution);
   const std::string inverted_model =
       config.invert.unet == diffusion::InvertUNet::merged
           ? run.model_identity
           : diffusion::model_identity(config.models, diffusion::UNetWeights::plain);
   run.invert_identity =
+      fmt::format("schema {}\n{}{}\n{}\ngain {}\ntmax {}", invert_schema, common,
+                  canonical_config(config, {"invert"}), inverted_model, run.transparency.offset_gain,
+                  diffusion::most_timestep(config.diffusion, config.invert));
   const std::string identifiers = config.generate.identifier == diffusion::IdentifierChoice::learned
                                       ? run.invert_identity
                                       : fmt::format("{}\ngain {}", common, run.transparency.offset_gain);

@@ -83,7 +83,7 @@ std::vector<std::string> classes_without_cdp(const data::Dataset& dataset, const
 std::string provenance(const PipelineConfig& config, const DiffusionRun& run, const data::Dataset& dataset,
                        const CdpSource& cdps) {
   auto json = nlohmann::json::parse(canonical_config(config, {"generate", "diffusion", "models"}));
-  json["seed"] = config.run.seed;
+  json["strength"] = config.diffusion.strength;
   json["resolution"] = run.resolution;
   json["model_identity"] = run.model_identity;
   json["transparency"] = {{"offset_gain", run.transparency.offset_gain},
@@ -98,7 +98,7 @@ std::string provenance(const PipelineConfig& config, const DiffusionRun& run, co
 diffusion::GeneratorSettings settings_of(const PipelineConfig& config, const DiffusionRun& run,
                                          double strength) {
   return {config.generate, strength, run.resolution, run.transparency,
-          static_cast<std::uint64_t>(config.run.seed)};
+          static_cast<std::uint64_t>(config.diffusion.seed)};
 }
 
 std::vector<diffusion::ClassPrompt> prompts_for(const PipelineConfig& config, const DiffusionRun& run,

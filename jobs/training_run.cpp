@@ -59,9 +59,9 @@ std::string weights_identity(const fs::path& file) {
 }
 
 // "deda-real": without synthetic CDPs, an ablation of the paper.
-std::string method_name(const augment::AugmentConfig& augment) {
-  if (augment.method == augment::Method::plain) return "plain";
-  return augment.p_syn > 0 ? "deda" : "deda-real";
+std::string method_name(const PipelineConfig& config) {
+  if (!uses_parts(config)) return "plain";
+  return uses_synthetic(config) ? "deda" : "deda-real";
 }
 
 }  // namespace
@@ -112,7 +112,7 @@ TrainingRun plan_training_run(const JobContext& context) {
   run.identity = xxhash128_hex(text);
   run.folder = stage_folder(config.run.output, "train", run.identity);
   run.description = {.name = config.run.name,
-                     .method = method_name(config.augment),
+                     .method = method_name(config),
                      .network = config.train.network,
                      .dataset = run.dataset.name,
                      .seed = config.run.seed,
