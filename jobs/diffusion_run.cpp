@@ -43,7 +43,7 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
       config.train.store.empty() ? real : fs::weakly_canonical(config.train.store).string();
   const std::string common =
       fmt::format("{}\n{}\n{}\n{}\n", canonical_config(config, {"models", "diffusion"}), store,
-                  data::dataset_identity(dataset), config.run.seed, run.resolution);
+                  data::dataset_identity(dataset), run.resolution);
   const std::string inverted_model =
       config.invert.unet == diffusion::InvertUNet::merged
           ? run.model_identity
@@ -52,8 +52,11 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
       fmt::format("schema {}\n{}{}\n{}\ngain {}\ntmax {}", invert_schema, common,
                   canonical_config(config, {"invert"}), inverted_model, run.transparency.offset_gain,
                   diffusion::most_timestep(config.diffusion, config.invert));
+  const std::string identifiers = config.generate.identifier == diffusion::IdentifierChoice::learned
+                                      ? run.invert_identity
+                                      : fmt::format("{}\ngain {}", common, run.transparency.offset_gain);
   run.generate_identity =
-      fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema, run.invert_identity,
+      fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema, identifiers,
                   canonical_config(config, {"generate"}), run.model_identity, run.transparency.scaled_latent,
                   config.diffusion.strength);
   run.identifiers = stage_folder(config.run.output, "invert", run.invert_identity);

@@ -9,6 +9,7 @@ Job make_evaluate_job();
 Job make_inspect_job();
 Job make_forward_job();
 Job make_pretrain_job();
+Job make_generate_job();
 Job make_doctor_job();
 }  // namespace deda::jobs
 
@@ -19,10 +20,11 @@ int main(int argc, char** argv) {
   jobs.push_back(make_toy_job());
   jobs.push_back(make_decouple_job());
 #ifdef DEDA_TORCH
+  jobs.push_back(make_generate_job());
   jobs.push_back(make_train_job());
   jobs.push_back(make_evaluate_job());
 #else
-  left_out = {"train", "evaluate", "pretrain", "forward"};
+  left_out = {"generate", "train", "evaluate", "pretrain", "forward"};
 #endif
   jobs.push_back(make_inspect_job());
 #ifdef DEDA_TORCH

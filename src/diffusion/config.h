@@ -27,6 +27,7 @@ enum class Sampler : std::uint8_t {
 enum class OffsetGain : std::uint8_t { automatic, g0, g1, g300 };
 enum class DecoderLatent : std::uint8_t { automatic, unscaled, scaled };
 enum class DecoderPixel : std::uint8_t { clipped, raw, eight_bit };
+enum class IdentifierChoice : std::uint8_t { learned, class_name };
 enum class InvertUNet : std::uint8_t { merged, plain };
 enum class InvertLatent : std::uint8_t { transparent, rgb_on_grey };
 enum class InvertTemplates : std::uint8_t { objects, photo };
@@ -238,7 +239,8 @@ inline std::int64_t most_timestep(const DiffusionConfig& diffusion, const Invert
 
 // SDEdit (paper section 3.2.2).
 struct GenerateConfig {
-  std::int64_t copies = 3, steps = 25, batch_cdps = 4, items_per_segment = 64;
+  std::int64_t copies = 3, steps = 25, batch_cdps = 4, autoencoder_batch = 4, items_per_segment = 64;
+  IdentifierChoice identifier = IdentifierChoice::learned;
   double guidance = 7.0;
   Sampler sampler = Sampler::dpmpp2m_linspace;
   std::string negative_prompt;
@@ -313,6 +315,15 @@ struct GenerateConfig {
              .min = 1,
              .max = 256},
             batch_cdps);
+    v.field({.key = "autoencoder_batch",
+             .help = "pictures that autoencoder and transparent networks take at once",
+             .min = 1,
+             .max = 256},
+            autoencoder_batch);
+    v.choice({.key = "identifier",
+              .help = "what stands for {token} in the prompt: what `deda invert` learnt, or the class's name"},
+             identifier,
+             {{"learned", IdentifierChoice::learned}, {"class_name", IdentifierChoice::class_name}});
     v.field({.key = "items_per_segment", .help = "CDPs per segment of the store", .min = 1, .max = 1e6},
             items_per_segment);
     v.field({.key = "max_failed_share",
@@ -322,6 +333,10 @@ struct GenerateConfig {
             max_failed_share);
     v.require(decoder_votes == 1 || decoder_votes == 8, "decoder_votes", "must be 1 or 8",
               "The original's is 8.");
+    v.require(least_area_ratio <= most_area_ratio, "least_area_ratio", "is above most_area_ratio",
+              "Every synthetic CDP would be rejected.");
+    v.require(guidance > 1 || negative_prompt.empty(), "negative_prompt", "has no effect without guidance",
+              "Set generate.guidance above 1, or leave the negative prompt out.");
   }
 };
 
