@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "io/torch_archive.h"
 #include "models/tensor_file.h"
 
 namespace deda::models {
@@ -14,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string kohya_name = "emb_params";
+const std::string webui_name = "string_to_param/*";
 const std::array<std::string, 2> kohya_sdxl_names{"clip_l", "clip_g"};
 // More vectors than a prompt of 77 tokens has places cannot be used by anybody.
 constexpr std::int64_t most_vectors = 75;
@@ -53,6 +55,9 @@ class Reader {
     } else if (tensors.count(kohya_name) != 0 && tensors.size() == 1) {
       embedding_.placeholder = name_of_kohya_file();
       take(kohya_name, tensors.at(kohya_name));
+    } else if (tensors.count(webui_name) != 0 && tensors.size() == 1) {
+      embedding_.placeholder = name_of_kohya_file();
+      take(webui_name, tensors.at(webui_name));
     } else if (tensors.count(kohya_sdxl_names[0]) + tensors.count(kohya_sdxl_names[1]) == tensors.size() &&
                !tensors.empty()) {
       embedding_.placeholder = name_of_kohya_file();
@@ -83,8 +88,14 @@ class Reader {
   }
 
   static NamedTensors open(const fs::path& path, std::map<std::string, std::string>& metadata) {
-    const io::SafetensorsFile file(path);
     NamedTensors tensors;
+    if (io::is_torch_archive(path)) {
+      const auto archive = io::read_torch_archive(path);
+      for (const auto& [name, tensor] : archive.tensors) tensors.emplace(name, to_tensor(tensor.view()));
+      metadata = archive.texts;
+      return tensors;
+    }
+    const io::SafetensorsFile file(path);
     for (const auto& [name, view] : file.tensors()) tensors.emplace(name, to_tensor(view));
     metadata = file.metadata();
     return tensors;

@@ -6,6 +6,8 @@
 //   the
 //                 file's name, or metadata "name". Source: sd-scripts train_textual_inversion.py,
 //                 sdxl_train_textual_inversion.py; read by the webui and ComfyUI too.
+// Read only: the same as .bin or .pt of torch.save (io/torch_archive.h), and the webui's own .pt
+// ({"string_to_param": {"*": [n, D]}, "name": ...}).
 #pragma once
 
 #include <ATen/core/Tensor.h>

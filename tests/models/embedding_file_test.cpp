@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <limits>
 
@@ -12,6 +13,7 @@
 #include "core/files.h"
 #include "models/tensor_file.h"
 #include "support/temporary_folder.h"
+#include "support/test_data.h"
 
 namespace deda::models {
 namespace {
@@ -19,7 +21,7 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-const fs::path genuine = DEDA_SOURCE_DIR "/../shared/data/weights/textual_inversion";
+const fs::path genuine = test::test_data() / "weights" / "textual_inversion";
 
 at::Tensor random_rows(std::int64_t seed, std::int64_t vectors, std::int64_t width) {
   torch::manual_seed(static_cast<std::uint64_t>(seed));
@@ -60,6 +62,31 @@ TEST(EmbeddingFile, AGenuineFileLoadsAndIsSavedInBothFormatsWithoutLoss) {
   }
 }
 
+TEST(EmbeddingFile, GenuinePickledFilesHoldTheSameNumbers) {
+  if (!fs::exists(genuine)) GTEST_SKIP() << genuine << " is not here";
+  test::TemporaryFolder folder;
+  const auto pickled = read_embedding(genuine / "learned_embeds.bin", {768});
+  EXPECT_EQ(pickled.placeholder, "<birb-style>");
+  EXPECT_TRUE(pickled.rows[0].equal(read_embedding(genuine / "learned_embeds.safetensors", {768}).rows[0]));
+  const auto other = read_embedding(genuine / "krk.ti.pt", {768});
+  EXPECT_EQ(other.placeholder, "<krk>");
+  write_embedding(folder / "krk.safetensors", other);
+  EXPECT_TRUE(read_embedding(folder / "krk.safetensors", {768}).rows[0].equal(other.rows[0]));
+}
+
+TEST(EmbeddingFile, FilesOfTheWebuiAndOldOnesAreRead) {
+  const fs::path archives = DEDA_SOURCE_DIR "/tests/golden/torch_archives";
+  const auto webui = read_embedding(archives / "webui.pt", {8});
+  EXPECT_EQ(webui.placeholder, "bird");
+  EXPECT_EQ(webui.metadata.at("step"), "1999");
+  EXPECT_EQ(webui.rows[0].sizes(), (std::vector<std::int64_t>{3, 8}));
+  EXPECT_EQ(read_embedding(archives / "old_diffusers.bin", {8}).rows[0].sizes(),
+            (std::vector<std::int64_t>{1, 8}));
+  EXPECT_TRUE(read_embedding(archives / "half_transposed.bin", {8}).rows[0].equal(webui.rows[0]));
+  EXPECT_THAT(problems_of([&] { read_embedding(archives / "many.bin", {8}); }), HasSubstr("holds 2 tensors"));
+  EXPECT_THAT(problems_of([&] { read_embedding(archives / "command.bin", {8}); }), HasSubstr("would call"));
+}
+
 TEST(EmbeddingFile, TwoTextEncodersTakeTwoFilesOfDiffusersOrOneOfKohya) {
   test::TemporaryFolder folder;
   const EmbeddingFile embedding{"<bird>", {random_rows(1, 2, 24), random_rows(2, 2, 40)}, {{"steps", "400"}}};
@@ -80,6 +107,43 @@ TEST(EmbeddingFile, TwoTextEncodersTakeTwoFilesOfDiffusersOrOneOfKohya) {
                 read_embedding(folder / "d.safetensors", {24, 40});
               }),
               HasSubstr("d_2.safetensors"));
+}
+
+// tests/golden/embeddings.py puts these files through diffusers' own loader.
+at::Tensor golden_rows(std::int64_t encoder) {
+  const std::int64_t vectors = 2, width = encoder == 0 ? 16 : 24;
+  return ((at::arange(vectors * width, at::kFloat) + 100 * encoder) / 1024 - 0.05).view({vectors, width});
+}
+
+TEST(EmbeddingFile, FilesOfTheOriginalsScriptsAreRead) {
+  const fs::path golden = DEDA_SOURCE_DIR "/tests/golden/embeddings";
+  const auto one = read_embedding(golden / "theirs.safetensors", {16});
+  EXPECT_EQ(one.placeholder, "<bird>");
+  EXPECT_TRUE(one.rows[0].equal(golden_rows(0)));
+  const auto kohya = read_embedding(golden / "theirs_kohya.safetensors", {16});
+  EXPECT_EQ(kohya.placeholder, "theirs_kohya");
+  EXPECT_TRUE(kohya.rows[0].equal(golden_rows(0).to(at::kHalf).to(at::kFloat)));
+  for (const std::string name : {"theirs_xl.safetensors", "theirs_kohya_xl.safetensors"}) {
+    const auto two = read_embedding(golden / name, {16, 24});
+    ASSERT_EQ(two.rows.size(), 2u);
+    for (std::int64_t i = 0; i < 2; ++i)
+      EXPECT_TRUE(two.rows[static_cast<std::size_t>(i)].equal(golden_rows(i))) << name;
+  }
+}
+
+TEST(EmbeddingFile, OurFilesAreThoseThatDiffusersHasLoaded) {
+  const fs::path golden = DEDA_SOURCE_DIR "/tests/golden/embeddings";
+  const char* renew = std::getenv("DEDA_RENEW_GOLDEN");
+  test::TemporaryFolder folder;
+  const auto to = renew != nullptr ? golden : folder.path();
+  const EmbeddingFile one{"<bird>", {golden_rows(0)}, {{"class", "Laysan Albatross"}, {"steps", "400"}}};
+  const EmbeddingFile two{"<bird>", {golden_rows(0), golden_rows(1)}, one.metadata};
+  write_embedding(to / "ours.safetensors", one);
+  write_embedding(to / "ours_kohya.safetensors", one, EmbeddingFormat::kohya);
+  write_embedding(to / "ours_xl.safetensors", two);
+  write_embedding(to / "ours_kohya_xl.safetensors", two, EmbeddingFormat::kohya);
+  for (const std::string name : {"ours", "ours_kohya", "ours_xl", "ours_xl_2", "ours_kohya_xl"})
+    EXPECT_EQ(read_bytes(to / (name + ".safetensors")), read_bytes(golden / (name + ".safetensors"))) << name;
 }
 
 TEST(EmbeddingFile, HalfPrecisionIsWidenedAndAFileWithoutANameTakesItsOwn) {
