@@ -59,11 +59,7 @@ std::optional<IdentifierManifest> read_manifest(const fs::path& path, const std:
 }
 
 bool is_intact(const fs::path& folder, const IdentifierRecord& record) {
-  const auto damaged = damaged_files(folder, record);
-  for (const auto& name : damaged)
-    log_warning("{} is missing or damaged: class {} is learnt anew", (folder / name).string(),
-                record.class_name);
-  return damaged.empty();
+  return damaged_files(folder, record).empty();
 }
 
 std::vector<std::pair<std::string, std::string>> settings_of(const InversionRequest& request) {
@@ -137,7 +133,12 @@ class Stage {
     for (const auto& record : manifest.classes) {
       const auto id = static_cast<std::size_t>(record.class_id);
       if (record.outcome == IdentifierOutcome::no_cdp || records_.count(id) != 0) continue;
-      if (is_intact(request_.folder, record)) records_.emplace(id, record);
+      if (is_intact(request_.folder, record)) {
+        records_.emplace(id, record);
+      } else {
+        log_warning("class {}: a file in {} is missing or damaged, learnt anew", record.class_name,
+                    request_.folder.string());
+      }
     }
   }
 
@@ -363,8 +364,8 @@ class Stage {
 std::optional<IdentifierManifest> finished_identifiers(const fs::path& folder, const std::string& identity) {
   auto manifest = read_manifest(identifier_manifest_path(folder), xxhash128_hex(identity));
   if (!manifest) return std::nullopt;
-  bool intact = true;
-  for (const auto& record : manifest->classes) intact = is_intact(folder, record) && intact;
+  const bool intact = std::all_of(manifest->classes.begin(), manifest->classes.end(),
+                                  [&](const auto& record) { return is_intact(folder, record); });
   return intact ? manifest : std::nullopt;
 }
 

@@ -29,7 +29,7 @@ struct InversionRequest {
 };
 
 // The finished stage's manifest, or nothing where there is work left (no manifest, another identity, damaged
-// files: each told in the log). Needs no model.
+// files). Needs no model.
 std::optional<IdentifierManifest> finished_identifiers(const std::filesystem::path& folder,
                                                        const std::string& identity);
 
