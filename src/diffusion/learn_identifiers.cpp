@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -80,6 +81,17 @@ std::vector<std::pair<std::string, std::string>> settings_of(const InversionRequ
           {"seed", fmt::format("{}", settings.seed)}};
 }
 
+// Kernels of a GPU that give the same bytes every time. Before anything is computed there: cuBLAS reads its
+// variable once.
+void ask_for_equal_bytes() {
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  auto& context = at::globalContext();
+  context.setDeterministicAlgorithms(true, /*warn_only=*/true);
+  context.setDeterministicFillUninitializedMemory(false);  // only a debugging aid, and slow
+  context.setDeterministicCuDNN(true);
+  context.setBenchmarkCuDNN(false);
+}
+
 // The stage on one rank.
 class Stage {
  public:
@@ -150,15 +162,11 @@ class Stage {
   }
 
   void learn() {
+    cv::setNumThreads(1);
+    ask_for_equal_bytes();
     ranks_.agree("loading the diffusion model", [&] {
       model_ = request_.load_model();
       context_ = std::make_unique<InversionContext>(*model_, request_.cdps, request_.settings);
-      cv::setNumThreads(1);
-      if (!model_->device.is_cuda()) return;
-      // The same bytes every time on one type of device.
-      at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
-      at::globalContext().setDeterministicCuDNN(true);
-      at::globalContext().setBenchmarkCuDNN(false);
     });
     events_ = EventLog(request_.folder, ranks_.rank(), "invert");
     comm::Tickets tickets(ranks_);
