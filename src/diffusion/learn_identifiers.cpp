@@ -66,7 +66,7 @@ bool is_intact(const fs::path& folder, const IdentifierRecord& record) {
 std::vector<std::pair<std::string, std::string>> settings_of(const InversionRequest& request) {
   const auto& settings = request.settings;
   const auto& invert = settings.invert;
-  return {{"strength", fmt::format("{}", settings.diffusion.strength)},
+  return {{"tmax", fmt::format("{}", most_timestep(settings.diffusion, invert))},
           {"steps", fmt::format("{}", invert.steps)},
           {"batch", fmt::format("{}", invert.batch)},
           {"learning_rate", fmt::format("{}", learning_rate_of(invert, 0))},
@@ -307,7 +307,7 @@ class Stage {
                                                 {"lr", fmt::format("{}", record.learning_rate)},
                                                 {"model_identity", request_.model_identity},
                                                 {"precision", c10::toString(model_->unet_dtype)}};
-    for (const auto& name : {"steps", "batch", "seed", "strength", "vectors"}) {
+    for (const auto& name : {"steps", "batch", "seed", "vectors"}) {
       for (const auto& [key, value] : settings_of(request_)) {
         if (key == name) metadata.emplace(key, value);
       }
