@@ -47,7 +47,8 @@ void print_plan(const DiffusionRun& run, const diffusion::InversionSettings& set
   fmt::print("{} learn {} classes of {} into {}\n", finished ? "already done: would not" : "would",
              dataset.class_names.size(), dataset.name, run.identifiers.string());
   fmt::print(
-      "  {} steps of {} latents of {} pixels per class, {} classes a batch; strength {}, offset gain {} "
+      "  {} steps of {} latents of {} pixels per class, {} classes a batch; timesteps up to {}, offset gain "
+      "{} "
       "({})\n",
       invert.steps, invert.batch, settings.resolution, invert.classes_per_batch, settings.diffusion.strength,
       run.transparency.offset_gain, run.transparency.reason);
@@ -129,7 +130,7 @@ ExitCode run(JobContext& context) {
                                               .class_names = dataset.class_names,
                                               .resolution = plan.resolution,
                                               .offset_gain = plan.transparency.offset_gain,
-                                              .seed = static_cast<std::uint64_t>(config.run.seed)};
+                                              .seed = static_cast<std::uint64_t>(config.diffusion.seed)};
   if (context.ranks.is_root()) {
     for (const auto& note : notes) log_warning("{}", note);
   }

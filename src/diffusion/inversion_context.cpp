@@ -54,12 +54,7 @@ void check_initial_words(const DiffusionConfig& config, const std::vector<std::s
 }
 
 std::int64_t most_timestep_of(const InversionSettings& settings, std::int64_t train_timesteps) {
-  // A strength of 0.29 is a little less than that: its product is meant as 290.
-  constexpr double rounding = 1e-9;
-  const auto truncated = static_cast<std::int64_t>(
-      std::floor(static_cast<double>(train_timesteps) * settings.diffusion.strength + rounding));
-  const auto most = settings.invert.most_timestep >= 0 ? settings.invert.most_timestep : truncated;
-  return std::min(most, train_timesteps - 1);
+  return std::min(most_timestep(settings.diffusion, settings.invert), train_timesteps - 1);
 }
 
 double learning_rate_of(const InvertConfig& config, std::int64_t attempt) {
@@ -98,7 +93,8 @@ InversionContext::InversionContext(const DiffusionModel& model_, const CdpSource
 
   std::vector<Problem> problems;
   for (const auto& name : settings.class_names) {
-    InitialWord word{.word = initial_word_of(settings.diffusion, name)};
+    InitialWord word;
+    word.word = initial_word_of(settings.diffusion, name);
     for (std::size_t encoder = 0; encoder < model.tokenizers.size(); ++encoder) {
       const auto ids = model.tokenizers[encoder].tokens(word.word);
       if (ids.empty()) {

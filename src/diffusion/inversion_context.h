@@ -28,7 +28,7 @@ struct InversionSettings {
 std::string initial_word_of(const DiffusionConfig& config, const std::string& class_name);
 // ConfigError that lists entries of diffusion.init_words that are not "class name=word" of a class.
 void check_initial_words(const DiffusionConfig& config, const std::vector<std::string>& class_names);
-// The largest timestep trained on: invert.most_timestep, else floor(T * strength); at most T - 1.
+// The largest timestep trained on: most_timestep() of the configuration, at most T - 1.
 std::int64_t most_timestep_of(const InversionSettings& settings, std::int64_t train_timesteps);
 // Of AdamW's steps in try number `attempt`, from 0: every further try learns at a tenth of the rate.
 double learning_rate_of(const InvertConfig& config, std::int64_t attempt);

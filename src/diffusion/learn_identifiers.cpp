@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -65,7 +66,7 @@ bool is_intact(const fs::path& folder, const IdentifierRecord& record) {
 std::vector<std::pair<std::string, std::string>> settings_of(const InversionRequest& request) {
   const auto& settings = request.settings;
   const auto& invert = settings.invert;
-  return {{"strength", fmt::format("{}", settings.diffusion.strength)},
+  return {{"tmax", fmt::format("{}", most_timestep(settings.diffusion, invert))},
           {"steps", fmt::format("{}", invert.steps)},
           {"batch", fmt::format("{}", invert.batch)},
           {"learning_rate", fmt::format("{}", learning_rate_of(invert, 0))},
@@ -78,6 +79,17 @@ std::vector<std::pair<std::string, std::string>> settings_of(const InversionRequ
           {"offset_gain", fmt::format("{}", settings.offset_gain)},
           {"resolution", fmt::format("{}", settings.resolution)},
           {"seed", fmt::format("{}", settings.seed)}};
+}
+
+// Kernels of a GPU that give the same bytes every time. Before anything is computed there: cuBLAS reads its
+// variable once.
+void ask_for_equal_bytes() {
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  auto& context = at::globalContext();
+  context.setDeterministicAlgorithms(true, /*warn_only=*/true);
+  context.setDeterministicFillUninitializedMemory(false);  // only a debugging aid, and slow
+  context.setDeterministicCuDNN(true);
+  context.setBenchmarkCuDNN(false);
 }
 
 // The stage on one rank.
@@ -150,15 +162,11 @@ class Stage {
   }
 
   void learn() {
+    cv::setNumThreads(1);
+    ask_for_equal_bytes();
     ranks_.agree("loading the diffusion model", [&] {
       model_ = request_.load_model();
       context_ = std::make_unique<InversionContext>(*model_, request_.cdps, request_.settings);
-      cv::setNumThreads(1);
-      if (!model_->device.is_cuda()) return;
-      // The same bytes every time on one type of device.
-      at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
-      at::globalContext().setDeterministicCuDNN(true);
-      at::globalContext().setBenchmarkCuDNN(false);
     });
     events_ = EventLog(request_.folder, ranks_.rank(), "invert");
     comm::Tickets tickets(ranks_);
@@ -299,7 +307,7 @@ class Stage {
                                                 {"lr", fmt::format("{}", record.learning_rate)},
                                                 {"model_identity", request_.model_identity},
                                                 {"precision", c10::toString(model_->unet_dtype)}};
-    for (const auto& name : {"steps", "batch", "seed", "strength", "vectors"}) {
+    for (const auto& name : {"steps", "batch", "seed", "vectors"}) {
       for (const auto& [key, value] : settings_of(request_)) {
         if (key == name) metadata.emplace(key, value);
       }

@@ -97,6 +97,7 @@ InversionGradients TextualInversion::gradients(const InversionBatch& batch,
 
   InversionGradients result;
   result.losses.assign(rows.size(), 0.0);
+  std::vector<at::Tensor> all_errors;
   const auto step = micro_batch_ > 0 ? std::min(micro_batch_, samples) : samples;
   for (std::int64_t first = 0; first < samples; first += step) {
     const auto last = std::min(first + step, samples);
@@ -109,10 +110,7 @@ InversionGradients TextualInversion::gradients(const InversionBatch& batch,
     const auto gradients = torch::autograd::grad({loss}, inputs);
     add_to_prompts(state_gradient, gradients[0], batch.prompts, first);
     if (part.pooled.defined()) add_to_prompts(pooled_gradient, gradients[1], batch.prompts, first);
-    const auto on_cpu = errors.detach().to(at::kCPU, at::kDouble);
-    for (std::int64_t i = first; i < last; ++i)
-      result.losses[static_cast<std::size_t>(i / per_class)] +=
-          on_cpu.data_ptr<double>()[i - first] / static_cast<double>(per_class);
+    all_errors.push_back(errors.detach());
     if (trace == nullptr) continue;
     append(*trace, "noisy_latents", part.noisy);
     append(*trace, "encoder_hidden_states", part.states);
@@ -121,6 +119,11 @@ InversionGradients TextualInversion::gradients(const InversionBatch& batch,
     append(*trace, "text_embeds", part.pooled);
     append(*trace, "time_ids", part.added.time_ids);
   }
+
+  const auto errors = at::cat(all_errors).to(at::kCPU, at::kDouble);
+  for (std::int64_t i = 0; i < samples; ++i)
+    result.losses[static_cast<std::size_t>(i / per_class)] +=
+        errors.const_data_ptr<double>()[i] / static_cast<double>(per_class);
 
   std::vector<at::Tensor> outputs{text.states}, output_gradients{state_gradient};
   if (pooled_gradient.defined()) {

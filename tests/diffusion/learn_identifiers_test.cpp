@@ -46,7 +46,7 @@ void expect_same_bytes(const fs::path& folder, const fs::path& expected) {
 class LearnIdentifiers : public ::testing::Test {
  protected:
   LearnIdentifiers()
-      : fixture{shared.world, shared.path, {{"bird", 3}, {"car", 0}, {"cat", 1}, {"dog", 40}}} {
+      : fixture{shared.world, shared.path, {{"bird", 3}, {"car", 0}, {"cat", 1}, {"dog", 1000}}} {
     fixture.settings.invert.held_out = 1;
   }
   bool learn(const std::string& folder, int workers = 1) {
@@ -147,6 +147,29 @@ TEST_F(LearnIdentifiers, IsReadBackWithTokensAndPrompts) {
   EXPECT_EQ(ids[0][0][6].item<std::int64_t>(), vocabulary + 3);
   EXPECT_THROW(Identifiers(fixture / "read", {"bird"}, {test::tiny_text_width}), DataError);
   EXPECT_THROW(Identifiers(fixture / "read", fixture.settings.class_names, {99}), DataError);
+}
+
+TEST_F(LearnIdentifiers, TracesWithTheNamesOfTheReference) {
+  if (!shared.world.is_root()) return;
+  fixture.settings.invert.classes_per_batch = 2;
+  const auto model = fixture.load();
+  const InversionContext context(*model, *fixture.cdps, fixture.settings);
+  trace_inversion(context, fixture / "trace", 3);
+  const io::SafetensorsFile first(fixture / "trace" / "step-000000.safetensors");
+  for (const char* key : {"schema", "seed", "placeholder", "lr", "tmax", "class"})
+    EXPECT_EQ(first.metadata().count(key), 1u) << key;
+  EXPECT_EQ(first.metadata().at("class"), "bird, cat");
+  const auto one = models::read_tensors(fixture / "trace" / "step-000000.safetensors");
+  const auto two = models::read_tensors(fixture / "trace" / "step-000001.safetensors");
+  for (const char* name :
+       {"latents", "noise", "timesteps", "input_ids", "row_before", "noisy_latents", "encoder_hidden_states",
+        "noise_pred", "loss", "grad", "row_after", "exp_avg", "exp_avg_sq", "class_index"})
+    EXPECT_EQ(one.count(name), 1u) << name;
+  EXPECT_EQ(one.at("row_before").sizes(), (std::vector<std::int64_t>{2, 1, test::tiny_text_width}));
+  EXPECT_EQ(one.at("input_ids").sizes(), (std::vector<std::int64_t>{8, 77}));
+  EXPECT_TRUE(at::equal(one.at("row_after"), two.at("row_before")));
+  EXPECT_FALSE(at::equal(one.at("row_after"), one.at("row_before")));
+  EXPECT_TRUE(fs::exists(fixture / "trace" / "step-000002.safetensors"));
 }
 
 TEST_F(LearnIdentifiers, ContinuesToTheSameBytesAfterBeingKilled) {

@@ -346,8 +346,7 @@ TEST(InversionDraws, ComeOncePerPassAndUpToTheLastTimestep) {
 TEST(MostTimestep, FollowsTheStrength) {
   InversionSettings settings;
   EXPECT_EQ(most_timestep_of(settings, 1000), 400);
-  settings.diffusion.strength = 0.29;
-  EXPECT_EQ(most_timestep_of(settings, 1000), 290);
+  EXPECT_EQ(most_timestep_of(settings, 300), 299) << "a model with fewer timesteps";
   settings.diffusion.strength = 1;
   EXPECT_EQ(most_timestep_of(settings, 1000), 999);
   settings.invert.most_timestep = 250;
