@@ -93,7 +93,8 @@ InversionContext::InversionContext(const DiffusionModel& model_, const CdpSource
 
   std::vector<Problem> problems;
   for (const auto& name : settings.class_names) {
-    InitialWord word{.word = initial_word_of(settings.diffusion, name)};
+    InitialWord word;
+    word.word = initial_word_of(settings.diffusion, name);
     for (std::size_t encoder = 0; encoder < model.tokenizers.size(); ++encoder) {
       const auto ids = model.tokenizers[encoder].tokens(word.word);
       if (ids.empty()) {

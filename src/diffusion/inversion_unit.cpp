@@ -123,11 +123,13 @@ std::vector<std::size_t> InversionUnit::members_in_turn() const {
   std::vector<std::size_t> together, alone;
   for (std::size_t i = 0; i < learning_.size(); ++i) {
     if (learning_[i].status() != ClassLearning::Status::learning) continue;
-    (learning_[i].attempt() == 0 ? together : alone).push_back(i);
+    if (learning_[i].attempt() == 0) {
+      together.push_back(i);
+    } else if (alone.empty()) {
+      alone.push_back(i);
+    }
   }
-  if (!together.empty()) return together;
-  if (alone.size() > 1) alone.resize(1);
-  return alone;
+  return together.empty() ? alone : together;
 }
 
 void InversionUnit::fail(ClassLearning& learning, const std::string& problem) const {
