@@ -30,7 +30,7 @@ FLOOR = 1e-6  # absolute differences below this are rounding, whatever the tenso
 SAMPLERS = {
     "dpmpp2m_linspace": (diffusers.DPMSolverMultistepScheduler, {"timestep_spacing": "linspace"}),
     "dpmpp2m_leading": (diffusers.DPMSolverMultistepScheduler, {"timestep_spacing": "leading"}),
-    "ddim_leading": (diffusers.DDIMScheduler, {"timestep_spacing": "leading"}),
+    "ddim_leading": (diffusers.DDIMScheduler, {"timestep_spacing": "leading", "clip_sample": False}),
     "euler_leading": (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
     "euler_ancestral_leading": (diffusers.EulerAncestralDiscreteScheduler, {"timestep_spacing": "leading"}),
     "pndm_faithful": (diffusers.PNDMScheduler, {"timestep_spacing": "leading", "skip_prk_steps": True}),

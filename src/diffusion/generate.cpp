@@ -201,7 +201,8 @@ void check_failures(const comm::Communicator& ranks, const GenerateRequest& requ
 std::int64_t decoder_levels(const std::filesystem::path& file) {
   std::set<std::string> levels;
   const std::string prefix = "down_blocks.";
-  for (const auto& [name, tensor] : io::SafetensorsFile(file).tensors()) {
+  const io::SafetensorsFile opened(file);
+  for (const auto& [name, tensor] : opened.tensors()) {
     if (name.starts_with(prefix)) levels.insert(name.substr(prefix.size(), name.find('.', prefix.size())));
   }
   return static_cast<std::int64_t>(levels.size());

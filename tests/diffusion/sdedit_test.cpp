@@ -180,13 +180,15 @@ TEST_F(Sdedit, CopiesOfAUnitEqualThoseOfEachCdpAlone) {
 TEST_F(Sdedit, RejectsWhatLostItsShapeAndSaysWhy) {
   auto strict = settings();
   strict.generate.least_alpha_inside = 1.0;
-  for (const auto& copy : generator(strict).edit({golden_cdp(0)}).front()) {
+  const auto faint = generator(strict).edit({golden_cdp(0)});
+  for (const auto& copy : faint.front()) {
     EXPECT_EQ(copy.outcome, io::Outcome::rejected);
     EXPECT_NE(copy.reason.find("inside of the source's mask"), std::string::npos) << copy.reason;
   }
   strict = settings();
   strict.generate.most_area_ratio = 0;
-  for (auto& copy : generator(strict).edit({golden_cdp(0)}).front()) {
+  auto large = generator(strict).edit({golden_cdp(0)});
+  for (auto& copy : large.front()) {
     EXPECT_EQ(copy.outcome, io::Outcome::rejected) << "random weights leave something opaque";
     EXPECT_FALSE(record_of_copy(copy, golden_cdp(0), 0, 0.4).has_value());
   }
