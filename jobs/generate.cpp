@@ -14,7 +14,6 @@
 #include "data/dataset.h"
 #include "diffusion/measure_calibration.h"
 #include "io/image_codec.h"
-#include "io/store_manifest.h"
 #include "jobs/diffusion_run.h"
 #include "jobs/job.h"
 #include "jobs/strength_sheet.h"
@@ -128,8 +127,7 @@ std::shared_ptr<const diffusion::DiffusionModel> load_model(const JobContext& co
 bool is_complete(const comm::Communicator& ranks, const fs::path& folder) {
   bool complete = false;
   ranks.agree("looking at the store", [&] {
-    if (ranks.is_root() && fs::exists(folder / "manifest.json"))
-      complete = io::read_manifest_file(folder).complete;
+    if (ranks.is_root()) complete = io::store_is_complete(folder);
   });
   return ranks.any(complete);
 }

@@ -84,6 +84,9 @@ class StoreWriter {
   std::unique_ptr<State> state_;
 };
 
+// True when `folder` holds a finished store: its manifest says so. DataError when the manifest is damaged.
+bool store_is_complete(const std::filesystem::path& folder);
+
 // A record in place: pixels point into the mapped segment file.
 struct RecordView {
   RecordInfo info;

@@ -118,6 +118,10 @@ struct StoreReader::State {
   }
 };
 
+bool store_is_complete(const std::filesystem::path& folder) {
+  return manifest_exists(folder) && read_manifest_file(folder).complete;
+}
+
 StoreReader::StoreReader(const std::filesystem::path& folder, Check check, bool allow_unfinished) {
   auto state = std::make_shared<State>();
   state->folder = folder;
