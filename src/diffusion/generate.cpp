@@ -203,7 +203,8 @@ std::int64_t decoder_levels(const std::filesystem::path& file) {
   const std::string prefix = "down_blocks.";
   const io::SafetensorsFile opened(file);
   for (const auto& [name, tensor] : opened.tensors()) {
-    if (name.starts_with(prefix)) levels.insert(name.substr(prefix.size(), name.find('.', prefix.size())));
+    if (name.starts_with(prefix))
+      levels.insert(name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size()));
   }
   return static_cast<std::int64_t>(levels.size());
 }
