@@ -21,7 +21,7 @@ struct GroundingDinoOptions {
   torch::Device device = torch::kCPU;
   // Whose rule decides where the two reference programs differ: size of capped pictures, dots in phrases, and
   // how near a box's side may come to 0 and 1.
-  GroundingDinoRules rules = GroundingDinoRules::original;
+  GroundingDinoRules rules = GroundingDinoRules::transformers;
 };
 
 // What was found on one picture, in the order of the queries (by first-stage score, not by `scores`). Decide

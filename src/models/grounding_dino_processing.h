@@ -13,12 +13,11 @@
 #include <vector>
 
 #include "io/image.h"
+#include "models/grounding_dino_rules.h"
 
 namespace deda::models {
 
 class BertTokenizer;
-
-enum class GroundingDinoRules { original, transformers };
 
 struct GroundingDinoThresholds {
   double box = 0.3;    // a box is kept when its highest token probability is above (Lang-SAM's default)
