@@ -273,17 +273,19 @@ std::vector<std::int64_t> BertTokenizer::encode(std::string_view text) const {
 
 std::string BertTokenizer::decode(const std::vector<std::int64_t>& ids) const {
   std::string text;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || ids[i] >= size()) continue;
-    const std::string_view token = state_->tokens[static_cast<std::size_t>(ids[i])];
-    if (i > 0 && token.substr(0, continued.size()) == continued) {
+  bool first = true;
+  for (const auto id : ids) {
+    if (id < 0 || id >= size()) continue;
+    const std::string_view token = state_->tokens[static_cast<std::size_t>(id)];
+    if (!first && token.substr(0, continued.size()) == continued) {
       text += token.substr(continued.size());
       continue;
     }
     const bool joins_the_word_before =
         !token.empty() && std::string_view{".?!,"}.find(token.front()) != std::string_view::npos;
-    if (i > 0 && !joins_the_word_before) text += ' ';
+    if (!first && !joins_the_word_before) text += ' ';
     text += token;
+    first = false;
   }
   return text;
 }

@@ -146,11 +146,11 @@ std::int64_t GroundingDino::places(std::int64_t height, std::int64_t width) cons
 
 GroundingDinoText GroundingDino::encode_text(const at::Tensor& ids, const at::Tensor& attention_mask,
                                              const at::Tensor& token_types) const {
-  const auto blocks = text_blocks(ids);
+  const auto blocks = text_blocks(ids, config_.max_text_len);
   const auto cut = [&](const at::Tensor& t) { return t.slice(1, 0, config_.max_text_len); };
   GroundingDinoText text;
-  text.attends = cut(blocks.attends).slice(2, 0, config_.max_text_len);
-  text.positions = cut(blocks.positions);
+  text.attends = blocks.attends;
+  text.positions = blocks.positions;
   text.real = cut(attention_mask.defined() ? attention_mask.ne(0) : at::ones_like(ids, at::kBool));
   const auto longest = text.positions.max().item<std::int64_t>() + 1;
   if (longest > config_.text.positions)

@@ -5,6 +5,9 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
+#include <limits>
+
 namespace deda::models {
 
 struct TextBlocks {
@@ -15,6 +18,7 @@ struct TextBlocks {
 // ids [B, N] int64. A block runs from behind one boundary ([CLS], [SEP], "." or "?", by their ids in BERT's
 // uncased vocabulary) up to the next, which belongs to it. Tokens outside of a block, the first and the last
 // column look at themselves alone: hence a prompt must end with a dot.
-TextBlocks text_blocks(const at::Tensor& ids);
+// Only the first `most` columns are made, as parts of the whole prompt's blocks.
+TextBlocks text_blocks(const at::Tensor& ids, std::int64_t most = std::numeric_limits<std::int64_t>::max());
 
 }  // namespace deda::models

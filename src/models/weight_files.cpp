@@ -39,12 +39,6 @@ void open_shards(const fs::path& index, WeightFiles& opened, std::vector<Problem
   }
 }
 
-bool fits(at::IntArrayRef wanted, const std::vector<std::int64_t>& found) {
-  if (wanted == at::IntArrayRef(found)) return true;
-  return wanted.size() == 2 && found.size() == 4 && found[2] == 1 && found[3] == 1 && wanted[0] == found[0] &&
-         wanted[1] == found[1];
-}
-
 // Where a tensor of the network lies: the part-th of equal parts of a file's tensor.
 struct Source {
   const io::TensorView* view = nullptr;
@@ -55,6 +49,22 @@ std::vector<std::int64_t> packed_shape(at::IntArrayRef shape, std::int64_t parts
   auto packed = shape.vec();
   if (!packed.empty()) packed[0] *= parts;
   return packed;
+}
+
+bool fits(at::IntArrayRef wanted, const std::vector<std::int64_t>& found) {
+  if (wanted == at::IntArrayRef(found)) return true;
+  return wanted.size() == 2 && found.size() == 4 && found[2] == 1 && found[3] == 1 && wanted[0] == found[0] &&
+         wanted[1] == found[1];
+}
+
+void note_overflow(const std::string& name, const at::Tensor& tensor, const std::string& where,
+                   std::vector<Problem>& problems) {
+  if (!tensor.is_floating_point() || at::isfinite(tensor).all().item<bool>()) return;
+  problems.push_back({"tensor " + name + " holds numbers that " + c10::toString(tensor.scalar_type()) +
+                          " cannot (infinite or not a number)",
+                      where,
+                      tensor.scalar_type() == at::kHalf ? "Use bf16 or fp32 for this part, or the fixed fp16 weights."
+                                                        : "The file is damaged."});
 }
 
 }  // namespace
@@ -138,12 +148,7 @@ void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& fil
     auto target = state.at(name);
     const auto whole = to_tensor(*source.view).flatten();
     target.copy_(whole.narrow(0, source.part * target.numel(), target.numel()).reshape(target.sizes()));
-    if (target.is_floating_point() && !at::isfinite(target).all().item<bool>())
-      problems.push_back({"tensor " + name + " holds numbers that " + c10::toString(target.scalar_type()) +
-                              " cannot (infinite or not a number)",
-                          files.where,
-                          target.scalar_type() == at::kHalf ? "Use bf16 or fp32 for this part, or the fixed fp16 weights."
-                                                            : "The file is damaged."});
+    note_overflow(name, target, files.where, problems);
   }
   if (!problems.empty()) throw DataError(std::move(problems));
 }

@@ -24,6 +24,11 @@ struct WeightFiles {
 // file instead of a folder, that file. DataError lists what is missing or broken; .bin files are named as such.
 WeightFiles open_weight_files(const std::filesystem::path& folder_or_file, const std::string& stem);
 
+// As load_weight_files() below, where one tensor of a file may hold several of the network's, one behind the other
+// along the first axis (packed query, key and value); no names pass it over.
+using Spread = std::function<std::vector<std::string>(const std::string&)>;
+void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& files, const Spread& spread);
+
 // From a file's tensor name to the network's; "" passes the tensor over (buffers that are computed).
 using Rename = std::function<std::string(const std::string&)>;
 
@@ -31,11 +36,6 @@ using Rename = std::function<std::string(const std::string&)>;
 // network's type cannot hold (fp16 overflow), are all listed in one DataError. 1x1 kernels [C, C, 1, 1] fill
 // linear layers [C, C].
 void load_weight_files(torch::nn::Module& network, const WeightFiles& files, const Rename& rename = {});
-
-// The same where one tensor of the file may hold several of the network's, one behind the other along the first
-// axis (packed query, key and value); no names pass it over.
-using Spread = std::function<std::vector<std::string>(const std::string&)>;
-void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& files, const Spread& spread);
 
 // The shape of a tensor of the files under its own name; empty where there is none.
 std::vector<std::int64_t> shape_in(const WeightFiles& files, const std::string& name);

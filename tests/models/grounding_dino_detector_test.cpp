@@ -60,12 +60,14 @@ TEST(GroundingDinoPixels, AreResizedAndNormalised) {
   for (const int channel : {0, 1, 2}) {
     const auto c = static_cast<std::size_t>(channel);
     const double value = resized.row(7)[11 * 3 + channel];
-    EXPECT_NEAR(pixels[channel][7][11].item<double>(), (value / 255 - config.mean[c]) / config.deviation[c], 1e-6);
+    EXPECT_NEAR(pixels[channel][7][11].item<double>(), (value / 255 - config.mean[c]) / config.deviation[c],
+                1e-6);
   }
   // Alpha is passed over, grey stands for all three.
   EXPECT_EQ(grounding_dino_pixels(picture(5, 5, 4), {5, 5, false}, config).size(0), 3);
   const auto grey = grounding_dino_pixels(picture(5, 5, 1), {5, 5, false}, config);
-  EXPECT_NEAR((grey[0][2][2].item<double>() * 0.229 + 0.485), (grey[2][2][2].item<double>() * 0.225 + 0.406), 1e-6);
+  EXPECT_NEAR((grey[0][2][2].item<double>() * 0.229 + 0.485), (grey[2][2][2].item<double>() * 0.225 + 0.406),
+              1e-6);
 }
 
 TEST(GroundingDinoPrompt, IsLowerCaseAndEndsWithADot) {
@@ -74,7 +76,8 @@ TEST(GroundingDinoPrompt, IsLowerCaseAndEndsWithADot) {
   EXPECT_EQ(grounding_dino_prompt("\xc3\x89tourneau"), "\xc3\xa9tourneau.");
   EXPECT_EQ(grounding_dino_prompt(std::vector<std::string>{"A cat", " dog "}), "a cat. dog.");
   EXPECT_EQ(grounding_dino_prompt("bird?"), "bird?.");
-  for (const std::string nothing : {"", " ", ".", " . ? ."}) EXPECT_THROW(grounding_dino_prompt(nothing), ConfigError);
+  for (const std::string nothing : {"", " ", ".", " . ? ."})
+    EXPECT_THROW(grounding_dino_prompt(nothing), ConfigError);
 }
 
 TEST(GroundedBoxes, EqualTransformersPostProcessing) {
@@ -97,7 +100,8 @@ TEST(GroundedBoxes, EqualTransformersPostProcessing) {
     const auto row = static_cast<std::int64_t>(i);
     ids[i].resize(longest, 0);
     const auto run = [&](GroundingDinoRules rules) {
-      return grounded_boxes(logits[row], boxes[row], ids[i], tokenizer, sizes[i][0], sizes[i][1], {0.6, 0.45}, rules);
+      return grounded_boxes(logits[row], boxes[row], ids[i], tokenizer, sizes[i][0], sizes[i][1], {0.6, 0.45},
+                            rules);
     };
     const auto found = run(GroundingDinoRules::transformers);
     const auto& expected = golden["found"][i];
@@ -117,7 +121,8 @@ TEST(GroundedBoxes, EqualTransformersPostProcessing) {
       EXPECT_EQ(without_dots.phrases[k], phrase);
     }
   }
-  const auto nothing = grounded_boxes(logits[0], boxes[0], ids[0], tokenizer, 10, 10, {1.0, 0.25}, GroundingDinoRules::transformers);
+  const auto nothing = grounded_boxes(logits[0], boxes[0], ids[0], tokenizer, 10, 10, {1.0, 0.25},
+                                      GroundingDinoRules::transformers);
   EXPECT_TRUE(nothing.boxes.empty() && nothing.scores.empty() && nothing.phrases.empty());
 }
 
@@ -145,7 +150,8 @@ TEST_F(DetectorOfASmallFolder, FindsTheSameBoxesAloneAndAgain) {
   EXPECT_EQ(found[0].phrases.size(), found[0].boxes.size());
   EXPECT_EQ(found[0].scores.size(), found[0].boxes.size());
   EXPECT_TRUE(at::equal(first.at("logits"), again.at("logits")));
-  EXPECT_TRUE(at::equal(first.at("input_ids"), at::tensor({101, 6, 1012, 8, 1012, 102}, at::kLong).unsqueeze(0)));
+  EXPECT_TRUE(
+      at::equal(first.at("input_ids"), at::tensor({101, 6, 1012, 8, 1012, 102}, at::kLong).unsqueeze(0)));
 }
 
 TEST_F(DetectorOfASmallFolder, WhatItCapturesReplaysInTheNetwork) {
@@ -157,9 +163,10 @@ TEST_F(DetectorOfASmallFolder, WhatItCapturesReplaysInTheNetwork) {
   EXPECT_EQ(capture.at("attention_mask").sum(1)[0].item<std::int64_t>(), 5);
   const auto network = load_grounding_dino(folder_.path(), at::kFloat);
   const at::NoGradGuard no_gradients;
-  const auto output = network->forward(capture.at("pixel_values"), capture.at("pixel_mask"),
-                                       network->encode_text(capture.at("input_ids"), capture.at("attention_mask"),
-                                                            capture.at("token_type_ids")));
+  const auto output =
+      network->forward(capture.at("pixel_values"), capture.at("pixel_mask"),
+                       network->encode_text(capture.at("input_ids"), capture.at("attention_mask"),
+                                            capture.at("token_type_ids")));
   EXPECT_LT((output.pred_boxes - capture.at("pred_boxes")).abs().max().item<double>(), 1e-4);
   EXPECT_EQ(capture.at("logits").sizes(), at::IntArrayRef({2, 24, 24}));
 }
@@ -176,9 +183,12 @@ TEST_F(DetectorOfASmallFolder, FromSeveralThreadsGivesWhatOneGives) {
 }
 
 TEST_F(DetectorOfASmallFolder, RejectsWhatTheNetworkCannotTake) {
+  write_atomically(folder_ / "preprocessor_config.json",
+                   R"({"size": {"shortest_edge": 64, "longest_edge": 80}})");
   const GroundingDinoDetector detector(folder_.path());
   NamedTensors capture;
-  const auto found = detector.detect({picture(1, 2000), picture(48, 60), io::Image{}}, {"bird"}, {}, &capture);
+  const auto found =
+      detector.detect({picture(1, 2000), picture(48, 60), io::Image{}}, {"bird"}, {}, &capture);
   EXPECT_NE(found[0].rejected.find("fewer than"), std::string::npos);
   EXPECT_FALSE(found[0].notes.empty());  // clamped
   EXPECT_TRUE(found[1].rejected.empty());
@@ -198,6 +208,11 @@ TEST_F(DetectorOfASmallFolder, CutsLongPromptsAndSaysSo) {
   ASSERT_EQ(found[0].notes.size(), 1u);
   EXPECT_NE(found[0].notes[0].find("62 tokens, cut to 24"), std::string::npos) << found[0].notes[0];
   EXPECT_EQ(capture.at("input_ids").size(1), 24);
+  // A mask of all its tokens would not fit into memory.
+  std::string endless;
+  for (int i = 0; i < 50'000; ++i) endless += "a bird. ";
+  EXPECT_EQ(detector.detect({picture(48, 60)}, {endless}, {0.1, 0.1})[0].boxes,
+            detector.detect({picture(48, 60)}, {prompt}, {0.1, 0.1})[0].boxes);
 }
 
 TEST_F(DetectorOfASmallFolder, RefusesNonsense) {
@@ -211,7 +226,8 @@ TEST_F(DetectorOfASmallFolder, RefusesNonsense) {
 TEST_F(DetectorOfASmallFolder, ListsAllThatIsWrongWithAFolder) {
   fs::remove(folder_ / "vocab.txt");
   fs::remove(folder_ / "model.safetensors");
-  write_atomically(folder_ / "preprocessor_config.json", R"({"size": {"height": 5, "width": 6}, "image_std": [1, 0]})");
+  write_atomically(folder_ / "preprocessor_config.json",
+                   R"({"size": {"height": 5, "width": 6}, "image_std": [1, 0]})");
   try {
     const GroundingDinoDetector detector(folder_.path());
     FAIL() << "a broken folder was loaded";

@@ -1,5 +1,6 @@
-// GroundingDINO against transformers (tests/golden/grounding_dino.py): whole networks in three configurations, the
-// parts that can be checked alone, names and sizes of the published models, and the files they come in.
+// GroundingDINO against transformers (tests/golden/grounding_dino.py): whole networks in three
+// configurations, the parts that can be checked alone, names and sizes of the published models, and the files
+// they come in.
 #include "models/grounding_dino.h"
 
 #include <gtest/gtest.h>
@@ -27,11 +28,13 @@ const NamedTensors& golden() {
   return tensors;
 }
 
-void expect_near(const at::Tensor& found, const at::Tensor& expected, double tolerance, const std::string& name) {
+void expect_near(const at::Tensor& found, const at::Tensor& expected, double tolerance,
+                 const std::string& name) {
   ASSERT_EQ(found.sizes(), expected.sizes()) << name;
   const auto finite = expected.isfinite();
   ASSERT_TRUE(at::equal(found.isfinite(), finite)) << name << ": infinite elsewhere";
-  const auto a = found.masked_select(finite).to(at::kDouble), b = expected.masked_select(finite).to(at::kDouble);
+  const auto a = found.masked_select(finite).to(at::kDouble),
+             b = expected.masked_select(finite).to(at::kDouble);
   EXPECT_LT((a - b).abs().max().item<double>(), tolerance * b.abs().max().item<double>()) << name;
 }
 
@@ -57,7 +60,8 @@ Inputs inputs_of(const std::string& name) {
     width = std::max(width, size[1]);
   }
   const auto batch = static_cast<std::int64_t>(sizes.size());
-  Inputs inputs{made_up(9001, {batch, 3, height, width}), at::zeros({batch, height, width}, at::kLong), {}, {}};
+  Inputs inputs{
+      made_up(9001, {batch, 3, height, width}), at::zeros({batch, height, width}, at::kLong), {}, {}};
   std::vector<at::Tensor> rows;
   for (std::int64_t row = 0; row < batch; ++row) {
     const auto& size = sizes[static_cast<std::size_t>(row)];
@@ -150,7 +154,8 @@ TEST(GroundingDino, LoadsEveryKindOfFile) {
 // A published name as the original's .pth files have it, "" where it is one of the packed three.
 std::string original_name(std::string name) {
   const std::vector<std::pair<std::string, std::string>> rules{
-      {"model.backbone.conv_encoder.model.embeddings.patch_embeddings.projection.", "backbone.0.patch_embed.proj."},
+      {"model.backbone.conv_encoder.model.embeddings.patch_embeddings.projection.",
+       "backbone.0.patch_embed.proj."},
       {"model.backbone.conv_encoder.model.embeddings.norm.", "backbone.0.patch_embed.norm."},
       {"model.backbone.conv_encoder.model.hidden_states_norms.stage1.", "backbone.0.norm0."},
       {"model.backbone.conv_encoder.model.hidden_states_norms.stage3.", "backbone.0.norm2."},
@@ -197,14 +202,15 @@ std::string original_name(std::string name) {
     if (const auto at = name.find(from); at != std::string::npos) name.replace(at, from.size(), to);
   }
   const std::vector<std::pair<std::string, std::string>> norms =
-      is_decoder ? std::vector<std::pair<std::string, std::string>>{{"encoder_attn_text_layer_norm", "catext_norm"},
-                                                                    {"encoder_attn_layer_norm", "norm1"},
-                                                                    {"self_attn_layer_norm", "norm2"},
-                                                                    {"final_layer_norm", "norm3"},
-                                                                    {"encoder_attn_text.", "ca_text."},
-                                                                    {"encoder_attn.", "cross_attn."}}
-                 : std::vector<std::pair<std::string, std::string>>{{"self_attn_layer_norm", "norm1"},
-                                                                    {"final_layer_norm", "norm2"}};
+      is_decoder
+          ? std::vector<std::pair<std::string, std::string>>{{"encoder_attn_text_layer_norm", "catext_norm"},
+                                                             {"encoder_attn_layer_norm", "norm1"},
+                                                             {"self_attn_layer_norm", "norm2"},
+                                                             {"final_layer_norm", "norm3"},
+                                                             {"encoder_attn_text.", "ca_text."},
+                                                             {"encoder_attn.", "cross_attn."}}
+          : std::vector<std::pair<std::string, std::string>>{{"self_attn_layer_norm", "norm1"},
+                                                             {"final_layer_norm", "norm2"}};
   for (const auto& [from, to] : norms) {
     if (const auto at = name.find(from); at != std::string::npos) name.replace(at, from.size(), to);
   }
@@ -220,14 +226,17 @@ TEST(GroundingDino, LoadsTheOriginalsNames) {
   for (const auto& [tensor, value] : published) {
     const auto query = tensor.rfind(".query.");
     const bool is_bert = tensor.find("text_backbone") != std::string::npos;
-    if (!is_bert && (tensor.find(".key.") != std::string::npos || tensor.find(".value.") != std::string::npos)) continue;
+    if (!is_bert &&
+        (tensor.find(".key.") != std::string::npos || tensor.find(".value.") != std::string::npos))
+      continue;
     if (!is_bert && query != std::string::npos) {
       const auto sibling = [&](const char* which) {
         return published.at(tensor.substr(0, query + 1) + which + tensor.substr(query + 6));
       };
       const bool is_swin = tensor.find("attention.self") != std::string::npos;
-      const auto before = is_swin ? tensor.substr(0, query - std::string("attention.self").size()) + "attn.qkv."
-                                  : tensor.substr(0, query) + ".in_proj_";
+      const auto before = is_swin
+                              ? tensor.substr(0, query - std::string("attention.self").size()) + "attn.qkv."
+                              : tensor.substr(0, query) + ".in_proj_";
       original["module." + original_name(before) + tensor.substr(query + 7)] =
           at::cat({value, sibling("key"), sibling("value")});
     } else {
@@ -279,8 +288,9 @@ TEST(GroundingDino, ListsAllThatIsWrongWithAConfiguration) {
 
 TEST(GroundingDino, ThePublishedTinyConfigurationLeavesDefaultsOut) {
   test::TemporaryFolder folder;
-  write_atomically(folder / "config.json",
-                   R"({"model_type": "grounding-dino", "backbone_config": {"model_type": "swin", "out_indices": [2, 3, 4]},
+  write_atomically(
+      folder / "config.json",
+      R"({"model_type": "grounding-dino", "backbone_config": {"model_type": "swin", "out_indices": [2, 3, 4]},
                        "text_config": {"model_type": "bert"}})");
   const auto config = read_grounding_dino_config(folder / "config.json");
   EXPECT_EQ(config.backbone.embed_dim, 96);
@@ -293,7 +303,10 @@ TEST(GroundingDino, APromptInCompanyGivesWhatItGivesAlone) {
   test::TemporaryFolder folder;
   test::write_grounding_dino(folder.path(), "padded");
   const auto network = load_grounding_dino(folder.path(), at::kFloat);
-  const Inputs both{made_up(9001, {2, 3, 80, 90}), {}, at::tensor({101, 7, 1012, 102, 0, 0, 101, 8, 9, 10, 1012, 102}, at::kLong).view({2, 6}), {}};
+  const Inputs both{made_up(9001, {2, 3, 80, 90}),
+                    {},
+                    at::tensor({101, 7, 1012, 102, 0, 0, 101, 8, 9, 10, 1012, 102}, at::kLong).view({2, 6}),
+                    {}};
   const auto mask = both.ids.ne(0).to(at::kLong);
   const at::NoGradGuard no_gradients;
   const auto together = network->forward(both.pixels, {}, network->encode_text(both.ids, mask));
@@ -350,14 +363,15 @@ TEST(GroundingDino, HalfPrecisionStaysNearFloat) {
 TEST(GroundingDino, RulesDifferOnlyWhereASideTouchesTheBorder) {
   test::TemporaryFolder folder;
   test::write_grounding_dino(folder.path(), "single");
-  const auto one = run(*load_grounding_dino(folder.path(), at::kFloat, GroundingDinoRules::original), inputs_of("single"));
+  const auto one =
+      run(*load_grounding_dino(folder.path(), at::kFloat, GroundingDinoRules::original), inputs_of("single"));
   const auto other = run(*load_grounding_dino(folder.path(), at::kFloat), inputs_of("single"));
   EXPECT_LT((one.pred_boxes - other.pred_boxes).abs().max().item<double>(), 1e-2);
 }
 
 // Acceptance test T1: the grid_sample form against four neighbours and their weights, in float64.
-at::Tensor sampled_naively(const at::Tensor& value, const std::vector<MapSize>& levels, const at::Tensor& places,
-                           const at::Tensor& weights) {
+at::Tensor sampled_naively(const at::Tensor& value, const std::vector<MapSize>& levels,
+                           const at::Tensor& places, const at::Tensor& weights) {
   const auto batch = value.size(0), heads = value.size(2), width = value.size(3);
   auto out = at::zeros({batch, places.size(1), heads, width}, at::kDouble);
   for (std::int64_t b = 0; b < batch; ++b) {
@@ -411,10 +425,14 @@ TEST(DeformableAttention, PointsAndBoxesAreWhereTheyBelong) {
   padding[0][23] = true;
   const auto value = linear("value_proj", values).masked_fill(padding.unsqueeze(-1), 0).view({1, 30, 2, 4});
   const auto offsets = linear("sampling_offsets", query).view({1, 5, 2, 2, 3, 2});
-  const auto weights = linear("attention_weights", query).view({1, 5, 2, 6}).softmax(-1).view({1, 5, 2, 2, 3});
+  const auto weights =
+      linear("attention_weights", query).view({1, 5, 2, 6}).softmax(-1).view({1, 5, 2, 2, 3});
   const auto check = [&](const at::Tensor& reference, const at::Tensor& places) {
-    const auto expected = linear("output_proj", sampled_naively(value, levels, places, weights).to(at::kFloat));
-    EXPECT_LT((attention.forward(query, values, padding, reference, levels) - expected).abs().max().item<double>(), 1e-5);
+    const auto expected =
+        linear("output_proj", sampled_naively(value, levels, places, weights).to(at::kFloat));
+    EXPECT_LT(
+        (attention.forward(query, values, padding, reference, levels) - expected).abs().max().item<double>(),
+        1e-5);
   };
   const auto points = made_up(6, {1, 5, 2, 2}, 0, 1), boxes = made_up(7, {1, 5, 2, 4}, 0, 1);
   const auto extent = at::tensor({6.0f, 4.0f, 3.0f, 2.0f}).view({1, 1, 1, 2, 1, 2});

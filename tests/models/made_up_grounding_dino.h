@@ -12,7 +12,8 @@
 namespace deda::test {
 
 inline const nlohmann::json& grounding_dino_golden() {
-  static const auto json = nlohmann::json::parse(read_text(DEDA_SOURCE_DIR "/tests/golden/grounding_dino.json"));
+  static const auto json =
+      nlohmann::json::parse(read_text(DEDA_SOURCE_DIR "/tests/golden/grounding_dino.json"));
   return json;
 }
 
@@ -29,7 +30,8 @@ inline models::NamedTensors made_up_grounding_dino(const models::GroundingDinoCo
     if (tensor.dim() > 1) {
       tensors[name] = made_up(index++, tensor.sizes(), -bound, bound);
     } else {
-      tensors[name] = is_weight ? made_up(index++, tensor.sizes(), 0.8, 1.2) : made_up(index++, tensor.sizes(), -0.1, 0.1);
+      tensors[name] = is_weight ? made_up(index++, tensor.sizes(), 0.8, 1.2)
+                                : made_up(index++, tensor.sizes(), -0.1, 0.1);
     }
   }
   return tensors;
@@ -55,9 +57,9 @@ inline models::GroundingDinoConfig write_grounding_dino(const std::filesystem::p
 inline void write_small_vocabulary(const std::filesystem::path& file) {
   std::string text;
   for (int id = 0; id < 1040; ++id) {
-    const std::map<int, std::string> named{{0, "[PAD]"},   {5, "a"},        {6, "bird"},    {7, "##wing"}, {8, "cat"},
-                                           {100, "[UNK]"}, {101, "[CLS]"},  {102, "[SEP]"}, {103, "[MASK]"},
-                                           {1012, "."},    {1029, "?"}};
+    const std::map<int, std::string> named{{0, "[PAD]"},    {5, "a"},       {6, "bird"},    {7, "##wing"},
+                                           {8, "cat"},      {100, "[UNK]"}, {101, "[CLS]"}, {102, "[SEP]"},
+                                           {103, "[MASK]"}, {1012, "."},    {1029, "?"}};
     const auto found = named.find(id);
     text += (found != named.end() ? found->second : "[unused" + std::to_string(id) + "]") + "\n";
   }
