@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
-# The main job, from nothing to a comparison: sets up, builds, draws the toy dataset, decouples it, trains plain and De-DA, reports.
+# The main job, from nothing to a comparison: sets up, builds, draws the toy dataset, decouples it, learns
+# identifiers, makes synthetic CDPs, trains plain, De-DA with real CDPs alone and De-DA, reports.
 #   bash jobs/demo.sh                        the embedded toy dataset
 #   bash jobs/demo.sh --data DIR             your pictures: an Oxford-IIIT Pet folder, or any image folder with masks
 #   ... [--masks DIR]                        the masks of an image folder (default DIR/masks)
-#   ... [--seeds "1 2 3"] [--out DIR] [--ranks N] [--set a.b=v ...]
+#   ... [--seeds "1 2 3"] [--methods "plain deda-real deda"] [--out DIR] [--ranks N] [--set a.b=v ...]
 # Everything is resumable: stop it, call it again, it continues. Finished stages take a second.
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/setup.sh"
 
-data=; masks=; seeds="1 2 3"; output=; settings=()
+data=; masks=; seeds="1 2 3"; methods=; output=; settings=()
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=${2:?--data needs a folder}; shift 2 ;;
     --masks) masks=${2:?--masks needs a folder}; shift 2 ;;
     --seeds) seeds=${2:?--seeds needs a list}; shift 2 ;;
+    --methods) methods=${2:?--methods needs a list}; shift 2 ;;
     --out) output=${2:?--out needs a folder}; shift 2 ;;
     --ranks) export DEDA_RANKS=${2:?--ranks needs a number}; shift 2 ;;
     --set) settings+=(--set "${2:?--set needs key=value}"); shift 2 ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) fail "unknown argument $1 (bash jobs/demo.sh --help)" ;;
   esac
 done
@@ -33,10 +35,13 @@ if [ -n "$data" ]; then
     [ -d "$masks" ] || fail "$data has no annotations/trimaps (Oxford-IIIT Pet) and there is no folder of masks at $masks; name it with --masks"
     settings+=(--set dataset.layout=folder --set "dataset.root=\"$data\"" --set "dataset.masks=\"$(cd "$masks" && pwd)\"")
   fi
+  # No diffusion model of real pictures comes with the program: name one with --set models.base=... and ask for "deda".
+  methods=${methods:-plain deda-real}
   output=${output:-$deda_root/runs/pictures-$(basename "$data")}
 else
+  methods=${methods:-plain deda-real deda}
   output=${output:-$deda_root/runs/demo}
-  settings+=(--set "dataset.root=\"$output/toy\"")
+  settings+=(--set "dataset.root=\"$output/toy\"" --set "models.base=\"$deda_root/configs/models/toy\"")
 fi
 settings+=(--out "$output")
 
@@ -53,7 +58,7 @@ source "$deda_root/slurm/pipeline.sh"
 
 started=$SECONDS
 code=0
-pipeline_run "$config" "plain deda" "$seeds" "${settings[@]}" || code=$?
+pipeline_run "$config" "$methods" "$seeds" "${settings[@]}" || code=$?
 if [ "$code" -eq 75 ]; then say "stopped in time; call the same command to continue"; exit 75; fi
 [ "$code" -eq 0 ] || exit "$code"
 "$DEDA_BIN" inspect "$output" --config "$config" --report "$output/report.html" --data "${data:-$output/toy}"

@@ -11,6 +11,7 @@
 
 #include "data/dataset.h"
 #include "io/safetensors.h"
+#include "jobs/doctor_models.h"
 #include "jobs/job.h"
 #include "jobs/torch_machine.h"
 
@@ -25,7 +26,7 @@ class Report {
  public:
   void title(std::string_view text) { text_ += fmt::format("\n{}\n", text); }
   void line(std::string_view part, std::string_view finding) {
-    text_ += fmt::format("  {:<20}{}\n", part, finding);
+    text_ += fmt::format("  {:<27}{}\n", part, finding);
   }
   // Worth knowing, but nothing that stops the work.
   void note(std::string_view part, std::string_view finding, std::string_view cure) {
@@ -35,6 +36,8 @@ class Report {
     line(part, "PROBLEM, see below");
     problems_.push_back(std::move(problem));
   }
+  // One whose line is there already.
+  void add(Problem problem) { problems_.push_back(std::move(problem)); }
   void problems_of(std::string_view part, const Error& error) {
     for (const Problem& each : error.problems()) problem(part, each);
   }
@@ -200,6 +203,19 @@ void report_training_inputs(Report& report, const training::TrainConfig& train) 
                                    "Run `deda decouple`, or leave train.store empty."});
 }
 
+void report_models(Report& report, const diffusion::ModelsConfig& models) {
+  report.title("Diffusion model");
+  if (models.base == diffusion::ModelsConfig{}.base && !fs::exists(models.base)) {
+    report.line("models.base", fmt::format("\"{}\" is not here: `deda pretrain` makes the toy model; "
+                                           "configs/models/README.md names the real ones",
+                                           models.base.string()));
+    return;
+  }
+  const ModelsFinding finding = examine_models(models);
+  for (const auto& [part, found] : finding.lines) report.line(part, found);
+  for (const Problem& problem : finding.problems) report.add(problem);
+}
+
 ExitCode run_doctor(JobContext& context) {
   Report report;
   report_mpi(report, context);  // collective
@@ -211,6 +227,7 @@ ExitCode run_doctor(JobContext& context) {
   if (context.options.configured) {
     report_dataset(report, context.config.dataset);
     report_training_inputs(report, context.config.train);
+    report_models(report, context.config.models);
   }
   const std::string text = fmt::format("deda {}\n{}", DEDA_VERSION, report.text());
   std::fwrite(text.data(), 1, text.size(), stdout);

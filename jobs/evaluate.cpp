@@ -3,13 +3,16 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/files.h"
 #include "core/log.h"
+#include "io/record_store.h"
 #include "jobs/training_run.h"
 #include "models/registry.h"
 #include "models/resnet.h"
 #include "models/weights.h"
+#include "training/cdp_evaluation.h"
 #include "training/compute_plan.h"
 #include "training/device.h"
 #include "training/evaluation.h"
@@ -22,6 +25,7 @@ constexpr double percent = 100.0;
 struct EvaluateOptions {
   std::string weights = "best";
   std::string split = "test";
+  std::filesystem::path cdps;  // a store whose CDPs are classified instead of pictures
 };
 
 data::Split split_named(const std::string& name) {
@@ -50,6 +54,33 @@ void print_scores(const std::vector<training::GroupScore>& scores) {
                score.total);
 }
 
+void print_cdp_scores(const std::vector<training::CdpScore>& scores) {
+  fmt::print("{:<16} {:>9} {:>10} {:>9} {:>9}\n", "CDPs", "strength", "top-1, %", "correct", "CDPs");
+  for (const auto& score : scores)
+    fmt::print("{:<16} {:>9.2f} {:>10.2f} {:>9} {:>9}\n",
+               score.version == 0 ? std::string{"real"} : fmt::format("synthetic {}", score.version),
+               score.strength,
+               percent * static_cast<double>(score.correct) / static_cast<double>(score.total), score.correct,
+               score.total);
+}
+
+void save_cdp_scores(const std::filesystem::path& file, const std::filesystem::path& store,
+                     const std::filesystem::path& weights, const std::vector<training::CdpScore>& scores) {
+  nlohmann::ordered_json versions = nlohmann::ordered_json::array();
+  for (const auto& score : scores)
+    versions.push_back(
+        {{"version", score.version},
+         {"strength", score.strength},
+         {"accuracy", percent * static_cast<double>(score.correct) / static_cast<double>(score.total)},
+         {"correct", score.correct},
+         {"cdps", score.total}});
+  const nlohmann::ordered_json json{{"schema", "deda-cdp-evaluation-1"},
+                                    {"store", store.string()},
+                                    {"weights", weights.string()},
+                                    {"versions", versions}};
+  write_atomically(file, json.dump(2) + "\n");
+}
+
 ExitCode run(JobContext& context, const EvaluateOptions& options) {
   const auto& config = context.config;
   const auto& ranks = context.ranks;
@@ -75,6 +106,27 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
   network->to(device);
   if (training::use_channels_last(config.train, device)) models::use_channels_last(*network);
 
+  const auto results_folder = of_run ? run.folder : std::filesystem::absolute(weights).parent_path();
+  const auto weights_name = of_run ? options.weights : weights.stem().string();
+  if (!options.cdps.empty()) {
+    std::optional<io::StoreReader> store;
+    ranks.agree("opening the store", [&] { store.emplace(options.cdps); });
+    if (store->description().class_names != run.dataset.class_names)
+      throw DataError("holds CDPs of other classes than the classifier's", options.cdps.string());
+    if (context.options.dry_run) return ExitCode::done;
+    const auto cdp_scores = training::evaluate_cdps(*network, *store, static_cast<int>(config.augment.crop),
+                                                    ranks, device, config.train);
+    ranks.agree("saving the evaluation", [&] {
+      if (!ranks.is_root()) return;
+      print_cdp_scores(cdp_scores);
+      const auto file = results_folder / fmt::format("evaluation-{}-{}.json", weights_name,
+                                                     store->folder().filename().string());
+      save_cdp_scores(file, options.cdps, weights, cdp_scores);
+      fmt::print("{}\n", file.string());
+    });
+    return ExitCode::done;
+  }
+
   const auto pictures = usable_pictures(context, run.dataset, split_named(options.split));
   augment::TestSource source(run.dataset, pictures, config.augment);
   const auto samples = training::test_samples(source, run.dataset, pictures, config.train.evaluation_batch,
@@ -89,9 +141,7 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
   ranks.agree("saving the evaluation", [&] {
     if (!ranks.is_root()) return;
     print_scores(scores);
-    const auto file = (of_run ? run.folder : std::filesystem::absolute(weights).parent_path()) /
-                      fmt::format("evaluation-{}-{}.json", of_run ? options.weights : weights.stem().string(),
-                                  options.split);
+    const auto file = results_folder / fmt::format("evaluation-{}-{}.json", weights_name, options.split);
     write_atomically(file, to_json(run, options, weights, scores));
     fmt::print("{}\n", file.string());
   });
@@ -111,6 +161,9 @@ Job make_evaluate_job() {
                                "best or last of the configured run, or a safetensors file (default best)");
                 app.add_option("--split", options->split, "test, validation or train (default test)")
                     ->check(CLI::IsMember({"test", "validation", "train"}));
+                app.add_option("--cdps", options->cdps,
+                               "a store of `deda decouple` or `deda generate`: classify its CDPs, alone on "
+                               "grey, per version");
               },
           .run = [options](JobContext& context) { return run(context, *options); }};
 }

@@ -12,7 +12,9 @@
 #include "report/combination_sheet.h"
 #include "report/comparison.h"
 #include "report/contact_sheet.h"
+#include "report/identifier_report.h"
 #include "report/store_report.h"
+#include "report/synthetic_report.h"
 
 namespace deda::jobs {
 
@@ -34,21 +36,23 @@ bool is_store(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "manifest.json");
 }
 
-// The given folders that are stores, and stores one level below the others.
-std::vector<std::filesystem::path> find_stores(const std::vector<std::filesystem::path>& paths) {
-  std::vector<std::filesystem::path> stores;
+// The given folders that are of the kind, and those one level below the others.
+template <class IsKind>
+std::vector<std::filesystem::path> find_folders(const std::vector<std::filesystem::path>& paths,
+                                                const IsKind& is_kind) {
+  std::vector<std::filesystem::path> found;
   for (const auto& path : paths) {
-    if (is_store(path)) {
-      stores.push_back(path);
+    if (is_kind(path)) {
+      found.push_back(path);
       continue;
     }
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-      if (entry.is_directory() && is_store(entry.path())) stores.push_back(entry.path());
+      if (entry.is_directory() && is_kind(entry.path())) found.push_back(entry.path());
     }
   }
-  std::sort(stores.begin(), stores.end());
-  return stores;
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 // Rows image | CDP | CIP | combination | combination.
@@ -60,13 +64,7 @@ io::Image make_sheet(const io::StoreReader& store, const Options& options,
   return report::render_sheet({"image", "CDP", "CIP", "combination", "combination"}, rows, sheet_cell);
 }
 
-void inspect_store(const std::filesystem::path& folder, const Options& options, const PipelineConfig& config,
-                   report::Page* page, bool first) {
-  const io::StoreReader store(
-      folder, options.verify ? io::StoreReader::Check::hashes : io::StoreReader::Check::sizes, true);
-  const report::StoreSummary summary = report::summarize(store);
-  fmt::print("{}\n{}", folder.string(), report::to_text(summary));
-  if (options.verify) fmt::print("every record's hash was verified\n");
+void print_remarks(const io::StoreReader& store) {
   constexpr int most_listed = 20;
   int listed = 0;
   for (const auto& [item, remark] : store.remarks()) {
@@ -77,21 +75,9 @@ void inspect_store(const std::filesystem::path& folder, const Options& options, 
     fmt::print("  {}: {}{}{}\n", store.description().sources[static_cast<std::size_t>(item)],
                io::name_of(remark.first), remark.second.empty() ? "" : ": ", remark.second);
   }
-  if (page == nullptr && (options.sheet.empty() || !first)) return;
-  const io::Image sheet =
-      make_sheet(store, options, config.augment, static_cast<std::uint64_t>(config.run.seed));
-  if (!options.sheet.empty() && first) {
-    io::write_image(options.sheet, sheet, 90);
-    fmt::print("contact sheet: {}\n", options.sheet.string());
-  }
-  if (page == nullptr) return;
-  page->heading(fmt::format("{}: {}", summary.stage == "decouple" ? "Decoupled pictures" : summary.stage,
-                            summary.dataset));
-  report::add_to_page(*page, summary);
-  page->picture(sheet,
-                "Pictures, their class-dependent parts (CDP, on a checkerboard where transparent), their "
-                "class-independent parts (CIP, hole filled), and "
-                "combinations as the network sees them.");
+}
+
+void add_remarks_to_page(report::Page& page, const io::StoreReader& store, std::string_view caption) {
   std::vector<std::vector<report::TableCell>> rows;
   for (const auto& [item, remark] : store.remarks()) {
     if (remark.first == io::Outcome::done) continue;
@@ -99,9 +85,92 @@ void inspect_store(const std::filesystem::path& folder, const Options& options, 
                     {std::string{io::name_of(remark.first)}},
                     {remark.second}});
   }
-  if (!rows.empty())
-    page->table({"picture", "outcome", "reason"}, rows,
-                "Pictures without parts; they stay in training as they are.");
+  if (!rows.empty()) page.table({"picture", "outcome", "reason"}, rows, caption);
+}
+
+// The store of real CDPs that a generate store was made of: the one of the same classes that holds its first
+// picture. nullptr where it is not among the given ones.
+const io::StoreReader* real_store_of(const io::StoreReader& synthetic,
+                                     const std::vector<io::StoreReader>& stores) {
+  for (const auto& store : stores) {
+    const auto& description = store.description();
+    if (description.stage == "generate" || description.class_names != synthetic.description().class_names)
+      continue;
+    const auto& sources = description.sources;
+    if (synthetic.description().sources.empty() ||
+        std::find(sources.begin(), sources.end(), synthetic.description().sources.front()) != sources.end())
+      return &store;
+  }
+  return nullptr;
+}
+
+void inspect_synthetic(const io::StoreReader& store, const io::StoreReader* real, const Options& options,
+                       report::Page* page, bool write_sheet) {
+  if (real == nullptr) {
+    fmt::print("the store of its real CDPs is not among the given folders: no comparison\n");
+    return;
+  }
+  const auto summary = report::compare_with_real(store, *real);
+  fmt::print("{}", report::to_text(summary));
+  if (page == nullptr && !write_sheet) return;
+  const auto sheet = report::synthetic_sheet(store, *real, static_cast<std::size_t>(options.items));
+  const io::Image image = report::render_sheet(sheet.titles, sheet.rows, sheet_cell);
+  if (write_sheet) {
+    io::write_image(options.sheet, image, 90);
+    fmt::print("contact sheet: {}\n", options.sheet.string());
+  }
+  if (page == nullptr) return;
+  report::add_to_page(*page, summary);
+  page->picture(
+      image,
+      "Real CDPs and the synthetic ones that were made of them (SDEdit). A blank cell is a copy that was "
+      "rejected.");
+}
+
+void inspect_real(const io::StoreReader& store, const Options& options, const PipelineConfig& config,
+                  report::Page* page, bool write_sheet) {
+  if (page == nullptr && !write_sheet) return;
+  const io::Image sheet =
+      make_sheet(store, options, config.augment, static_cast<std::uint64_t>(config.run.seed));
+  if (write_sheet) {
+    io::write_image(options.sheet, sheet, 90);
+    fmt::print("contact sheet: {}\n", options.sheet.string());
+  }
+  if (page == nullptr) return;
+  page->picture(sheet,
+                "Pictures, their class-dependent parts (CDP, on a checkerboard where transparent), their "
+                "class-independent parts (CIP, hole filled), and "
+                "combinations as the network sees them.");
+}
+
+void inspect_store(const io::StoreReader& store, const std::vector<io::StoreReader>& all,
+                   const Options& options, const PipelineConfig& config, report::Page* page, bool first) {
+  const report::StoreSummary summary = report::summarize(store);
+  const bool synthetic = summary.stage == "generate", write_sheet = first && !options.sheet.empty();
+  fmt::print("{}\n{}", store.folder().string(), report::to_text(summary));
+  if (options.verify) fmt::print("every record's hash was verified\n");
+  print_remarks(store);
+  if (page != nullptr) {
+    page->heading(
+        fmt::format("{}: {}", synthetic ? "Synthetic CDPs" : "Decoupled pictures", summary.dataset));
+    report::add_to_page(*page, summary);
+  }
+  if (synthetic)
+    inspect_synthetic(store, real_store_of(store, all), options, page, write_sheet);
+  else
+    inspect_real(store, options, config, page, write_sheet);
+  if (page != nullptr)
+    add_remarks_to_page(*page, store,
+                        synthetic ? "CDPs without some or all of their copies."
+                                  : "Pictures without parts; they stay in training as they are.");
+}
+
+void inspect_identifiers(const std::filesystem::path& folder, report::Page* page) {
+  const auto summary = report::read_identifiers(folder);
+  fmt::print("{}\n{}", folder.string(), report::to_text(summary));
+  if (page == nullptr) return;
+  page->heading("Identifiers");
+  report::add_to_page(*page, summary);
 }
 
 ExitCode inspect(JobContext& context, const Options& options) {
@@ -116,10 +185,11 @@ ExitCode inspect(JobContext& context, const Options& options) {
   for (const auto& path : options.paths) {
     for (auto& run : report::find_runs(path, problems)) runs.push_back(std::move(run));
   }
-  const auto stores = find_stores(options.paths);
-  if (runs.empty() && stores.empty() && problems.empty()) {
-    throw DataError("holds neither a store nor a run", options.paths.front().string(),
-                    "Name a store, a run, or the output folder of a pipeline.");
+  const auto stores = find_folders(options.paths, is_store);
+  const auto identifiers = find_folders(options.paths, report::is_identifier_folder);
+  if (runs.empty() && stores.empty() && identifiers.empty() && problems.empty()) {
+    throw DataError("holds neither a store nor identifiers nor a run", options.paths.front().string(),
+                    "Name a store, a folder of identifiers, a run, or the output folder of a pipeline.");
   }
   std::unique_ptr<report::Page> page;
   if (!options.report.empty()) {
@@ -132,8 +202,23 @@ ExitCode inspect(JobContext& context, const Options& options) {
     page->heading("Comparison");
     for (const auto& comparison : comparisons) report::add_to_page(*page, comparison, runs);
   }
-  for (std::size_t i = 0; i < stores.size(); ++i)
-    inspect_store(stores[i], options, context.config, page.get(), i == 0);
+  std::vector<io::StoreReader> readers;
+  for (const auto& folder : stores)
+    readers.emplace_back(
+        folder, options.verify ? io::StoreReader::Check::hashes : io::StoreReader::Check::sizes, true);
+  // The order of the method: real parts, identifiers, synthetic CDPs.
+  std::stable_partition(readers.begin(), readers.end(),
+                        [](const io::StoreReader& store) { return store.description().stage != "generate"; });
+  const auto first_synthetic = std::find_if(readers.begin(), readers.end(), [](const io::StoreReader& store) {
+    return store.description().stage == "generate";
+  });
+  const auto inspect_readers = [&](auto begin, auto end) {
+    for (auto store = begin; store != end; ++store)
+      inspect_store(*store, readers, options, context.config, page.get(), store == readers.begin());
+  };
+  inspect_readers(readers.begin(), first_synthetic);
+  for (const auto& folder : identifiers) inspect_identifiers(folder, page.get());
+  inspect_readers(first_synthetic, readers.end());
   for (const auto& comparison : comparisons) fmt::print("\n{}", report::to_text(comparison));
   for (const std::string& problem : problems) log_warning("{}", problem);
   if (page) {

@@ -4,6 +4,8 @@
 namespace deda::jobs {
 Job make_toy_job();
 Job make_decouple_job();
+Job make_invert_job();
+Job make_generate_job();
 Job make_train_job();
 Job make_evaluate_job();
 Job make_inspect_job();
@@ -19,10 +21,12 @@ int main(int argc, char** argv) {
   jobs.push_back(make_toy_job());
   jobs.push_back(make_decouple_job());
 #ifdef DEDA_TORCH
+  jobs.push_back(make_invert_job());
+  jobs.push_back(make_generate_job());
   jobs.push_back(make_train_job());
   jobs.push_back(make_evaluate_job());
 #else
-  left_out = {"train", "evaluate", "pretrain", "forward"};
+  left_out = {"invert", "generate", "train", "evaluate", "pretrain", "forward"};
 #endif
   jobs.push_back(make_inspect_job());
 #ifdef DEDA_TORCH

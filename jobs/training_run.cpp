@@ -1,5 +1,7 @@
 #include "jobs/training_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "core/log.h"
 #include "decoupling/decouple.h"
 #include "io/record_store.h"
+#include "jobs/diffusion_run.h"
 
 namespace deda::jobs {
 namespace {
@@ -23,12 +26,25 @@ fs::path store_folder(const PipelineConfig& config, const data::Dataset& dataset
   return stage_folder(config.run.output, "decouple", decoupling::decouple_identity(dataset, config.decouple));
 }
 
+bool uses_synthetic(const PipelineConfig& config) {
+  return uses_parts(config) && config.augment.p_syn > 0 && config.train.synthetic_store != "none";
+}
+
+fs::path synthetic_folder(const PipelineConfig& config, const data::Dataset& dataset) {
+  if (!config.train.synthetic_store.empty()) return config.train.synthetic_store;
+  return plan_diffusion_run(config, dataset).synthetic;
+}
+
+constexpr const char* without_parts =
+    "Run `deda decouple` with the same configuration first, or name a store in train.store.";
+constexpr const char* without_synthetic =
+    "Run `deda generate` with the same configuration first, name a store in train.synthetic_store, or train "
+    "on real CDPs alone with augment.p_syn=0.";
+
 // What the store was made of: equal text, equal content (src/io/README.md).
-std::string store_identity(const fs::path& folder) {
-  if (!fs::exists(folder)) {
-    throw DataError("there is no store of parts", folder.string(),
-                    "Run `deda decouple` with the same configuration first, or name a store in train.store.");
-  }
+std::string store_identity(const fs::path& folder, const char* what, const char* hint) {
+  if (!fs::exists(folder / "manifest.json"))
+    throw DataError(fmt::format("there is no store of {}", what), folder.string(), hint);
   const io::StoreReader store(folder);
   const auto& made_of = store.description();
   std::string text = made_of.stage + '\n' + made_of.configuration + '\n' + made_of.dataset + '\n';
@@ -42,8 +58,10 @@ std::string weights_identity(const fs::path& file) {
   return std::to_string(xxhash64(bytes)) + " of " + std::to_string(bytes.size()) + " bytes";
 }
 
-std::string method_name(augment::Method method) {
-  return method == augment::Method::plain ? "plain" : "deda";
+// "deda-real": without synthetic CDPs, an ablation of the paper.
+std::string method_name(const PipelineConfig& config) {
+  if (!uses_parts(config)) return "plain";
+  return uses_synthetic(config) ? "deda" : "deda-real";
 }
 
 }  // namespace
@@ -70,18 +88,31 @@ TrainingRun plan_training_run(const JobContext& context) {
         problems.insert(problems.end(), error.problems().begin(), error.problems().end());
       }
     };
-    if (uses_parts(config)) collect([&] { return store_identity(run.store); });
+    if (uses_parts(config)) collect([&] { return store_identity(run.store, "parts", without_parts); });
+    if (uses_synthetic(config)) {
+      collect([&] {
+        try {
+          run.synthetic = synthetic_folder(config, run.dataset);
+        } catch (const Error& error) {  // not even its name can be told: the diffusion model is not there
+          auto told = error.problems();
+          told.push_back({"the store of synthetic CDPs cannot be found", {}, without_synthetic});
+          throw DataError(std::move(told));
+        }
+        return store_identity(run.synthetic, "synthetic CDPs", without_synthetic);
+      });
+    }
     collect([&] { return weights_identity(config.train.weights); });
     if (!problems.empty()) throw DataError(std::move(problems));
   });
   content = context.ranks.broadcast(std::move(content));
+  run.synthetic = context.ranks.broadcast(run.synthetic.string());
   const std::string text = canonical_config(config, {"augment", "train"}) + '\n' +
                            std::to_string(config.run.seed) + '\n' + data::dataset_identity(run.dataset) +
                            '\n' + content;
   run.identity = xxhash128_hex(text);
   run.folder = stage_folder(config.run.output, "train", run.identity);
   run.description = {.name = config.run.name,
-                     .method = method_name(config.augment.method),
+                     .method = method_name(config),
                      .network = config.train.network,
                      .dataset = run.dataset.name,
                      .seed = config.run.seed,
@@ -110,9 +141,11 @@ augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
   augment::PartPool pool;
   if (run.store.empty()) return pool;
   const auto& limits = context.config.augment;
-  context.ranks.agree("opening the store of parts", [&] {
+  context.ranks.agree("opening the stores of parts", [&] {
+    std::vector<io::StoreReader> stores{io::StoreReader(run.store)};
+    if (!run.synthetic.empty()) stores.emplace_back(run.synthetic);
     pool =
-        augment::PartPool(run.dataset, training, {io::StoreReader(run.store)},
+        augment::PartPool(run.dataset, training, stores,
                           {.min_mask_share = limits.min_mask_share, .max_mask_share = limits.max_mask_share});
   });
   if (context.ranks.is_root()) log_info("{}", pool.summary());

@@ -16,8 +16,9 @@ namespace deda::jobs {
 
 struct TrainingRun {
   data::Dataset dataset;
-  std::filesystem::path store;  // of parts; empty where the method uses none
-  std::string identity;         // configuration, seed, and content of dataset, store and weights
+  std::filesystem::path store;      // of parts; empty where the method uses none
+  std::filesystem::path synthetic;  // of synthetic CDPs; empty where they are not used
+  std::string identity;             // configuration, seed, and content of dataset, store and weights
   std::filesystem::path folder;
   training::RunDescription description;
 };
@@ -31,7 +32,7 @@ TrainingRun plan_training_run(const JobContext& context);
 std::vector<std::size_t> usable_pictures(const JobContext& context, const data::Dataset& dataset,
                                          data::Split split);
 
-// The parts of the run's store for these training pictures; an empty pool where the method uses none. Logs
+// The parts of the run's stores for these training pictures; an empty pool where the method uses none. Logs
 // its summary.
 augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
                             const std::vector<std::size_t>& training);

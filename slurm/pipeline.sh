@@ -26,16 +26,38 @@ pipeline_stage() {  # pipeline_stage SUBCOMMAND ARGS...: one launch on all ranks
   return "$code"
 }
 
+# What a method of the list means for `deda train`.
+pipeline_method() {
+  case $1 in
+    plain) echo "augment.method=plain" ;;
+    deda-real) echo "augment.method=deda augment.p_syn=0" ;;   # De-DA without synthetic CDPs
+    *) echo "augment.method=$1" ;;
+  esac
+}
+
+# True where the configuration's De-DA draws synthetic CDPs, so that they have to be made first.
+pipeline_needs_synthetic() {   # pipeline_needs_synthetic "METHODS" ARGS...
+  local methods=" $1 "; shift
+  case $methods in *" deda "*) ;; *) return 1 ;; esac
+  "$DEDA_BIN" train "$@" --print-config | awk -F'=' '/^p_syn *=/ { exit !($2 + 0 > 0) }'
+}
+
 pipeline_run() {
   local config=$1 methods=$2 seeds=$3; shift 3
-  local layout method seed
+  local layout method seed setting settings
   layout=$("$DEDA_BIN" decouple --config "$config" "$@" --print-config | sed -n 's/^layout *= *"\([a-z0-9_]*\)".*/\1/p' | head -n 1)
   if [ "$layout" = toy ]; then pipeline_stage toy --config "$config" "$@" || return $?; fi
   pipeline_stage decouple --config "$config" "$@" || return $?
+  if pipeline_needs_synthetic "$methods" --config "$config" "$@"; then
+    pipeline_stage invert --config "$config" "$@" || return $?
+    pipeline_stage generate --config "$config" "$@" || return $?
+  fi
   # Seeds outside, methods inside: an interrupted comparison has whole pairs.
   for seed in $seeds; do
     for method in $methods; do
-      pipeline_stage train --config "$config" "$@" --set "augment.method=$method" --set "run.seed=$seed" || return $?
+      settings=()
+      for setting in $(pipeline_method "$method"); do settings+=(--set "$setting"); done
+      pipeline_stage train --config "$config" "$@" "${settings[@]}" --set "run.seed=$seed" || return $?
     done
   done
 }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,7 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "models/layer_diffuse.h"
+#include "models/lora_file.h"
 
 namespace deda::diffusion {
 namespace {
@@ -18,10 +20,14 @@ namespace fs = std::filesystem;
 
 at::ScalarType dtype_of(Precision precision, at::Device device, bool autoencoder) {
   switch (precision) {
-    case Precision::fp32: return at::kFloat;
-    case Precision::bf16: return at::kBFloat16;
-    case Precision::fp16: return at::kHalf;
-    case Precision::automatic: break;
+    case Precision::fp32:
+      return at::kFloat;
+    case Precision::bf16:
+      return at::kBFloat16;
+    case Precision::fp16:
+      return at::kHalf;
+    case Precision::automatic:
+      break;
   }
   if (device.is_cpu()) return at::kFloat;
   // fp16 overflows in SDXL's autoencoder, and the offset multiplies a tiny deviation: bf16 or fp32.
@@ -47,31 +53,117 @@ class Collector {
   std::vector<Problem> problems_;
 };
 
-std::vector<fs::path> files_of(const models::WeightFiles& files) {
-  std::vector<fs::path> paths;
-  for (const auto& file : files.files) paths.push_back(file.path());
-  return paths;
+fs::path transparent_encoder_file(const ModelsConfig& config) {
+  return config.transparent_encoder.empty() ? config.base / "transparent_encoder.safetensors"
+                                            : config.transparent_encoder;
+}
+fs::path transparent_decoder_file(const ModelsConfig& config) {
+  return config.transparent_decoder.empty() ? config.base / "transparent_decoder.safetensors"
+                                            : config.transparent_decoder;
+}
+
+void require_file(const fs::path& file, const char* key) {
+  if (!fs::exists(file))
+    throw DataError("there is no such file", file.string(),
+                    fmt::format("Set {} to LayerDiffuse's file; README, \"Weights\", names it.", key));
+}
+
+void require_folder(const ModelsConfig& config) {
+  if (!fs::is_directory(config.base))
+    throw DataError(
+        "there is no model folder", config.base.string(),
+        "Set models.base to a folder in diffusers' layout; README, \"Weights\", says how to get one.");
+}
+
+// Size and, of large files, 64 blocks spread evenly: reading ten gigabytes would take longer than a second.
+std::string sampled_identity(const fs::path& path) {
+  constexpr std::uint64_t block = 1u << 16, blocks = 64;
+  std::ifstream file(path, std::ios::binary);
+  const auto size = static_cast<std::uint64_t>(fs::file_size(path));
+  std::string text = fmt::format("{} bytes:", size);
+  std::vector<std::uint8_t> bytes(block);
+  for (std::uint64_t i = 0; i < blocks; ++i) {
+    const std::uint64_t at = size <= block * blocks ? i * block : i * ((size - block) / (blocks - 1));
+    if (at >= size) break;
+    file.seekg(static_cast<std::streamoff>(at));
+    file.read(reinterpret_cast<char*>(bytes.data()),
+              static_cast<std::streamsize>(std::min(block, size - at)));
+    text += fmt::format("{:016x}", xxhash64({bytes.data(), static_cast<std::size_t>(file.gcount())}));
+  }
+  return text + '\n';
 }
 
 }  // namespace
 
-std::string weights_identity(const std::vector<fs::path>& files) {
-  constexpr std::uint64_t block = 1u << 16, blocks = 64;
-  std::string text;
-  for (const auto& path : files) {
-    std::ifstream file(path, std::ios::binary);
-    const auto size = static_cast<std::uint64_t>(fs::file_size(path));
-    text += fmt::format("{} bytes:", size);
-    std::vector<std::uint8_t> bytes(block);
-    for (std::uint64_t i = 0; i < blocks; ++i) {
-      const std::uint64_t at = size <= block * blocks ? i * block : i * ((size - block) / (blocks - 1));
-      if (at >= size) break;
-      file.seekg(static_cast<std::streamoff>(at));
-      file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(std::min(block, size - at)));
-      text += fmt::format("{:016x}", xxhash64({bytes.data(), static_cast<std::size_t>(file.gcount())}));
+std::vector<LoraChoice> lora_choices(const ModelsConfig& config) {
+  std::vector<LoraChoice> choices;
+  for (const auto& entry : config.lora) {
+    LoraChoice choice{entry};
+    if (const auto equals = entry.rfind('='); equals != std::string::npos) {
+      const auto number = entry.substr(equals + 1);
+      char* end = nullptr;
+      const double scale = std::strtod(number.c_str(), &end);
+      if (!number.empty() && *end == '\0' && std::isfinite(scale)) choice = {entry.substr(0, equals), scale};
     }
-    text += '\n';
+    choices.push_back(std::move(choice));
   }
+  return choices;
+}
+
+bool has_two_text_encoders(const ModelsConfig& config) {
+  return fs::exists(config.base / "text_encoder_2") || fs::exists(config.base / "tokenizer_2");
+}
+
+std::string model_identity(const ModelsConfig& config, UNetWeights weights) {
+  require_folder(config);
+  Collector collector;
+  std::string text;
+  const auto add = [&](const fs::path& file) {
+    std::error_code error;
+    const auto size = fs::file_size(file, error);
+    if (error) throw DataError(error.message(), file.string(), "A part of the model is missing.");
+    text += fmt::format("{} {} {}", file.filename().string(), size, sampled_identity(file));
+  };
+  std::vector<std::pair<std::string, std::string>> parts{
+      {"unet", "diffusion_pytorch_model"}, {"vae", "diffusion_pytorch_model"}, {"text_encoder", "model"}};
+  std::vector<std::string> tokenizers{"tokenizer"};
+  if (has_two_text_encoders(config)) {
+    parts.emplace_back("text_encoder_2", "model");
+    tokenizers.emplace_back("tokenizer_2");
+  }
+  for (const auto& [part, stem] : parts) {
+    collector.run([&, part = part, stem = stem] {
+      add(config.base / part / "config.json");
+      for (const auto& file : models::open_weight_files(config.base / part, stem).files) add(file.path());
+    });
+  }
+  for (const auto& tokenizer : tokenizers) {
+    collector.run([&] { add(config.base / tokenizer / "vocab.json"); });
+    collector.run([&] { add(config.base / tokenizer / "merges.txt"); });
+  }
+  collector.run([&] { add(config.base / "scheduler" / "scheduler_config.json"); });
+  collector.run([&] {
+    require_file(transparent_encoder_file(config), "models.transparent_encoder");
+    add(transparent_encoder_file(config));
+  });
+  collector.run([&] {
+    require_file(transparent_decoder_file(config), "models.transparent_decoder");
+    add(transparent_decoder_file(config));
+  });
+  for (const auto& lora : lora_choices(config)) {
+    collector.run([&] {
+      require_file(lora.file, "models.lora");
+      text += fmt::format("{} ", lora.scale);
+      add(lora.file);
+    });
+  }
+  if (!config.layer_diffuse.empty() && weights == UNetWeights::merged) {
+    collector.run([&] {
+      require_file(config.layer_diffuse, "models.layer_diffuse");
+      add(config.layer_diffuse);
+    });
+  }
+  collector.finish();
   return xxhash128_hex(text);
 }
 
@@ -79,26 +171,24 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
     : device{where},
       unet_dtype{dtype_of(config.precision, where, false)},
       vae_dtype{dtype_of(config.vae_precision, where, true)} {
+  require_folder(config);
   const auto& base = config.base;
-  if (!fs::is_directory(base))
-    throw DataError("there is no model folder", base.string(),
-                    "Set models.base to a folder in diffusers' layout; README, \"Weights\", says how to get one.");
   Collector collector;
-  std::vector<fs::path> all_files;
-  const auto remember = [&](const models::WeightFiles& files) {
-    for (const auto& path : files_of(files)) all_files.push_back(path);
-  };
+  const auto loras = lora_choices(config);
+  const bool merges_layer_diffuse = !config.layer_diffuse.empty() && weights == UNetWeights::merged;
+  const bool merges = merges_layer_diffuse || !loras.empty();
   collector.run([&] { schedule = read_scheduler_config(base / "scheduler" / "scheduler_config.json"); });
-  const bool two_texts = fs::exists(base / "text_encoder_2") || fs::exists(base / "tokenizer_2");
+  const bool two_texts = has_two_text_encoders(config);
   for (int i = 1; i <= (two_texts ? 2 : 1); ++i) {
     const std::string suffix = i == 1 ? "" : "_2";
-    collector.run([&] { tokenizers.push_back(models::ClipTokenizer::from_folder(base / ("tokenizer" + suffix))); });
+    collector.run(
+        [&] { tokenizers.push_back(models::ClipTokenizer::from_folder(base / ("tokenizer" + suffix))); });
     collector.run([&] {
       const auto folder = base / ("text_encoder" + suffix);
       const auto text_config = models::read_clip_text_config(folder / "config.json");
       auto files = models::open_weight_files(folder, "model");
-      remember(files);
-      auto network = std::make_shared<models::ClipText>(text_config);  // float32: identifiers learn through it
+      auto network =
+          std::make_shared<models::ClipText>(text_config);  // float32: identifiers learn through it
       models::load_weight_files(*network, files, models::clip_text_name);
       text_encoders.push_back(network);
     });
@@ -106,43 +196,53 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
   collector.run([&] {
     const auto unet_config = models::read_unet_config(base / "unet" / "config.json");
     auto files = models::open_weight_files(base / "unet", "diffusion_pytorch_model");
-    remember(files);
-    unet = models::build_as(unet_dtype, [&] { return std::make_shared<models::UNet>(unet_config); });
+    // What is merged is merged in float32 and rounded once: offsets are smaller than bf16's steps.
+    unet = models::build_as(merges ? at::kFloat : unet_dtype,
+                            [&] { return std::make_shared<models::UNet>(unet_config); });
     models::load_weight_files(*unet, files);
-    if (!config.layer_diffuse.empty() && weights == UNetWeights::merged) {
-      models::apply_layer_diffuse(*unet, config.layer_diffuse);
-      all_files.push_back(config.layer_diffuse);
-    }
+  });
+  for (const auto& lora : loras) {
+    collector.run([&] {
+      require_file(lora.file, "models.lora");
+      const auto file = models::read_lora(lora.file);
+      if (!unet || text_encoders.size() != (two_texts ? 2u : 1u)) return;  // told already
+      models::LoraTargets targets{unet.get(), {}};
+      for (const auto& text : text_encoders) targets.text_encoders.push_back(text.get());
+      const auto counts = models::apply_lora(targets, file, lora.scale);
+      lines.push_back(fmt::format("LoRA {} at scale {}: {} matrices of the UNet, {} of the text encoders{}",
+                                  lora.file.string(), lora.scale, counts.unet, counts.text_encoders,
+                                  file.embeddings.empty() ? "" : "; the words that it brings are not used"));
+    });
+  }
+  if (merges_layer_diffuse) {
+    collector.run([&] {
+      require_file(config.layer_diffuse, "models.layer_diffuse");
+      if (unet) models::apply_layer_diffuse(*unet, config.layer_diffuse);
+    });
+  }
+  collector.run([&] {
+    if (unet && merges) models::convert_weights(*unet, unet_dtype, (base / "unet").string());
   });
   collector.run([&] {
     const auto vae_config = models::read_autoencoder_config(base / "vae" / "config.json");
     if (vae_config.force_upcast && vae_dtype == at::kHalf)
-      throw DataError("this autoencoder overflows in fp16 (force_upcast)", (base / "vae" / "config.json").string(),
+      throw DataError("this autoencoder overflows in fp16 (force_upcast)",
+                      (base / "vae" / "config.json").string(),
                       "Set models.vae_precision to \"bf16\" or \"fp32\", or use the fixed fp16 autoencoder.");
     auto files = models::open_weight_files(base / "vae", "diffusion_pytorch_model");
-    remember(files);
-    autoencoder = models::build_as(vae_dtype, [&] { return std::make_shared<models::Autoencoder>(vae_config); });
+    autoencoder =
+        models::build_as(vae_dtype, [&] { return std::make_shared<models::Autoencoder>(vae_config); });
     models::load_weight_files(*autoencoder, files, models::current_autoencoder_name);
   });
-  const auto encoder_file =
-      config.transparent_encoder.empty() ? base / "transparent_encoder.safetensors" : config.transparent_encoder;
-  const auto decoder_file =
-      config.transparent_decoder.empty() ? base / "transparent_decoder.safetensors" : config.transparent_decoder;
-  const auto require_file = [](const fs::path& file, const char* key) {
-    if (!fs::exists(file))
-      throw DataError("there is no such file", file.string(),
-                      fmt::format("Set {} to LayerDiffuse's file; README, \"Weights\", names it.", key));
-  };
+  const auto encoder_file = transparent_encoder_file(config), decoder_file = transparent_decoder_file(config);
   collector.run([&] {
     require_file(encoder_file, "models.transparent_encoder");
     transparent_encoder = models::load_transparent_encoder(encoder_file, vae_dtype);
-    all_files.push_back(encoder_file);
   });
   collector.run([&] {
     require_file(decoder_file, "models.transparent_decoder");
     if (!autoencoder) return;  // told already
     transparent_decoder = models::load_transparent_decoder(decoder_file, factor(), vae_dtype);
-    all_files.push_back(decoder_file);
   });
   collector.run([&] {  // parts that do not fit each other
     if (!unet || !autoencoder || text_encoders.empty() || text_encoders.size() != tokenizers.size()) return;
@@ -151,21 +251,31 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
     for (const auto& text : text_encoders) width += text->config().hidden_size;
     if (unet->config().cross_attention_dim != width)
       problems.push_back({fmt::format("the UNet takes texts of width {}, the text encoders give {}",
-                                      unet->config().cross_attention_dim, width), base.string(),
-                          "The parts are of different models."});
+                                      unet->config().cross_attention_dim, width),
+                          base.string(), "The parts are of different models."});
+    if (const auto& u = unet->config(); u.added_time_width > 0) {  // SDXL: pooled text and six sizes
+      constexpr std::int64_t sizes = 6;
+      const auto pooled = u.added_input_width - sizes * u.added_time_width;
+      const auto given = text_encoders.back()->config().projection;
+      if (pooled != given)
+        problems.push_back({fmt::format("the UNet takes a pooled text of width {}, the last text encoder gives {}",
+                                        pooled, given > 0 ? std::to_string(given) : "none"),
+                            base.string(), "SDXL needs text_encoder_2, a CLIPTextModelWithProjection."});
+    }
     if (unet->config().in_channels != autoencoder->config().latent_channels)
       problems.push_back({fmt::format("the UNet takes {} channels, the autoencoder's latents have {}",
-                                      unet->config().in_channels, autoencoder->config().latent_channels), base.string(),
-                          "The parts are of different models."});
+                                      unet->config().in_channels, autoencoder->config().latent_channels),
+                          base.string(), "The parts are of different models."});
     for (std::size_t i = 0; i < tokenizers.size(); ++i) {
       if (tokenizers[i].vocabulary() != text_encoders[i]->config().vocab_size)
         problems.push_back({fmt::format("tokenizer {} has {} tokens, its text encoder {}", i + 1,
-                                        tokenizers[i].vocabulary(), text_encoders[i]->config().vocab_size), base.string(),
-                            "The parts are of different models."});
+                                        tokenizers[i].vocabulary(), text_encoders[i]->config().vocab_size),
+                            base.string(), "The parts are of different models."});
     }
     if (transparent_encoder && transparent_encoder->factor() != factor())
-      problems.push_back({fmt::format("shrinks {} times, the autoencoder {} times", transparent_encoder->factor(), factor()),
-                          encoder_file.string(), "The parts are of different models."});
+      problems.push_back(
+          {fmt::format("shrinks {} times, the autoencoder {} times", transparent_encoder->factor(), factor()),
+           encoder_file.string(), "The parts are of different models."});
     if (!problems.empty()) throw DataError(std::move(problems));
   });
   collector.finish();
@@ -183,11 +293,11 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
     network->to(device);
     network->eval();
   }
-  identity = weights_identity(all_files);
-  lines.push_back(fmt::format("diffusion model {}: {}, UNet {:.1f} M parameters in {}, autoencoder in {}", base.string(),
-                              is_sdxl() ? "SDXL layout" : "Stable Diffusion 1.5 layout",
-                              static_cast<double>(models::parameter_count(*unet)) / 1e6, c10::toString(unet_dtype),
-                              c10::toString(vae_dtype)));
+  identity = model_identity(config, weights);
+  lines.push_back(fmt::format("diffusion model {}: {}, UNet {:.1f} M parameters in {}, autoencoder in {}",
+                              base.string(), is_sdxl() ? "SDXL layout" : "Stable Diffusion 1.5 layout",
+                              static_cast<double>(models::parameter_count(*unet)) / 1e6,
+                              c10::toString(unet_dtype), c10::toString(vae_dtype)));
 }
 
 std::vector<at::Tensor> DiffusionModel::ids_of(const std::vector<models::ClipTokenizer>& with,
@@ -204,11 +314,13 @@ std::vector<at::Tensor> DiffusionModel::ids_of(const std::vector<models::ClipTok
   return ids;
 }
 
-TextCondition DiffusionModel::encode_text(const std::vector<at::Tensor>& ids, const std::vector<at::Tensor>& rows) const {
+TextCondition DiffusionModel::encode_text(const std::vector<at::Tensor>& ids,
+                                          const std::vector<at::Tensor>& rows) const {
   TextCondition condition;
   std::vector<at::Tensor> parts;
   for (std::size_t i = 0; i < text_encoders.size(); ++i) {
-    const auto states = text_encoders[i]->forward(ids[i].to(device), i < rows.size() ? rows[i] : at::Tensor{});
+    const auto states =
+        text_encoders[i]->forward(ids[i].to(device), i < rows.size() ? rows[i] : at::Tensor{});
     parts.push_back(is_sdxl() ? states.penultimate : states.last);
     if (states.text_embeds.defined()) condition.pooled = states.text_embeds;
   }
@@ -225,11 +337,13 @@ TextCondition DiffusionModel::unconditional(const std::string& negative_prompt) 
   return condition;
 }
 
-models::UNet::Added DiffusionModel::added_conditions(const at::Tensor& pooled, std::int64_t resolution) const {
+models::UNet::Added DiffusionModel::added_conditions(const at::Tensor& pooled,
+                                                     std::int64_t resolution) const {
   if (unet->config().added_time_width == 0) return {};
   // original height and width, crop top and left, target height and width
-  const auto ids = at::tensor({resolution, resolution, std::int64_t{0}, std::int64_t{0}, resolution, resolution})
-                       .to(device, at::kFloat);
+  const auto ids =
+      at::tensor({resolution, resolution, std::int64_t{0}, std::int64_t{0}, resolution, resolution})
+          .to(device, at::kFloat);
   return {pooled.to(unet_dtype), ids.unsqueeze(0).expand({pooled.size(0), -1})};
 }
 

@@ -1,6 +1,6 @@
 // A whole diffusion model in memory: tokenizers, text encoders, UNet (with LayerDiffuse's weights merged),
-// autoencoder and transparent networks, as the configuration's [models] names them. Stable Diffusion 1.5, SDXL
-// or the toy model. Frozen; safe to use from many threads.
+// autoencoder and transparent networks, as the configuration's [models] names them. Stable Diffusion 1.5,
+// SDXL or the toy model. Frozen; safe to use from many threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,6 +25,13 @@ struct TextCondition {
   at::Tensor pooled;  // [n, P]; SDXL only
 };
 
+// Entries of models.lora: "file=scale", or "file" at scale 1.
+struct LoraChoice {
+  std::filesystem::path file;
+  double scale = 1;
+};
+std::vector<LoraChoice> lora_choices(const ModelsConfig& config);
+
 enum class UNetWeights : std::uint8_t { merged, plain };
 
 class DiffusionModel {
@@ -45,7 +52,7 @@ class DiffusionModel {
   std::shared_ptr<models::TransparentDecoder> transparent_decoder;
   NoiseScheduleConfig schedule;
   bool zeros_for_empty_prompt = false;  // SDXL: no negative prompt means zeros, not the encoding of ""
-  std::string identity;                 // changes with any of the files
+  std::string identity;                 // model_identity() of its configuration
   std::vector<std::string> lines;       // for the log: what was loaded
 
   std::int64_t factor() const { return autoencoder->config().factor(); }
@@ -55,14 +62,19 @@ class DiffusionModel {
   std::vector<at::Tensor> ids_of(const std::vector<models::ClipTokenizer>& with,
                                  const std::vector<std::string>& prompts) const;
   // `rows`: per encoder the rows of the added tokens (or nothing); gradients flow to them.
-  TextCondition encode_text(const std::vector<at::Tensor>& ids, const std::vector<at::Tensor>& rows = {}) const;
+  TextCondition encode_text(const std::vector<at::Tensor>& ids,
+                            const std::vector<at::Tensor>& rows = {}) const;
   // The condition that guidance leads away from.
   TextCondition unconditional(const std::string& negative_prompt) const;
   // SDXL's further conditions for `batch` rows: pooled texts and sizes; nothing for SD1.5.
   models::UNet::Added added_conditions(const at::Tensor& pooled, std::int64_t resolution) const;
 };
 
-// What identifies weight files: sizes, headers and sampled blocks of their bytes.
-std::string weights_identity(const std::vector<std::filesystem::path>& files);
+// What identifies the model that a configuration names, without loading it: all small files whole, of weight
+// files the size and sampled blocks. Equal text, equal results on one type of device. DataError lists the
+// parts that are not there.
+std::string model_identity(const ModelsConfig& config, UNetWeights weights = UNetWeights::merged);
+// SDXL's layout: two text encoders.
+bool has_two_text_encoders(const ModelsConfig& config);
 
 }  // namespace deda::diffusion

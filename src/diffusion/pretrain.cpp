@@ -34,7 +34,7 @@ namespace {
 namespace fs = std::filesystem;
 using at::Tensor;
 
-constexpr std::size_t shares = 2;           // of every batch: two cores
+constexpr std::size_t shares = 2;  // of every batch: two cores
 constexpr std::int64_t text_width = 48;
 constexpr std::int64_t held_out_every = 10;  // every tenth CDP is kept for the record's held-out losses
 constexpr double caption_of_class = 0.5, caption_empty = 0.1;  // else the noun alone
@@ -61,13 +61,19 @@ models::UNetConfig unet_config(std::int64_t resolution) {
   return config;
 }
 models::ClipTextConfig text_config(const models::ClipTokenizer& tokenizer) {
-  return {.vocab_size = tokenizer.vocabulary(), .hidden_size = text_width, .layers = 2, .heads = 4,
-          .intermediate_size = 96, .positions = tokenizer.max_length(), .eos_token_id = tokenizer.end_id()};
+  return {.vocab_size = tokenizer.vocabulary(),
+          .hidden_size = text_width,
+          .layers = 2,
+          .heads = 4,
+          .intermediate_size = 96,
+          .positions = tokenizer.max_length(),
+          .eos_token_id = tokenizer.end_id()};
 }
 
 // Rising over the first twentieth, then down along a half cosine to a hundredth.
 double rate_at(std::int64_t step, std::int64_t steps, double rate) {
-  const double warm_up = std::max<double>(1.0, static_cast<double>(steps) / 20), done = static_cast<double>(step) + 1;
+  const double warm_up = std::max<double>(1.0, static_cast<double>(steps) / 20),
+               done = static_cast<double>(step) + 1;
   if (done < warm_up) return rate * done / warm_up;
   const double share = (done - warm_up) / std::max(1.0, static_cast<double>(steps) - warm_up);
   return rate * (0.01 + 0.99 * 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, share))));
@@ -91,7 +97,8 @@ class WeightMean {
   }
   void update(std::int64_t step) {
     constexpr double slowest = 0.998;
-    const double keep = std::min(slowest, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
+    const double keep =
+        std::min(slowest, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
     for (std::size_t i = 0; i < mean_.size(); ++i) mean_[i].lerp_(parameters_[i].detach(), 1 - keep);
   }
   void take() {
@@ -141,7 +148,8 @@ void run_stage(const Stage& stage, StageRecord& record, std::int64_t steps_to_ru
   for (std::int64_t step = 0; step < steps_to_run; ++step) {
     if (stop_requested()) throw Stopped("pretraining stopped at " + stage.name + ": " + stop_reason());
     auto result = threads.run(stage.parameters, [&](std::size_t share) {
-      const auto part = stage.batch / static_cast<std::int64_t>(shares), first = static_cast<std::int64_t>(share) * part;
+      const auto part = stage.batch / static_cast<std::int64_t>(shares),
+                 first = static_cast<std::int64_t>(share) * part;
       return stage.loss(step, first, share + 1 == shares ? stage.batch : first + part);
     });
     if (!std::isfinite(result.loss))
@@ -173,12 +181,14 @@ class Pretraining {
  public:
   Pretraining(const PretrainInput& input, const PretrainConfig& config) : input_{input}, config_{config} {
     for (std::size_t i = 0; i < input.cdps.size(); ++i) {
-      const bool held_out = static_cast<std::int64_t>(i / input.class_names.size()) % held_out_every == held_out_every - 1;
+      const bool held_out =
+          static_cast<std::int64_t>(i / input.class_names.size()) % held_out_every == held_out_every - 1;
       (held_out ? held_out_ : training_).push_back(static_cast<std::int64_t>(i));
     }
     pixels_ = transparent_pixels(input.cdps);
     autoencoder_ = std::make_shared<models::Autoencoder>(autoencoder_config());
-    encoder_ = std::make_shared<models::TransparentEncoder>(transparent_encoder_widths, autoencoder_config().latent_channels);
+    encoder_ = std::make_shared<models::TransparentEncoder>(transparent_encoder_widths,
+                                                            autoencoder_config().latent_channels);
     decoder_ = std::make_shared<models::TransparentDecoder>(transparent_decoder_config());
     models::initialise_diffusion(*autoencoder_, seed());
     models::initialise_diffusion(*encoder_, seed() + 1, {"blocks.12.weight"});
@@ -194,8 +204,8 @@ class Pretraining {
 
   StageRecord train_autoencoder(std::int64_t steps_to_run) {
     StageRecord record;
-    Stage stage{"autoencoder", parameters_of({autoencoder_}), config_.autoencoder_steps, config_.autoencoder_batch,
-                config_.autoencoder_rate};
+    Stage stage{"autoencoder", parameters_of({autoencoder_}), config_.autoencoder_steps,
+                config_.autoencoder_batch, config_.autoencoder_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       const auto [x, argb] = batch(step, first, last, 1);
       return autoencoder_loss(x, argb, noise(step, first, last, x, 2)) *
@@ -219,7 +229,8 @@ class Pretraining {
                 config_.transparent_batch, config_.transparent_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       const auto [feed, argb] = batch(step, first, last, 3);
-      return transparent_loss(feed, argb) * (static_cast<double>(last - first) / static_cast<double>(stage.batch));
+      return transparent_loss(feed, argb) *
+             (static_cast<double>(last - first) / static_cast<double>(stage.batch));
     };
     run_stage(stage, record, steps_to_run);
     if (steps_to_run < stage.steps) return record;
@@ -229,7 +240,9 @@ class Pretraining {
     models::freeze(*decoder_);
     torch::NoGradGuard no_gradients;
     const auto chosen = at::tensor(held_out_);
-    record.held_out = transparent_loss(pixels_.feed.index_select(0, chosen), pixels_.argb.index_select(0, chosen)).item<double>();
+    record.held_out =
+        transparent_loss(pixels_.feed.index_select(0, chosen), pixels_.argb.index_select(0, chosen))
+            .item<double>();
     return record;
   }
 
@@ -259,26 +272,30 @@ class Pretraining {
     models::initialise_diffusion(*unet_, seed() + 4, {"conv2.weight", "proj_out.weight", "conv_out.weight"});
     const NoiseSchedule schedule{stable_diffusion_schedule()};
     StageRecord record;
-    Stage stage{"unet", parameters_of({text_, unet_}), config_.unet_steps, config_.unet_batch, config_.unet_rate};
+    Stage stage{"unet", parameters_of({text_, unet_}), config_.unet_steps, config_.unet_batch,
+                config_.unet_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       std::vector<std::int64_t> items, times, ids;
       std::vector<Tensor> noises;
       for (std::int64_t i = first; i < last; ++i) {
-        RandomStream draws(seed(), Purpose::pretraining, 4, static_cast<std::uint64_t>(step * stage.batch + i));
+        RandomStream draws(seed(), Purpose::pretraining, 4,
+                           static_cast<std::uint64_t>(step * stage.batch + i));
         const auto item = training_[draws.below(static_cast<std::uint32_t>(training_.size()))];
         items.push_back(item + (draws.chance(0.5) ? pixels_.feed.size(0) : 0));
         times.push_back(draws.below(static_cast<std::uint32_t>(schedule.config().num_train_timesteps)));
         const auto encoded = tokenizer.encode_padded(caption(item, draws));
         ids.insert(ids.end(), encoded.begin(), encoded.end());
         noises.push_back(normal_tensor(latents_.sizes().slice(1),
-                                       RandomStream(seed(), Purpose::pretraining, 5, static_cast<std::uint64_t>(step * stage.batch + i))));
+                                       RandomStream(seed(), Purpose::pretraining, 5,
+                                                    static_cast<std::uint64_t>(step * stage.batch + i))));
       }
       const auto clean = latents_.index_select(0, at::tensor(items));
       const auto noise = at::stack(noises);
       const auto time = at::tensor(times);
       const auto text = text_->forward(at::tensor(ids).view({last - first, -1})).last;
       const auto predicted = unet_->forward(noised(schedule, clean, noise, time), time, text);
-      return at::mse_loss(predicted, noise) * (static_cast<double>(last - first) / static_cast<double>(stage.batch));
+      return at::mse_loss(predicted, noise) *
+             (static_cast<double>(last - first) / static_cast<double>(stage.batch));
     };
     run_stage(stage, record, steps_to_run);
     if (steps_to_run < stage.steps) return record;
@@ -303,16 +320,20 @@ class Pretraining {
     write_atomically(folder / "unet" / "config.json", models::to_json(unet_config(config_.resolution)));
     make_folder(folder / "scheduler");
     write_atomically(folder / "scheduler" / "scheduler_config.json", to_json(stable_diffusion_schedule()));
-    const nlohmann::ordered_json index{
-        {"_class_name", "StableDiffusionPipeline"},          {"scheduler", {"diffusers", "PNDMScheduler"}},
-        {"text_encoder", {"transformers", "CLIPTextModel"}}, {"tokenizer", {"transformers", "CLIPTokenizer"}},
-        {"unet", {"diffusers", "UNet2DConditionModel"}},     {"vae", {"diffusers", "AutoencoderKL"}},
-        {"safety_checker", {nullptr, nullptr}},              {"feature_extractor", {nullptr, nullptr}},
-        {"requires_safety_checker", false}};
+    const nlohmann::ordered_json index{{"_class_name", "StableDiffusionPipeline"},
+                                       {"scheduler", {"diffusers", "PNDMScheduler"}},
+                                       {"text_encoder", {"transformers", "CLIPTextModel"}},
+                                       {"tokenizer", {"transformers", "CLIPTokenizer"}},
+                                       {"unet", {"diffusers", "UNet2DConditionModel"}},
+                                       {"vae", {"diffusers", "AutoencoderKL"}},
+                                       {"safety_checker", {nullptr, nullptr}},
+                                       {"feature_extractor", {nullptr, nullptr}},
+                                       {"requires_safety_checker", false}};
     write_atomically(folder / "model_index.json", index.dump(2) + "\n");
   }
   void load_frozen(const fs::path& folder) {
-    models::load_weight_files(*autoencoder_, models::open_weight_files(folder / "vae", "diffusion_pytorch_model"));
+    models::load_weight_files(*autoencoder_,
+                              models::open_weight_files(folder / "vae", "diffusion_pytorch_model"));
     models::freeze(*autoencoder_);
   }
   void load_transparent(const fs::path& folder) {
@@ -323,10 +344,12 @@ class Pretraining {
  private:
   std::uint64_t seed() const { return static_cast<std::uint64_t>(config_.seed); }
 
-  std::pair<Tensor, Tensor> batch(std::int64_t step, std::int64_t first, std::int64_t last, std::uint32_t purpose) const {
+  std::pair<Tensor, Tensor> batch(std::int64_t step, std::int64_t first, std::int64_t last,
+                                  std::uint32_t purpose) const {
     std::vector<Tensor> feed, argb;
     for (std::int64_t i = first; i < last; ++i) {
-      RandomStream draws(seed(), Purpose::pretraining, purpose, static_cast<std::uint64_t>(step * (1 << 12) + i));
+      RandomStream draws(seed(), Purpose::pretraining, purpose,
+                         static_cast<std::uint64_t>(step * (1 << 12) + i));
       const auto item = training_[draws.below(static_cast<std::uint32_t>(training_.size()))];
       // The eight orientations of a square: ornaments of all directions.
       const bool mirrored = draws.chance(0.5);
@@ -337,23 +360,40 @@ class Pretraining {
     }
     return {at::stack(feed), at::stack(argb)};
   }
-  Tensor noise(std::int64_t step, std::int64_t first, std::int64_t last, const Tensor& pictures, std::uint32_t purpose) const {
+  Tensor noise(std::int64_t step, std::int64_t first, std::int64_t last, const Tensor& pictures,
+               std::uint32_t purpose) const {
     const auto factor = autoencoder_config().factor();
-    return normal_tensor({last - first, autoencoder_config().latent_channels, pictures.size(2) / factor, pictures.size(3) / factor},
-                         RandomStream(seed(), Purpose::pretraining, purpose, static_cast<std::uint64_t>(step * (1 << 12) + first)));
+    return normal_tensor({last - first, autoencoder_config().latent_channels, pictures.size(2) / factor,
+                          pictures.size(3) / factor},
+                         RandomStream(seed(), Purpose::pretraining, purpose,
+                                      static_cast<std::uint64_t>(step * (1 << 12) + first)));
   }
   Tensor autoencoder_loss(const Tensor& x, const Tensor& argb, const Tensor& z) const {
     constexpr double prior_weight = 2e-4;
     const auto posterior = autoencoder_->encode(x);
     const auto again = autoencoder_->decode(posterior.mean + posterior.deviation() * z);
     const auto prior = 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 - posterior.logvar).mean();
-    return detailed_difference(again, x) + prior_weight * prior;
+    return object_difference(again, x, argb.narrow(1, 0, 1)) + prior_weight * prior;
+  }
+  // Objects count six times the empty ground around them. Squares, and squares of colour differences (red -
+  // green, blue - yellow), beside the absolute difference: with that alone a network this small stays grey
+  // for thousands of steps, since light and dark explain most of it.
+  static Tensor object_difference(const Tensor& a, const Tensor& b, const Tensor& alpha) {
+    constexpr double ground_share = 0.2, square_weight = 2.0, colour_weight = 2.0;
+    const auto d = a - b, weight = (alpha + ground_share) / (alpha + ground_share).mean();
+    const auto red = d.narrow(1, 0, 1), green = d.narrow(1, 1, 1), blue = d.narrow(1, 2, 1);
+    const auto colour = (red - green).square() + (blue - 0.5 * (red + green)).square();
+    return (weight * d.abs()).mean() + 0.5 * edge_difference(d) +
+           square_weight * (weight * d.square()).mean() + colour_weight * (weight * colour).mean();
   }
   // Mean absolute difference of values and of their steps to the neighbours: edges count.
   static Tensor detailed_difference(const Tensor& a, const Tensor& b) {
     const auto d = a - b;
+    return d.abs().mean() + 0.5 * edge_difference(d);
+  }
+  static Tensor edge_difference(const Tensor& d) {
     const auto across = d.slice(3, 1) - d.slice(3, 0, -1), down = d.slice(2, 1) - d.slice(2, 0, -1);
-    return d.abs().mean() + 0.5 * (across.abs().mean() + down.abs().mean());
+    return across.abs().mean() + down.abs().mean();
   }
   Tensor transparent_latents(const Tensor& feed, const Tensor& argb) const {
     const auto posterior = autoencoder_->encode(feed);
@@ -372,14 +412,16 @@ class Pretraining {
     const auto latent = mean + deviation * encoder_->forward(argb);
     const auto picture = autoencoder_->decode(latent);
     const auto pixel = (picture * 0.5 + 0.5).clamp(0, 1);
-    return detailed_difference(decoder_->forward(pixel, latent), argb) + identity_weight * at::l1_loss(picture, plain);
+    return detailed_difference(decoder_->forward(pixel, latent), argb) +
+           identity_weight * at::l1_loss(picture, plain);
   }
   std::string caption(std::int64_t item, RandomStream& draws) const {
     const double u = draws.uniform();
     const auto& templates = prompt_templates(TemplateSet::objects);
     const auto& text = templates[draws.below(static_cast<std::uint32_t>(templates.size()))];
     if (u < caption_empty) return {};
-    const auto& name = input_.class_names[static_cast<std::size_t>(input_.classes[static_cast<std::size_t>(item)])];
+    const auto& name =
+        input_.class_names[static_cast<std::size_t>(input_.classes[static_cast<std::size_t>(item)])];
     return fill_template(text, u < caption_empty + caption_of_class ? name : input_.noun);
   }
   double held_out_noise_loss(const models::ClipTokenizer& tokenizer, const NoiseSchedule& schedule) const {
@@ -390,10 +432,14 @@ class Pretraining {
       RandomStream draws(seed(), Purpose::pretraining, 6, static_cast<std::uint64_t>(item));
       const auto time = at::tensor({static_cast<std::int64_t>(draws.below(1000))});
       const auto clean = latents_.narrow(0, item, 1);
-      const auto noise = normal_tensor(clean.sizes(), RandomStream(seed(), Purpose::pretraining, 7, static_cast<std::uint64_t>(item)));
-      const auto name = input_.class_names[static_cast<std::size_t>(input_.classes[static_cast<std::size_t>(item)])];
-      const auto ids = at::tensor(tokenizer.encode_padded(fill_template("a photo of a {}", name))).unsqueeze(0);
-      const auto predicted = unet_->forward(noised(schedule, clean, noise, time), time, text_->forward(ids).last);
+      const auto noise = normal_tensor(
+          clean.sizes(), RandomStream(seed(), Purpose::pretraining, 7, static_cast<std::uint64_t>(item)));
+      const auto name =
+          input_.class_names[static_cast<std::size_t>(input_.classes[static_cast<std::size_t>(item)])];
+      const auto ids =
+          at::tensor(tokenizer.encode_padded(fill_template("a photo of a {}", name))).unsqueeze(0);
+      const auto predicted =
+          unet_->forward(noised(schedule, clean, noise, time), time, text_->forward(ids).last);
       sum += at::mse_loss(predicted, noise).item<double>();
       ++count;
     }
@@ -427,27 +473,36 @@ std::vector<std::string> words_of(const PretrainInput& input) {
   return {words.begin(), words.end()};
 }
 
-const std::vector<std::string> weight_files{"vae/diffusion_pytorch_model.safetensors", "transparent_encoder.safetensors",
-                                            "transparent_decoder.safetensors", "text_encoder/model.safetensors",
-                                            "unet/diffusion_pytorch_model.safetensors"};
+const std::vector<std::string> weight_files{
+    "vae/diffusion_pytorch_model.safetensors", "transparent_encoder.safetensors",
+    "transparent_decoder.safetensors", "text_encoder/model.safetensors",
+    "unet/diffusion_pytorch_model.safetensors"};
 
-std::string hash_of(const fs::path& file) { return fmt::format("{:016x}", xxhash64(read_bytes(file))); }
+std::string hash_of(const fs::path& file) {
+  return fmt::format("{:016x}", xxhash64(read_bytes(file)));
+}
 
-void write_record(const fs::path& folder, const PretrainConfig& config, const std::vector<StageRecord>& stages) {
+void write_record(const fs::path& folder, const PretrainConfig& config,
+                  const std::vector<StageRecord>& stages) {
   nlohmann::ordered_json json;
   json["schema"] = "deda-pretraining-1";
   json["config"] = nlohmann::json::parse(canonical_config(config));
   for (const auto& stage : stages)
-    json["stages"].push_back({{"name", stage.name}, {"parameters", stage.parameters}, {"steps", stage.steps},
-                              {"seconds", std::round(stage.seconds)}, {"held_out", stage.held_out},
-                              {"first_losses", stage.first_losses}, {"losses", stage.losses}});
+    json["stages"].push_back({{"name", stage.name},
+                              {"parameters", stage.parameters},
+                              {"steps", stage.steps},
+                              {"seconds", std::round(stage.seconds)},
+                              {"held_out", stage.held_out},
+                              {"first_losses", stage.first_losses},
+                              {"losses", stage.losses}});
   for (const auto& file : weight_files) json["xxhash64"][file] = hash_of(folder / file);
   write_atomically(folder / "training.json", json.dump(1) + "\n");
 }
 
 }  // namespace
 
-std::vector<StageRecord> pretrain(const PretrainInput& input, const PretrainConfig& config, const fs::path& folder) {
+std::vector<StageRecord> pretrain(const PretrainInput& input, const PretrainConfig& config,
+                                  const fs::path& folder) {
   std::vector<StageRecord> stages;
   models::write_word_tokenizer(folder / "tokenizer", words_of(input), models::ClipTextConfig{}.positions);
   const auto tokenizer = models::ClipTokenizer::from_folder(folder / "tokenizer");
@@ -502,8 +557,8 @@ std::vector<std::string> verify_pretraining(const PretrainInput& input, const fs
     for (std::size_t step = 0; step < stages[i].first_losses.size(); ++step) {
       const double before = expected.at(step).get<double>(), now = stages[i].first_losses[step];
       if (std::abs(before - now) > tolerance * std::abs(before))
-        problems.push_back(fmt::format("{}: the loss of step {} is {:.6f}, the record says {:.6f}", stages[i].name,
-                                       step, now, before));
+        problems.push_back(fmt::format("{}: the loss of step {} is {:.6f}, the record says {:.6f}",
+                                       stages[i].name, step, now, before));
     }
   }
   if (!whole) return problems;
@@ -516,7 +571,8 @@ std::vector<std::string> verify_pretraining(const PretrainInput& input, const fs
       most = std::max(most, (tensor.to(at::kFloat) - now.at(name).to(at::kFloat)).abs().max().item<double>());
     log_info("{}: trained again, largest difference of a weight {:.6f}", file, most);
     constexpr double most_drift = 0.5;  // on another processor the weights drift apart, the losses do not
-    if (most > most_drift) problems.push_back(fmt::format("{}: a weight differs by {:.3f} after training again", file, most));
+    if (most > most_drift)
+      problems.push_back(fmt::format("{}: a weight differs by {:.3f} after training again", file, most));
   }
   return problems;
 }

@@ -23,8 +23,8 @@ const std::string start_token = "<|startoftext|>", end_token = "<|endoftext|>", 
 constexpr std::uint64_t most_bytes = 64u << 20;
 constexpr std::int64_t default_length = 77;
 
-// The printable stand-ins of the 256 bytes, in the order of their ids: 33..126, 161..172, 174..255 as they are,
-// the other 68 from code point 256 on.
+// The printable stand-ins of the 256 bytes, in the order of their ids: 33..126, 161..172, 174..255 as they
+// are, the other 68 from code point 256 on.
 struct ByteSymbols {
   std::array<std::string, 256> of_byte;
   std::vector<std::string> in_id_order;
@@ -57,29 +57,25 @@ bool is_number(utf8proc_int32_t code) {
 }
 bool is_blank(utf8proc_int32_t code) {
   const auto category = utf8proc_category(code);
-  return (code >= 9 && code <= 13) || (code >= 28 && code <= 31) || code == 133 ||
+  return (code >= 9 && code <= 13) || code == 133 ||
          (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP);
 }
 
-// Python's lower(): İ becomes i and a dot above, a sigma at the end of a word becomes the final one.
+// As the Rust library under transformers does, letter by letter: no final sigma; İ becomes i and a dot above.
 std::vector<utf8proc_int32_t> lower(const std::vector<utf8proc_int32_t>& text) {
-  constexpr utf8proc_int32_t dotted_capital_i = 0x130, dot_above = 0x307, capital_sigma = 0x3A3,
-                             final_sigma = 0x3C2, sigma = 0x3C3;
+  constexpr utf8proc_int32_t dotted_capital_i = 0x130, dot_above = 0x307;
   std::vector<utf8proc_int32_t> out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == dotted_capital_i) {
+  for (const auto code : text) {
+    if (code == dotted_capital_i) {
       out.insert(out.end(), {'i', dot_above});
-    } else if (text[i] == capital_sigma) {
-      const bool after_letter = i > 0 && is_letter(text[i - 1]);
-      const bool before_letter = i + 1 < text.size() && is_letter(text[i + 1]);
-      out.push_back(after_letter && !before_letter ? final_sigma : sigma);
     } else {
-      out.push_back(utf8proc_tolower(text[i]));
+      out.push_back(utf8proc_tolower(code));
     }
   }
   return out;
 }
 
+// Composed (NFC), lower case.
 std::vector<utf8proc_int32_t> normalised(std::string_view text) {
   // Cleaned of invalid bytes first: utf8proc_map would give up on them.
   std::string clean;
@@ -89,7 +85,8 @@ std::vector<utf8proc_int32_t> normalised(std::string_view text) {
                                    static_cast<utf8proc_ssize_t>(clean.size()), &composed,
                                    static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   std::vector<utf8proc_int32_t> codes;
-  if (length >= 0) codes = code_points({reinterpret_cast<const char*>(composed), static_cast<std::size_t>(length)});
+  if (length >= 0)
+    codes = code_points({reinterpret_cast<const char*>(composed), static_cast<std::size_t>(length)});
   free(composed);
   return lower(codes);
 }
@@ -119,7 +116,8 @@ std::vector<std::string> words_of(const std::vector<utf8proc_int32_t>& text) {
     } else if (is_number(text[at])) {
       end = at + 1;
     } else {
-      while (end < text.size() && !is_blank(text[end]) && !is_letter(text[end]) && !is_number(text[end])) ++end;
+      while (end < text.size() && !is_blank(text[end]) && !is_letter(text[end]) && !is_number(text[end]))
+        ++end;
     }
     std::string word;
     for (; at < end; ++at) word += utf8(text[at]);
@@ -140,17 +138,18 @@ std::vector<std::string> merged(const std::vector<std::string>& symbols, const s
   return out;
 }
 
-std::string ascii_lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+std::string utf8(const std::vector<utf8proc_int32_t>& codes) {
+  std::string text;
+  for (const auto code : codes) text += models::utf8(code);
   return text;
 }
 
 }  // namespace
 
 struct ClipTokenizer::State {
-  std::unordered_map<std::string, std::int64_t> ids;    // of symbols
-  std::unordered_map<std::string, std::size_t> ranks;   // of "a b"
-  std::vector<std::pair<std::string, std::int64_t>> added;  // lower case; longest first
+  std::unordered_map<std::string, std::int64_t> ids;        // of symbols
+  std::unordered_map<std::string, std::size_t> ranks;       // of "a b"
+  std::vector<std::pair<std::string, std::int64_t>> added;  // normalised; longest first
   std::int64_t vocabulary = 0, start = 0, end = 0, pad = 0, length = default_length;
 
   void encode_word(const std::string& word, std::vector<std::int64_t>& out) const {
@@ -173,26 +172,29 @@ struct ClipTokenizer::State {
     }
     for (const auto& symbol : symbols) {
       const auto found = ids.find(symbol);
-      out.push_back(found != ids.end() ? found->second : end);  // transformers: the unknown token is the end token
+      out.push_back(found != ids.end() ? found->second
+                                       : end);  // transformers: the unknown token is the end token
     }
   }
 
-  void encode_plain(std::string_view text, std::vector<std::int64_t>& out) const {
-    // The two special tokens are cut out as they stand.
+  // Normalised text: placeholders are cut out of it wherever they stand, inside of words too.
+  void encode_piece(const std::string& text, std::vector<std::int64_t>& out) const {
     for (std::size_t at = 0; at < text.size();) {
-      std::size_t next = text.size();
-      const std::string* special = nullptr;
-      for (const auto* token : {&start_token, &end_token}) {
-        const auto found = text.find(*token, at);
-        if (found < next) {
+      std::size_t next = text.size(), matched = 0;
+      std::int64_t id = 0;
+      for (const auto& [placeholder, its_id] : added) {
+        const auto found = text.find(placeholder, at);
+        if (found < next) {  // the longest of those that begin at one place comes first in the list
           next = found;
-          special = token;
+          matched = placeholder.size();
+          id = its_id;
         }
       }
-      for (const auto& word : words_of(normalised(text.substr(at, next - at)))) encode_word(word, out);
-      if (special == nullptr) return;
-      out.push_back(special == &start_token ? start : end);
-      at = next + special->size();
+      for (const auto& word : words_of(code_points(std::string_view{text}.substr(at, next - at))))
+        encode_word(word, out);
+      if (matched == 0) return;
+      out.push_back(id);
+      at = next + matched;
     }
   }
 };
@@ -215,20 +217,21 @@ ClipTokenizer ClipTokenizer::from_folder(const fs::path& folder) {
   };
   collect(folder / "vocab.json", [&](const fs::path& file) {
     const auto json = Json::parse(read_text(file, most_bytes));
-    for (const auto& [symbol, id] : json.items())
-      state->ids.emplace(symbol, id.get<std::int64_t>());
+    for (const auto& [symbol, id] : json.items()) state->ids.emplace(symbol, id.get<std::int64_t>());
     std::set<std::int64_t> seen;
     for (const auto& [symbol, id] : state->ids) seen.insert(id);
     state->vocabulary = static_cast<std::int64_t>(state->ids.size());
-    if (seen.size() != state->ids.size() || (!seen.empty() && (*seen.begin() != 0 || *seen.rbegin() != state->vocabulary - 1)))
-      problems.push_back({"does not number its symbols 0.." + std::to_string(state->vocabulary - 1), file.string(), {}});
+    if (seen.size() != state->ids.size() ||
+        (!seen.empty() && (*seen.begin() != 0 || *seen.rbegin() != state->vocabulary - 1)))
+      problems.push_back(
+          {"does not number its symbols 0.." + std::to_string(state->vocabulary - 1), file.string(), {}});
     for (const auto* token : {&start_token, &end_token}) {
       if (state->ids.count(*token) == 0) problems.push_back({"lacks the token " + *token, file.string(), {}});
     }
   });
   collect(folder / "merges.txt", [&](const fs::path& file) {
     const auto text = read_text(file, most_bytes);
-    // Files of OpenAI go on behind CLIP's merges: what is no symbol of the vocabulary is not used.
+    // OpenAI's file goes on behind CLIP's merges: what is no symbol of the vocabulary is not used.
     std::size_t line_number = 0;
     for (std::size_t at = 0; at < text.size(); ++line_number) {
       auto end = text.find('\n', at);
@@ -236,11 +239,12 @@ ClipTokenizer ClipTokenizer::from_folder(const fs::path& folder) {
       auto line = text.substr(at, end - at);
       at = end + 1;
       if (!line.empty() && line.back() == '\r') line.pop_back();
-      if (line.empty() || (line_number == 0 && line.rfind("#version", 0) == 0) || line.front() == '"') continue;
+      if (line.empty() || (line_number == 0 && line.find("#version") != std::string::npos)) continue;
       const auto blank = line.find(' ');
       if (blank == std::string::npos || line.find(' ', blank + 1) != std::string::npos) {
         problems.push_back({"is no pair of symbols: \"" + line.substr(0, 40) + "\"",
-                            file.string() + ":" + std::to_string(line_number + 1), {}});
+                            file.string() + ":" + std::to_string(line_number + 1),
+                            {}});
         if (problems.size() > 20) return;
         continue;
       }
@@ -269,8 +273,8 @@ ClipTokenizer ClipTokenizer::from_folder(const fs::path& folder) {
     if (const auto found = state->ids.find(pad); found != state->ids.end()) {
       state->pad = found->second;
     } else {
-      problems.push_back({"names the padding token \"" + pad + "\", which vocab.json does not have",
-                          folder.string(), {}});
+      problems.push_back(
+          {"names the padding token \"" + pad + "\", which vocab.json does not have", folder.string(), {}});
     }
   }
   if (!problems.empty()) throw DataError(std::move(problems));
@@ -279,22 +283,21 @@ ClipTokenizer ClipTokenizer::from_folder(const fs::path& folder) {
 
 std::vector<std::int64_t> ClipTokenizer::tokens(std::string_view text) const {
   std::vector<std::int64_t> out;
-  const auto searched = ascii_lower(std::string{text});
+  // The two special tokens are cut out as they stand, before anything else.
   for (std::size_t at = 0; at < text.size();) {
-    std::size_t next = text.size(), length = 0;
-    std::int64_t id = 0;
-    for (const auto& [placeholder, its_id] : state_->added) {
-      const auto found = searched.find(placeholder, at);
-      if (found < next) {  // the longest of those that begin at one place comes first in the list
+    std::size_t next = text.size();
+    const std::string* special = nullptr;
+    for (const auto* token : {&start_token, &end_token}) {
+      const auto found = text.find(*token, at);
+      if (found < next) {
         next = found;
-        length = placeholder.size();
-        id = its_id;
+        special = token;
       }
     }
-    state_->encode_plain(text.substr(at, next - at), out);
-    if (length == 0) break;
-    out.push_back(id);
-    at = next + length;
+    state_->encode_piece(utf8(normalised(text.substr(at, next - at))), out);
+    if (special == nullptr) break;
+    out.push_back(special == &start_token ? state_->start : state_->end);
+    at = next + special->size();
   }
   return out;
 }
@@ -315,7 +318,7 @@ std::vector<std::int64_t> ClipTokenizer::encode_padded(std::string_view text) co
 }
 
 std::int64_t ClipTokenizer::add_token(const std::string& placeholder) {
-  const auto name = ascii_lower(placeholder);
+  const auto name = utf8(normalised(placeholder));
   if (name.empty()) throw ConfigError("a placeholder must not be empty");
   bool known = state_->ids.count(placeholder) != 0;
   for (const auto& [other, id] : state_->added) known = known || other == name;
@@ -332,13 +335,24 @@ std::int64_t ClipTokenizer::add_token(const std::string& placeholder) {
 std::int64_t ClipTokenizer::size() const {
   return state_->vocabulary + static_cast<std::int64_t>(state_->added.size());
 }
-std::int64_t ClipTokenizer::vocabulary() const { return state_->vocabulary; }
-std::int64_t ClipTokenizer::start_id() const { return state_->start; }
-std::int64_t ClipTokenizer::end_id() const { return state_->end; }
-std::int64_t ClipTokenizer::pad_id() const { return state_->pad; }
-std::int64_t ClipTokenizer::max_length() const { return state_->length; }
+std::int64_t ClipTokenizer::vocabulary() const {
+  return state_->vocabulary;
+}
+std::int64_t ClipTokenizer::start_id() const {
+  return state_->start;
+}
+std::int64_t ClipTokenizer::end_id() const {
+  return state_->end;
+}
+std::int64_t ClipTokenizer::pad_id() const {
+  return state_->pad;
+}
+std::int64_t ClipTokenizer::max_length() const {
+  return state_->length;
+}
 
-void write_word_tokenizer(const fs::path& folder, const std::vector<std::string>& words, std::int64_t max_length) {
+void write_word_tokenizer(const fs::path& folder, const std::vector<std::string>& words,
+                          std::int64_t max_length) {
   std::vector<std::string> symbols = byte_symbols().in_id_order;
   for (const auto& symbol : byte_symbols().in_id_order) symbols.push_back(symbol + word_end);
   // Byte-pair encoding learnt on the words themselves, until each is one symbol (ties: the first in order).
@@ -346,7 +360,8 @@ void write_word_tokenizer(const fs::path& folder, const std::vector<std::string>
   for (const auto& word : words) {
     if (word.empty()) continue;
     parts.emplace_back();
-    for (const char byte : word) parts.back().push_back(byte_symbols().of_byte[static_cast<std::uint8_t>(byte)]);
+    for (const char byte : word)
+      parts.back().push_back(byte_symbols().of_byte[static_cast<std::uint8_t>(byte)]);
     parts.back().back() += word_end;
   }
   std::string merges = "#version: 0.2\n";
@@ -366,7 +381,10 @@ void write_word_tokenizer(const fs::path& folder, const std::vector<std::string>
   symbols.insert(symbols.end(), {start_token, end_token});
   Json vocabulary = Json::object();
   for (std::size_t i = 0; i < symbols.size(); ++i) vocabulary[symbols[i]] = i;
-  const Json special{{"bos_token", start_token}, {"eos_token", end_token}, {"pad_token", end_token}, {"unk_token", end_token}};
+  const Json special{{"bos_token", start_token},
+                     {"eos_token", end_token},
+                     {"pad_token", end_token},
+                     {"unk_token", end_token}};
   Json config = special;
   config["tokenizer_class"] = "CLIPTokenizer";
   config["model_max_length"] = max_length;

@@ -1,5 +1,5 @@
-// CLIP's byte-level BPE as transformers' CLIPTokenizer computes it: NFC, blanks collapsed, full Unicode lower
-// case, words cut by \p{L}, \p{N} (one digit a token), merges by rank, "</w>" at the end of a word. Any
+// CLIP's byte-level BPE as CLIPTokenizer of transformers 5 computes it: NFC, blanks collapsed, full Unicode
+// lower case, words cut by \p{L}, \p{N} (one digit a token), merges by rank, "</w>" at the end of a word. Any
 // vocabulary size, so that the toy model's small one works as CLIP's 49,408.
 #pragma once
 
@@ -15,8 +15,8 @@ namespace deda::models {
 class ClipTokenizer {
  public:
   // A tokenizer folder of a model: vocab.json, merges.txt, and where they are there tokenizer_config.json and
-  // special_tokens_map.json, which tell the padding token (SD1.5 the end token, SDXL's second encoder "!") and
-  // the length. DataError lists what is missing or broken.
+  // special_tokens_map.json, which tell the padding token (SD1.5 the end token, SDXL's second encoder "!")
+  // and the length. DataError lists what is missing or broken.
   static ClipTokenizer from_folder(const std::filesystem::path& folder);
   ~ClipTokenizer();
   ClipTokenizer(const ClipTokenizer&);
@@ -27,8 +27,8 @@ class ClipTokenizer {
   std::vector<std::int64_t> encode(std::string_view text) const;
   std::vector<std::int64_t> encode_padded(std::string_view text) const;  // max_length() ids
 
-  // A placeholder of its own id, size() before the call; cut out of texts before anything else, whatever its
-  // case. ConfigError when it is known already or differs from another in case only.
+  // A placeholder of its own id, size() before the call; found in texts whatever its case, inside of words
+  // too. ConfigError when it is known already or differs from another in case only.
   std::int64_t add_token(const std::string& placeholder);
   std::int64_t size() const;        // vocabulary and added tokens
   std::int64_t vocabulary() const;  // without added tokens

@@ -153,6 +153,13 @@ void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& fil
   if (!problems.empty()) throw DataError(std::move(problems));
 }
 
+void convert_weights(torch::nn::Module& network, at::ScalarType type, const std::string& where) {
+  network.to(type);
+  std::vector<Problem> problems;
+  for (const auto& [name, tensor] : state_of(network)) note_overflow(name, tensor, where, problems);
+  if (!problems.empty()) throw DataError(std::move(problems));
+}
+
 std::vector<std::int64_t> shape_in(const WeightFiles& files, const std::string& name) {
   for (const auto& file : files.files) {
     if (file.contains(name)) return file.at(name).shape;

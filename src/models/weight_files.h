@@ -37,6 +37,10 @@ using Rename = std::function<std::string(const std::string&)>;
 // linear layers [C, C].
 void load_weight_files(torch::nn::Module& network, const WeightFiles& files, const Rename& rename = {});
 
+// Makes every parameter and buffer of floating point one of `type`, one after the other. DataError lists the
+// tensors whose numbers the type cannot hold; `where` names them.
+void convert_weights(torch::nn::Module& network, at::ScalarType type, const std::string& where);
+
 // The shape of a tensor of the files under its own name; empty where there is none.
 std::vector<std::int64_t> shape_in(const WeightFiles& files, const std::string& name);
 

@@ -92,6 +92,7 @@ double deviation(const std::vector<double>& values) {
 std::string method_title(const std::string& method) {
   if (method == plain) return "Plain";
   if (method == "deda") return "De-DA";
+  if (method == "deda-real") return "De-DA, real CDPs only";
   return method;
 }
 

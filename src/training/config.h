@@ -23,6 +23,7 @@ struct TrainConfig {
   std::filesystem::path weights;  // empty: from scratch
   WeightsHead weights_head = WeightsHead::keep;
   std::filesystem::path store;  // empty: the store that `deda decouple` makes from the same configuration
+  std::string synthetic_store;  // empty: the store that `deda generate` makes; "none": no synthetic CDPs
 
   std::int64_t epochs = 300;
   std::int64_t batch_size = 16;  // over all ranks together
@@ -67,6 +68,11 @@ struct TrainConfig {
              "folder of a decouple store; empty: the one `deda decouple` makes from the same configuration",
          .identity = false},
         store);
+    v.field({.key = "synthetic_store",
+             .help = "folder of a store of synthetic CDPs, used with augment.p_syn > 0; empty: the one `deda "
+                     "generate` makes from the same configuration; none: real CDPs alone",
+             .identity = false},
+            synthetic_store);
 
     v.field(
         {.key = "epochs", .help = "passes over the training images (paper: 300)", .min = 1, .max = 100000},

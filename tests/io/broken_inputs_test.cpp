@@ -22,6 +22,7 @@
 #include "io/record_store.h"
 #include "io/safetensors.h"
 #include "io/text_table.h"
+#include "io/torch_archive.h"
 #include "support/temporary_folder.h"
 
 namespace deda::io {
@@ -187,6 +188,18 @@ TEST_F(BrokenInputs, Safetensors) {
   for_each_damage(whole, 120, 40, 400, try_bytes);
   for (std::size_t size = 0; size < 12; ++size)
     try_bytes(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)), "");
+}
+
+TEST_F(BrokenInputs, TorchArchives) {
+  const test::TemporaryFolder folder;
+  std::uint64_t sample = 600;
+  for (const char* name : {"diffusers.bin", "webui.pt", "half_transposed.bin"}) {
+    const Bytes whole = read_bytes(std::filesystem::path{DEDA_SOURCE_DIR} / "tests/golden/torch_archives" / name);
+    for_each_damage(whole, 200, 40, ++sample, [&](const Bytes& damaged, const std::string&) {
+      write_atomically(folder / "broken.bin", text_of(damaged));
+      feed("torch archives", "broken.bin", [&] { read_torch_archive(folder / "broken.bin"); });
+    });
+  }
 }
 
 struct SmallConfig {

@@ -77,7 +77,8 @@ TEST(Program, PrintsAConfigurationThatReadsBackToItself) {
 TEST(Program, ExplainsItself) {
   const CommandResult all = deda("--help");
   EXPECT_EQ(all.code, 0);
-  for (const char* name : {"toy", "decouple", "train", "evaluate", "inspect", "forward", "doctor"}) {
+  for (const char* name :
+       {"toy", "decouple", "generate", "train", "evaluate", "inspect", "forward", "doctor"}) {
     if (deda(std::string{name} + " --help").errors.find("without LibTorch") != std::string::npos) continue;
     EXPECT_THAT(all.output, testing::ContainsRegex(std::string{"\n  "} + name + " +[A-Z]")) << name;
     const CommandResult one = deda(std::string{name} + " --help");
@@ -85,6 +86,28 @@ TEST(Program, ExplainsItself) {
     EXPECT_THAT(one.output, HasSubstr("Example\n  ")) << name;
   }
   EXPECT_THAT(deda("decouple --help-config").output, AllOf(HasSubstr("[dataset]"), HasSubstr("default")));
+}
+
+TEST(Program, SaysThatSyntheticCdpsHaveToBeMadeFirst) {
+  if (deda("train --help").errors.find("without LibTorch") != std::string::npos)
+    GTEST_SKIP() << "no LibTorch";
+  const TemporaryFolder folder;
+  const std::string common = " --out " + (folder / "out").string() +
+                             " --set dataset.root=" + (folder / "toy").string() +
+                             " --set toy.train_per_class=2 --set toy.test_per_class=1 --set toy.size=48";
+  ASSERT_EQ(deda("toy" + common).code, 0);
+  const CommandResult train = deda("train" + common + " --set train.synthetic_store=/no/synthetic");
+  EXPECT_EQ(train.code, 3) << train.errors;
+  EXPECT_THAT(train.errors, AllOf(HasSubstr("no store of parts"), HasSubstr("deda decouple"),
+                                  HasSubstr("no store of synthetic CDPs"), HasSubstr("/no/synthetic"),
+                                  HasSubstr("deda generate"), HasSubstr("augment.p_syn=0")));
+  const CommandResult real_alone = deda("train" + common + " --set augment.p_syn=0");
+  EXPECT_EQ(real_alone.code, 3);
+  EXPECT_THAT(real_alone.errors, AllOf(HasSubstr("no store of parts"), Not(HasSubstr("synthetic"))));
+  // Wrong in several ways, told before a network is loaded.
+  const CommandResult generate = deda("generate" + common + " --set models.base=/no/model");
+  EXPECT_EQ(generate.code, 3) << generate.errors;
+  EXPECT_THAT(generate.errors, HasSubstr("/no/model"));
 }
 
 TEST(Program, NamesTheVersionsOfItsParts) {

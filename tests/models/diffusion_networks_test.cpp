@@ -14,6 +14,7 @@
 #include "models/layer_diffuse.h"
 #include "models/made_up_weights.h"
 #include "models/registry.h"
+#include "models/small_unets.h"
 #include "models/transparent.h"
 #include "models/unet.h"
 #include "support/temporary_folder.h"
@@ -21,7 +22,10 @@
 namespace deda::models {
 namespace {
 
+using test::eight_channels;
 using test::made_up;
+using test::sd15_like;
+using test::sdxl_like;
 
 // Float32 on both sides; what is left is the order of sums, over tens of layers. The promise is 2e-4.
 constexpr double tolerance_of_scale = 2e-5;
@@ -37,42 +41,6 @@ void expect_golden(const std::string& name, const at::Tensor& found) {
   ASSERT_EQ(found.sizes(), expected.sizes()) << name;
   const double scale = expected.abs().max().item<double>();
   EXPECT_LT((found - expected).abs().max().item<double>(), tolerance_of_scale * scale) << name;
-}
-
-UNetConfig sd15_like() {
-  UNetConfig config;
-  config.block_out_channels = {32, 64, 64};
-  config.down_attention = {true, true, false};
-  config.up_attention = {false, true, true};
-  config.cross_attention_dim = 24;
-  config.heads = {4, 4, 4};
-  config.depth = {1, 1, 1};
-  return config;
-}
-
-UNetConfig sdxl_like() {
-  UNetConfig config;
-  config.block_out_channels = {32, 64};
-  config.down_attention = {false, true};
-  config.up_attention = {true, false};
-  config.cross_attention_dim = 40;
-  config.heads = {2, 4};
-  config.depth = {1, 2};
-  config.linear_projection = true;
-  config.norm_groups = 16;
-  config.added_time_width = 8;
-  config.added_input_width = 12 + 6 * 8;
-  return config;
-}
-
-UNetConfig eight_channels() {
-  UNetConfig config;
-  config.in_channels = 8;
-  config.block_out_channels = {24, 48, 48, 48};
-  config.layers_per_block = 1;
-  config.cross_attention_dim = 16;
-  config.norm_groups = 8;
-  return config;
 }
 
 template <class Network, class... Arguments>

@@ -1,0 +1,179 @@
+// `deda invert`: the CDPs of a class -> its identifier, by truncated-timestep textual inversion.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "core/log.h"
+#include "diffusion/learn_identifiers.h"
+#include "jobs/diffusion_run.h"
+#include "jobs/job.h"
+
+namespace deda::jobs {
+namespace {
+
+constexpr int most_listed = 40;
+
+std::string number(const std::optional<double>& value) {
+  return value ? fmt::format("{:.4f}", *value) : std::string{"-"};
+}
+
+void print_classes(const diffusion::IdentifierManifest& manifest, const std::filesystem::path& folder) {
+  std::size_t done = 0;
+  int listed = 0;
+  fmt::print("{:<28} {:<8} {:>6} {:>8} {:>8} {:>7} {:>9} {:>9} {:>9}  {}\n", "class", "outcome", "CDPs",
+             "loss", "at end", "cosine", "held out:", "before", "after", "initial word, or reason");
+  for (const auto& record : manifest.classes) {
+    const bool is_done = record.outcome == diffusion::IdentifierOutcome::done;
+    done += is_done ? 1 : 0;
+    if (listed++ >= most_listed && is_done) continue;  // what went wrong is always told
+    fmt::print("{:<28} {:<8} {:>6} {:>8} {:>8} {:>7} {:>9} {:>9} {:>9}  {}\n", record.class_name,
+               diffusion::name_of(record.outcome), record.cdps, number(record.loss_first),
+               number(record.loss_last),
+               record.cosine.empty() ? "-" : fmt::format("{:.4f}", record.cosine.front()),
+               number(record.held_out_word), number(record.held_out_before), number(record.held_out_after),
+               is_done ? record.initial_word : record.reason);
+  }
+  if (listed > most_listed)
+    fmt::print("... more in {}\n", diffusion::identifier_manifest_path(folder).string());
+  fmt::print("{} of {} classes have an identifier in {}\n", done, manifest.classes.size(), folder.string());
+  if (done == 0)
+    throw DataError("no class has an identifier", folder.string(), "The reasons are in the table above.");
+}
+
+void print_plan(const DiffusionRun& run, const diffusion::InversionSettings& settings,
+                const data::Dataset& dataset, const diffusion::CdpSource* cdps, bool finished) {
+  const auto& invert = settings.invert;
+  fmt::print("{} learn {} classes of {} into {}\n", finished ? "already done: would not" : "would",
+             dataset.class_names.size(), dataset.name, run.identifiers.string());
+  fmt::print(
+      "  {} steps of {} latents of {} pixels per class, {} classes a batch; timesteps up to {}, offset gain "
+      "{} "
+      "({})\n",
+      invert.steps, invert.batch, settings.resolution, invert.classes_per_batch, settings.diffusion.strength,
+      run.transparency.offset_gain, run.transparency.reason);
+  if (cdps == nullptr) {
+    fmt::print("  the store of real CDPs is not there yet: {}; run `deda decouple` first\n",
+               run.store.string());
+    return;
+  }
+  std::vector<std::size_t> counts;
+  for (const auto& of_class : cdps->by_class()) counts.push_back(of_class.size());
+  std::sort(counts.begin(), counts.end());
+  fmt::print("  {} CDPs; per class {} to {}, median {}; {} classes without\n", cdps->size(), counts.front(),
+             counts.back(), counts[counts.size() / 2],
+             std::count(counts.begin(), counts.end(), std::size_t{0}));
+}
+
+// Once per rank, whoever asks first.
+class ModelOnDemand {
+ public:
+  ModelOnDemand(const PipelineConfig& config, const diffusion::InversionSettings& settings, at::Device device)
+      : config_{config}, settings_{settings}, device_{device} {}
+
+  std::shared_ptr<const diffusion::DiffusionModel> operator()() {
+    if (model_) return model_;
+    const auto weights = config_.invert.unet == diffusion::InvertUNet::merged ? diffusion::UNetWeights::merged
+                                                                              : diffusion::UNetWeights::plain;
+    auto model = std::make_shared<diffusion::DiffusionModel>(config_.models, device_, weights);
+    if (settings_.resolution % model->factor() != 0)
+      throw ConfigError(fmt::format("{} is no multiple of {}, the pixels of one latent", settings_.resolution,
+                                    model->factor()),
+                        "diffusion.resolution", "0 takes the model's own.");
+    for (const auto& line : model->lines) log_info("{}", line);
+    model_ = std::move(model);
+    return model_;
+  }
+
+ private:
+  const PipelineConfig& config_;
+  const diffusion::InversionSettings& settings_;
+  at::Device device_;
+  std::shared_ptr<const diffusion::DiffusionModel> model_;
+};
+
+void trace(const JobContext& context, const diffusion::CdpSource& cdps,
+           const diffusion::InversionSettings& settings, ModelOnDemand& load_model) {
+  context.ranks.agree("tracing", [&] {
+    if (!context.ranks.is_root()) return;
+    const auto model = load_model();
+    const diffusion::InversionContext inversion(*model, cdps, settings);
+    diffusion::trace_inversion(inversion, *context.options.trace, context.options.trace_steps);
+    log_info("{} steps traced in {}", context.options.trace_steps, context.options.trace->string());
+  });
+}
+
+ExitCode run(JobContext& context) {
+  const auto& config = context.config;
+  data::Dataset dataset;
+  DiffusionRun plan;
+  std::unique_ptr<diffusion::CdpSource> cdps;
+  std::vector<std::string> notes;
+  std::string model_identity;
+  bool finished = false;
+  context.ranks.agree("reading dataset, model and store", [&] {
+    dataset = data::load_dataset(config.dataset, {}, &notes);
+    diffusion::check_initial_words(config.diffusion, dataset.class_names);
+    plan = plan_diffusion_run(config, dataset);
+    model_identity = config.invert.unet == diffusion::InvertUNet::merged
+                         ? plan.model_identity
+                         : diffusion::model_identity(config.models, diffusion::UNetWeights::plain);
+    if (context.ranks.is_root())
+      finished = diffusion::finished_identifiers(plan.identifiers, plan.invert_identity).has_value();
+    if (!context.options.dry_run || std::filesystem::exists(plan.store))
+      cdps = std::make_unique<diffusion::CdpSource>(dataset, io::StoreReader(plan.store), plan.resolution,
+                                                    config.diffusion.margin_share);
+  });
+  finished = context.ranks.any(finished);
+  const diffusion::InversionSettings settings{.invert = config.invert,
+                                              .diffusion = config.diffusion,
+                                              .class_names = dataset.class_names,
+                                              .resolution = plan.resolution,
+                                              .offset_gain = plan.transparency.offset_gain,
+                                              .seed = static_cast<std::uint64_t>(config.diffusion.seed)};
+  if (context.ranks.is_root()) {
+    for (const auto& note : notes) log_warning("{}", note);
+  }
+  if (context.options.dry_run) {
+    if (context.ranks.is_root()) print_plan(plan, settings, dataset, cdps.get(), finished);
+    return ExitCode::done;
+  }
+  DiffusionMachine machine;
+  if (!finished || context.options.trace) machine = plan_diffusion_machine(context);
+  ModelOnDemand load_model(config, settings, machine.device);
+  if (context.options.trace) trace(context, *cdps, settings, load_model);
+  if (context.ranks.is_root() && !finished) {
+    for (const auto& line : machine.lines) log_info("{}", line);
+    log_info("learning {} classes from {} CDPs on {} ranks into {}", dataset.class_names.size(), cdps->size(),
+             context.ranks.size(), plan.identifiers.string());
+  }
+  if (!finished)
+    diffusion::learn_identifiers(context.ranks, {.cdps = *cdps,
+                                                 .settings = settings,
+                                                 .folder = plan.identifiers,
+                                                 .identity = plan.invert_identity,
+                                                 .model_identity = model_identity,
+                                                 .workers = machine.workers,
+                                                 .load_model = [&] { return load_model(); },
+                                                 .on_step = {}});
+  context.ranks.agree("reading the identifiers", [&] {
+    if (!context.ranks.is_root()) return;
+    if (finished) log_info("already done: {}", plan.identifiers.string());
+    const auto manifest = diffusion::finished_identifiers(plan.identifiers, plan.invert_identity);
+    if (!manifest) throw IoError("the identifiers cannot be read again", plan.identifiers.string());
+    print_classes(*manifest, plan.identifiers);
+  });
+  return ExitCode::done;
+}
+
+}  // namespace
+
+Job make_invert_job() {
+  return {.name = "invert",
+          .summary = "Learn one identifier per class from its class-dependent parts",
+          .example = "mpirun -n 4 deda invert --config configs/demo.toml",
+          .add_options = {},
+          .run = run};
+}
+
+}  // namespace deda::jobs

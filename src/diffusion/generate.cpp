@@ -1,0 +1,289 @@
+#include "diffusion/generate.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <opencv2/core.hpp>
+#include <set>
+#include <thread>
+
+#include "comm/tickets.h"
+#include "core/events.h"
+#include "core/log.h"
+#include "core/progress.h"
+#include "core/stop.h"
+#include "diffusion/generate_trace.h"
+#include "io/safetensors.h"
+#include "models/autoencoder.h"
+
+namespace deda::diffusion {
+namespace {
+
+io::StoreDescription describe_store(const GenerateRequest& request) {
+  io::StoreDescription description;
+  description.stage = "generate";
+  description.configuration = request.provenance;
+  description.dataset = request.dataset.name;
+  description.class_names = request.dataset.class_names;
+  description.items_per_segment = request.config.items_per_segment;
+  for (std::size_t cdp = 0; cdp < request.cdps.size(); ++cdp) {
+    description.sources.push_back(request.cdps.source(cdp));
+    description.source_classes.push_back(request.cdps.class_of(cdp));
+  }
+  return description;
+}
+
+// Outcome and reason of an item from those of its copies.
+void conclude(io::ItemResult& item, const std::vector<EditedCopy>& copies) {
+  bool rejected = false;
+  for (const auto& copy : copies) {
+    if (copy.outcome == io::Outcome::done) continue;
+    rejected = rejected || copy.outcome == io::Outcome::rejected;
+    item.reason += fmt::format("{}copy {} {}: {}", item.reason.empty() ? "" : "; ", copy.copy,
+                               io::name_of(copy.outcome), copy.reason);
+  }
+  if (item.records.empty()) item.outcome = rejected ? io::Outcome::rejected : io::Outcome::failed;
+}
+
+// CDPs [first, last). What is wrong with one of them is its outcome; the others are generated without it.
+std::vector<io::ItemResult> generate_unit(const GenerateRequest& request, const Generator& generator,
+                                          std::int64_t first, std::int64_t last) {
+  std::vector<io::ItemResult> items;
+  std::vector<CdpToEdit> cdps;
+  std::vector<std::size_t> item_of_cdp;
+  for (std::int64_t number = first; number < last; ++number) {
+    const auto cdp = static_cast<std::size_t>(number);
+    io::ItemResult item;
+    item.item = number;
+    const auto class_id = static_cast<std::size_t>(request.cdps.class_of(cdp));
+    if (const auto& missing = generator.prompt_of(class_id).missing; !missing.empty()) {
+      item.outcome = io::Outcome::nothing_found;
+      item.reason = missing;
+    } else {
+      try {
+        cdps.push_back({request.cdps.framed(cdp), class_id, request.cdps.source(cdp)});
+        item_of_cdp.push_back(items.size());
+      } catch (const Error& error) {
+        item.outcome = io::Outcome::failed;
+        item.reason = error.problems().front().what;
+      }
+    }
+    items.push_back(std::move(item));
+  }
+  if (cdps.empty()) return items;
+  const bool traced = request.trace && first < request.trace_items;
+  EditRecord record;
+  auto edited = generator.edit(cdps, traced ? &record : nullptr);
+  for (std::size_t i = 0; i < cdps.size(); ++i) {
+    auto& item = items[item_of_cdp[i]];
+    for (auto& copy : edited[i]) {
+      if (auto made = record_of_copy(copy, cdps[i], item.item, request.strength))
+        item.records.push_back(std::move(*made));
+    }
+    conclude(item, edited[i]);
+    if (traced && item.item < request.trace_items)
+      write_generate_trace(*request.trace, generator, record, cdps[i], i, edited[i], item.item);
+  }
+  return items;
+}
+
+// One segment on this rank: threads draw units until there are none, or until the program is asked to stop.
+struct SegmentWork {
+  std::vector<io::ItemResult> results;
+  bool stopped = false;
+};
+
+class SegmentWorker {
+ public:
+  SegmentWorker(const GenerateRequest& request, const Generator& generator, comm::Tickets& tickets,
+                std::int64_t first, std::int64_t last, Progress& progress)
+      : request_{request},
+        generator_{generator},
+        tickets_{tickets},
+        first_{first},
+        last_{last},
+        progress_{progress} {}
+
+  SegmentWork run() {
+    std::vector<std::thread> threads;
+    for (int i = 1; i < request_.workers; ++i) threads.emplace_back([this] { draw_units(); });
+    draw_units();
+    for (auto& thread : threads) thread.join();
+    while ((failure_ || work_.stopped) && tickets_.draw() >= 0) {  // so that the round ends for all
+    }
+    if (failure_) std::rethrow_exception(failure_);
+    return std::move(work_);
+  }
+
+ private:
+  std::int64_t draw() {
+    const std::lock_guard lock{drawing_};
+    if (stop_requested()) {
+      work_.stopped = true;
+      return -1;
+    }
+    return tickets_.draw();
+  }
+
+  void draw_units() {
+    at::set_num_threads(1);  // a setting of the thread: sums must not depend on the number of cores
+    try {
+      for (std::int64_t ticket = draw(); ticket >= 0; ticket = draw()) {
+        const auto first = first_ + ticket * request_.config.batch_cdps;
+        auto items =
+            generate_unit(request_, generator_, first, std::min(last_, first + request_.config.batch_cdps));
+        const std::lock_guard lock{collecting_};
+        done_ += static_cast<std::int64_t>(items.size());
+        for (auto& item : items) work_.results.push_back(std::move(item));
+        // Other ranks' work is estimated from our own until the segment ends: tickets are drawn in order.
+        progress_.advance_to(static_cast<std::uint64_t>(std::max(first_ + done_, first)));
+      }
+    } catch (const c10::OutOfMemoryError& error) {
+      fail(std::make_exception_ptr(ModelError(
+          "memory is not enough for one unit of work: " + std::string{error.what_without_backtrace()},
+          "generate.batch_cdps",
+          "Set generate.batch_cdps or generate.autoencoder_batch lower (a new store is made then).")));
+    } catch (...) {
+      fail(std::current_exception());
+    }
+  }
+
+  void fail(std::exception_ptr failure) {
+    const std::lock_guard lock{collecting_};
+    if (!failure_) failure_ = std::move(failure);
+  }
+
+  const GenerateRequest& request_;
+  const Generator& generator_;
+  comm::Tickets& tickets_;
+  const std::int64_t first_, last_;
+  Progress& progress_;
+  std::mutex drawing_, collecting_;
+  SegmentWork work_;
+  std::int64_t done_ = 0;
+  std::exception_ptr failure_;
+};
+
+std::int64_t finished_items(const io::StoreWriter& store, const std::vector<std::int64_t>& missing,
+                            std::int64_t items) {
+  for (const std::int64_t segment : missing) {
+    const auto [first, last] = store.items_of(segment);
+    items -= last - first;
+  }
+  return items;
+}
+
+void write_events(EventLog& events, const GenerateRequest& request, const io::ItemResult& item) {
+  events.write(item.item, "outcome", std::string{io::name_of(item.outcome)},
+               {{"source", request.cdps.source(static_cast<std::size_t>(item.item))},
+                {"copies", static_cast<std::int64_t>(item.records.size())},
+                {"reason", item.reason}});
+}
+
+void check_failures(const comm::Communicator& ranks, const GenerateRequest& request, std::int64_t items) {
+  std::int64_t failed = 0;
+  ranks.agree("counting outcomes", [&] {
+    const io::OutcomeCount count = io::StoreReader(request.folder).outcomes();
+    for (const auto& [outcome, number] : count.counts) {
+      if (outcome == io::Outcome::unreadable || outcome == io::Outcome::failed) failed += number;
+    }
+  });
+  if (static_cast<double>(failed) <= request.config.max_failed_share * static_cast<double>(items)) return;
+  throw DataError(fmt::format("{} of {} CDPs failed, more than generate.max_failed_share", failed, items),
+                  request.folder.string(), "`deda inspect` lists them with their reasons.");
+}
+
+// Levels of a transparent decoder, from the names in its file.
+std::int64_t decoder_levels(const std::filesystem::path& file) {
+  std::set<std::string> levels;
+  const std::string prefix = "down_blocks.";
+  for (const auto& [name, tensor] : io::SafetensorsFile(file).tensors()) {
+    if (name.starts_with(prefix)) levels.insert(name.substr(prefix.size(), name.find('.', prefix.size())));
+  }
+  return static_cast<std::int64_t>(levels.size());
+}
+
+}  // namespace
+
+std::int64_t resolution_multiple(const ModelsConfig& models) {
+  const auto unet = models::read_unet_config(models.base / "unet" / "config.json");
+  const auto factor = models::read_autoencoder_config(models.base / "vae" / "config.json").factor();
+  const auto decoder = models.transparent_decoder.empty() ? models.base / "transparent_decoder.safetensors"
+                                                          : models.transparent_decoder;
+  const auto halvings = [](std::int64_t levels) {
+    return std::int64_t{1} << std::max<std::int64_t>(0, levels - 1);
+  };
+  return std::max(factor * halvings(static_cast<std::int64_t>(unet.block_out_channels.size())),
+                  halvings(decoder_levels(decoder)));
+}
+
+std::vector<Problem> problems_of_generation(const ModelsConfig& models, const DiffusionConfig& diffusion,
+                                            const GenerateConfig& generate, std::int64_t resolution) {
+  std::vector<Problem> problems;
+  const auto collect = [&](const auto& check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  };
+  collect([&] {
+    const auto schedule = read_scheduler_config(models.base / "scheduler" / "scheduler_config.json");
+    make_scheduler(kind_of(generate.sampler), schedule, generate.steps, diffusion.strength);
+  });
+  collect([&] {
+    if (const auto multiple = resolution_multiple(models); resolution <= 0 || resolution % multiple != 0)
+      throw ConfigError(fmt::format("{} is no multiple of {}", resolution, multiple), "diffusion.resolution",
+                        "The model's networks halve the picture that often.");
+  });
+  if (diffusion.prompt.find("{token}") == std::string::npos &&
+      diffusion.prompt.find("{}") == std::string::npos)
+    problems.push_back(
+        {fmt::format("\"{}\" has no {{token}}: all classes would have the same prompt", diffusion.prompt),
+         "diffusion.prompt", "The paper's is \"a photo of a {token}\"."});
+  return problems;
+}
+
+bool generate(const comm::Communicator& ranks, const GenerateRequest& request) {
+  const auto items = static_cast<std::int64_t>(request.cdps.size());
+  if (items == 0)
+    throw DataError("has no CDP of a training picture", request.dataset.name,
+                    "`deda inspect` tells why: look at the decouple store.");
+  io::StoreWriter store(ranks, request.folder, describe_store(request));
+  if (store.complete()) return true;
+  cv::setNumThreads(1);  // our own threads fill the cores
+  std::shared_ptr<const Generator> generator;
+  ranks.agree("loading the diffusion model", [&] { generator = request.load(); });
+  EventLog events(request.folder, ranks.rank(), "generate");
+  comm::Tickets tickets(ranks);
+  const auto missing = store.missing_segments();
+  auto finished = finished_items(store, missing, items);
+  if (finished > 0 && ranks.is_root())
+    log_info("continuing: {} of {} CDPs are in finished segments", finished, items);
+  Progress progress("generate", "CDPs", static_cast<std::uint64_t>(items), ranks.is_root());
+  progress.advance_to(static_cast<std::uint64_t>(finished));
+  for (const std::int64_t segment : missing) {
+    const auto [first, last] = store.items_of(segment);
+    tickets.start_round((last - first + request.config.batch_cdps - 1) / request.config.batch_cdps);
+    SegmentWork work;
+    ranks.agree("generating a segment", [&, first = first, last = last] {
+      work = SegmentWorker(request, *generator, tickets, first, last, progress).run();
+    });
+    if (ranks.any(work.stopped))
+      throw Stopped(fmt::format("generating stopped in segment {}: {}", segment, stop_reason()));
+    for (const auto& item : work.results) write_events(events, request, item);
+    store.write_segment(segment, std::move(work.results));
+    finished += last - first;
+    progress.advance_to(static_cast<std::uint64_t>(finished));
+  }
+  progress.finish();
+  store.finish();
+  check_failures(ranks, request, items);
+  return false;
+}
+
+}  // namespace deda::diffusion

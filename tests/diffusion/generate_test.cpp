@@ -1,0 +1,294 @@
+// The stage on 1 to 3 ranks: the bytes of one rank alone, whatever becomes of single CDPs; stopped and
+// continued; its store beside the real one in the trainer's pool.
+#include "diffusion/generate.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <thread>
+
+#include "augment/part_pool.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/stop.h"
+#include "diffusion/edit_fixture.h"
+
+namespace deda::diffusion {
+namespace {
+
+constexpr std::size_t without_identifier = 1;  // class
+constexpr int cdps = 11, transparent_cdp = 5, cdps_without_identifier = 4;
+
+std::map<std::string, std::string> files_of(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("events-")) files[name] = read_text(entry.path());
+  }
+  return files;
+}
+
+// Eleven real CDPs of two classes, one of them with nothing opaque; a third class has none.
+data::Dataset made_up_dataset() {
+  data::Dataset dataset;
+  dataset.name = "made up";
+  dataset.class_names = {"bird", "car", "cat"};
+  for (int i = 0; i < cdps; ++i) {
+    data::Item item;
+    item.path = "images/" + std::to_string(i) + ".png";
+    item.class_id = i % 3 == 1 ? without_identifier : 0;
+    dataset.items.push_back(item);
+  }
+  return dataset;
+}
+
+io::ItemResult real_parts(const data::Dataset& dataset, int i) {
+  io::ItemResult result;
+  result.item = i;
+  io::Image rgba = test::golden_picture(i % 3);
+  if (i == transparent_cdp) rgba = io::Image(rgba.height, rgba.width, 4);
+  io::RecordInfo info;
+  info.source_index = i;
+  info.class_id = dataset.items[static_cast<std::size_t>(i)].class_id;
+  info.height = rgba.height;
+  info.width = rgba.width;
+  info.channels = 4;
+  info.crop = info.box = {8, 8, 40, 40};
+  info.mask_area = 450;
+  result.records.push_back({info, rgba.pixels});
+  const io::Image cip(64, 80, 3);
+  info.kind = io::RecordKind::cip;
+  info.height = cip.height;
+  info.width = cip.width;
+  info.channels = 3;
+  info.crop = {0, 0, cip.width, cip.height};
+  result.records.push_back({info, cip.pixels});
+  return result;
+}
+
+// What all tests share: made once per process, in a folder that all ranks see.
+struct World {
+  comm::Communicator ranks = comm::Communicator::world();
+  std::unique_ptr<test::TemporaryFolder> owned;
+  std::filesystem::path path;
+  data::Dataset dataset = made_up_dataset();
+  std::unique_ptr<CdpSource> source;
+  GenerateConfig config;
+
+  World() {
+    if (ranks.is_root()) owned = std::make_unique<test::TemporaryFolder>();
+    path = ranks.broadcast(ranks.is_root() ? owned->path().string() : "");
+    ranks.agree("writing a model", [&] {
+      if (ranks.is_root()) test::write_golden_model(path / "model");
+    });
+    io::StoreDescription description;
+    description.stage = "decouple";
+    description.configuration = "{}";
+    description.dataset = dataset.name;
+    description.class_names = dataset.class_names;
+    for (const auto& item : dataset.items) {
+      description.sources.push_back(item.path);
+      description.source_classes.push_back(item.class_id);
+    }
+    io::StoreWriter store(ranks, path / "real", description);
+    std::vector<io::ItemResult> results;
+    for (int i = 0; i < cdps && ranks.is_root(); ++i) results.push_back(real_parts(dataset, i));
+    store.write_segment(0, std::move(results));
+    store.finish();
+    source = std::make_unique<CdpSource>(dataset, io::StoreReader(path / "real"), test::tiny_resolution, 0.1);
+    config.copies = 2;
+    config.batch_cdps = 2;
+    config.items_per_segment = 4;  // three segments, the last one short
+    config.least_alpha_inside = config.least_area_ratio = 0;
+    config.most_area_ratio = 1e9;
+  }
+  ~World() { ranks.barrier("end of the test"); }
+
+  std::shared_ptr<const Generator> generator() const {
+    const auto model = test::load_tiny(path / "model");
+    auto prompts = prompts_of_names(*model, "a photo of a {token}", dataset.class_names);
+    prompts[without_identifier] = {};
+    prompts[without_identifier].missing = "class car has no identifier: its loss was not a number";
+    GeneratorSettings settings;
+    settings.generate = config;
+    settings.strength = 0.2;
+    settings.resolution = test::tiny_resolution;
+    return std::make_shared<const Generator>(model, settings, std::move(prompts));
+  }
+  GenerateRequest request(const std::string& folder, int workers) const {
+    return {.dataset = dataset,
+            .cdps = *source,
+            .config = config,
+            .strength = 0.2,
+            .provenance = "{\"made\":\"up\"}",
+            .folder = path / folder,
+            .workers = workers,
+            .load = [this] { return generator(); },
+            .trace = {},
+            .trace_items = 0};
+  }
+};
+
+TEST(Generate, GivesTheBytesOfOneRankAndOneOutcomePerCdp) {
+  const World world;
+  auto together = world.request("together", 2);
+  together.trace = world.path / "trace";
+  together.trace_items = 3;
+  EXPECT_FALSE(generate(world.ranks, together));
+  if (!world.ranks.is_root()) return;
+  generate(comm::Communicator::self(), world.request("alone", 1));
+  const auto a = files_of(world.path / "together"), b = files_of(world.path / "alone");
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, bytes] : b) EXPECT_TRUE(a.at(name) == bytes) << name << " differs";
+  const io::StoreReader store(world.path / "together", io::StoreReader::Check::hashes);
+  io::OutcomeCount outcomes = store.outcomes();
+  EXPECT_EQ(outcomes.items, cdps);
+  EXPECT_EQ(outcomes.counts[io::Outcome::nothing_found], cdps_without_identifier);
+  EXPECT_EQ(outcomes.counts[io::Outcome::failed] + outcomes.counts[io::Outcome::nothing_found] +
+                outcomes.counts[io::Outcome::rejected] + outcomes.counts[io::Outcome::done],
+            cdps);
+  ASSERT_GT(store.size(), 0u);
+  for (std::size_t i = 0; i < store.size(); ++i) {
+    const auto& info = store.at(i).info;
+    EXPECT_TRUE(info.version == 1 || info.version == 2);
+    EXPECT_FLOAT_EQ(info.strength, 0.2f);
+    EXPECT_EQ(info.channels, 4);
+    const auto& path = store.description().sources[static_cast<std::size_t>(info.source_index)];
+    EXPECT_EQ(info.seed, seed_of_copy(1, path, info.version));
+    EXPECT_EQ(info.class_id, 0);
+  }
+  EXPECT_EQ(store.remarks().at(1).second, "class car has no identifier: its loss was not a number");
+  EXPECT_TRUE(std::filesystem::exists(world.path / "trace" / "item-000002-copy-1.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(world.path / "trace" / "item-000003-copy-1.safetensors"));
+}
+
+TEST(Generate, ACdpThatFailsIsAnOutcomeAndNotTheEnd) {
+  World world;
+  generate(world.ranks, world.request("store", 1));
+  const io::StoreReader store(world.path / "store");
+  EXPECT_EQ(store.outcomes().items, cdps);
+  const auto& [outcome, why] = store.remarks().at(transparent_cdp);
+  EXPECT_EQ(outcome, io::Outcome::failed);
+  EXPECT_EQ(why, "the CDP has no opaque pixel");
+  auto strict = world.request("strict", 1);
+  world.config.max_failed_share = 0.05;  // one of eleven is more
+  EXPECT_THROW(generate(world.ranks, strict), DataError);
+  world.config.max_failed_share = 1;
+  world.config.most_area_ratio = 0;
+  generate(world.ranks, world.request("rejected", 1));
+  const io::StoreReader rejected(world.path / "rejected");
+  io::OutcomeCount outcomes = rejected.outcomes();
+  EXPECT_EQ(rejected.size(), 0u);
+  EXPECT_EQ(outcomes.counts[io::Outcome::rejected], cdps - cdps_without_identifier - 1);
+  const auto& reason = rejected.remarks().at(0).second;
+  EXPECT_NE(reason.find("copy 1 rejected: "), std::string::npos) << reason;
+  EXPECT_NE(reason.find("copy 2 rejected: "), std::string::npos) << reason;
+}
+
+TEST(Generate, CalledAgainWhenDoneLoadsNothing) {
+  const World world;
+  generate(world.ranks, world.request("store", 1));
+  auto again = world.request("store", 1);
+  again.load = []() -> std::shared_ptr<const Generator> { throw ModelError("loaded for nothing"); };
+  EXPECT_TRUE(generate(world.ranks, again));
+}
+
+TEST(Generate, StoppedAnywhereContinuesToTheSameBytes) {
+  const World world;
+  generate(world.ranks, world.request("quiet", 1));
+  if (world.ranks.rank() == world.ranks.size() - 1) request_stop("asked by the test");  // one rank is enough
+  EXPECT_THROW(generate(world.ranks, world.request("stopped", 2)), Stopped);
+  clear_stop_request();
+  // Later and later, so that it ends.
+  int stops = 0;
+  for (auto delay = std::chrono::milliseconds(20);; delay *= 2) {
+    std::thread clock([&] {
+      std::this_thread::sleep_for(delay);
+      if (world.ranks.is_root()) request_stop("asked by the test");
+    });
+    bool finished = false;
+    try {
+      generate(world.ranks, world.request("stopped", 2));
+      finished = true;
+    } catch (const Stopped&) {
+      ++stops;
+    }
+    clock.join();
+    clear_stop_request();
+    if (finished) break;
+    ASSERT_LT(stops, 20);
+  }
+  if (world.ranks.is_root()) {
+    EXPECT_TRUE(files_of(world.path / "stopped") == files_of(world.path / "quiet"));
+  }
+}
+
+TEST(Generate, EndsWithAnErrorWhenTooManyFailOrThereIsNothing) {
+  World world;
+  data::Dataset none = world.dataset;
+  for (auto& item : none.items) item.split = data::Split::test;
+  const CdpSource nothing(none, io::StoreReader(world.path / "real"), test::tiny_resolution, 0.1);
+  const auto from_nothing = GenerateRequest{.dataset = none,
+                                            .cdps = nothing,
+                                            .config = world.config,
+                                            .provenance = "{}",
+                                            .folder = world.path / "nothing",
+                                            .load = [&] { return world.generator(); },
+                                            .trace = {}};
+  EXPECT_THROW(generate(world.ranks, from_nothing), DataError);
+  auto failing = world.request("failing", 1);
+  failing.load = []() -> std::shared_ptr<const Generator> { throw ModelError("no weights"); };
+  EXPECT_THROW(generate(world.ranks, failing), ModelError);
+}
+
+TEST(Generate, ItsStoreFillsThePoolsVersions) {
+  const World world;
+  generate(world.ranks, world.request("synthetic", 1));
+  const std::vector<std::size_t> training{0, 1, 2, 3, 5, 10};
+  const io::StoreReader real(world.path / "real"), synthetic(world.path / "synthetic");
+  const augment::PartPool pool(world.dataset, training, {real, synthetic}, {});
+  const augment::PartPool other_order(world.dataset, training, {synthetic, real}, {});
+  const augment::PartPool alone(world.dataset, training, {real}, {});
+  std::map<std::int64_t, std::vector<io::RecordView>> made;
+  for (std::size_t i = 0; i < synthetic.size(); ++i)
+    made[synthetic.at(i).info.source_index].push_back(synthetic.at(i));
+  for (std::size_t item = 0; item < training.size(); ++item) {
+    const auto& versions = made[static_cast<std::int64_t>(training[item])];
+    ASSERT_EQ(pool.versions(item), static_cast<int>(versions.size()));
+    EXPECT_EQ(alone.versions(item), 0);
+    EXPECT_EQ(pool.cdp(item, 0).pixels.data(), alone.cdp(item, 0).pixels.data());
+    EXPECT_TRUE(pool.has_cip(item));
+    for (int version = 1; version <= pool.versions(item); ++version) {
+      const auto& record = versions[static_cast<std::size_t>(version - 1)];
+      EXPECT_EQ(pool.cdp(item, version).width, record.info.width);
+      // Of its own box, over the shorter side of the real picture.
+      const auto& box = record.info.box;
+      EXPECT_DOUBLE_EQ(pool.cdp(item, version).relative_size,
+                       std::max(box[2] - box[0], box[3] - box[1]) / 64.0);
+      EXPECT_DOUBLE_EQ(other_order.cdp(item, version).relative_size, pool.cdp(item, version).relative_size);
+    }
+  }
+  EXPECT_EQ(pool.versions(1), 0) << "a class without an identifier";
+  EXPECT_GT(made.size(), 0u);
+}
+
+TEST(Generate, ListsAllThatIsWrongWithAConfiguration) {
+  const World world;
+  ModelsConfig models;
+  models.base = world.path / "model";
+  DiffusionConfig diffusion;
+  EXPECT_EQ(problems_of_generation(models, diffusion, world.config, test::tiny_resolution).size(), 0u);
+  EXPECT_EQ(resolution_multiple(models), 8) << "autoencoder 4, UNet 2";
+  diffusion.strength = 0.01;
+  diffusion.prompt = "a photo";
+  const auto problems = problems_of_generation(models, diffusion, world.config, 30);
+  ASSERT_EQ(problems.size(), 3u);
+  EXPECT_NE(problems[1].what.find("30 is no multiple of 8"), std::string::npos);
+  EXPECT_EQ(problems[2].where, "diffusion.prompt");
+  models.base = "/nowhere";
+  EXPECT_GE(problems_of_generation(models, diffusion, world.config, 30).size(), 3u);
+}
+
+}  // namespace
+}  // namespace deda::diffusion
