@@ -222,6 +222,7 @@ TEST(GroundingDino, LoadsTheOriginalsNames) {
   test::TemporaryFolder folder;
   const auto config = test::write_grounding_dino_config(folder.path(), name);
   NamedTensors original;
+  const std::string wrapped = "module.";  // saved while wrapped for several devices
   const auto published = test::made_up_grounding_dino(config);
   for (const auto& [tensor, value] : published) {
     const auto query = tensor.rfind(".query.");
@@ -237,10 +238,10 @@ TEST(GroundingDino, LoadsTheOriginalsNames) {
       const auto before = is_swin
                               ? tensor.substr(0, query - std::string("attention.self").size()) + "attn.qkv."
                               : tensor.substr(0, query) + ".in_proj_";
-      original["module." + original_name(before) + tensor.substr(query + 7)] =
+      original[wrapped + original_name(before) + tensor.substr(query + 7)] =
           at::cat({value, sibling("key"), sibling("value")});
     } else {
-      original["module." + original_name(tensor)] = value;
+      original[wrapped + original_name(tensor)] = value;
     }
   }
   original["module.label_enc.weight"] = at::zeros({91, 32});
