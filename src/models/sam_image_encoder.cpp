@@ -5,8 +5,10 @@
 namespace deda::models {
 namespace {
 
-// Of the numbers that relative positions add to the logits: small enough for the caches and for any card.
-constexpr std::int64_t bias_bytes = std::int64_t{32} << 20;
+// Of the numbers that relative positions add to the logits. CPU: 16 rows of a head at 64 x 64 places, near
+// the caches; other devices: a part of what any card has, and enough to fill it.
+constexpr std::int64_t bias_bytes_cpu = std::int64_t{16} << 20;
+constexpr std::int64_t bias_bytes_device = std::int64_t{256} << 20;
 
 at::TensorOptions parameter_options() {
   return at::TensorOptions().dtype(at::get_default_dtype());
@@ -17,6 +19,21 @@ at::Tensor by_distance(const at::Tensor& table, std::int64_t side) {
   const auto places = at::arange(side, table.options().dtype(at::kLong));
   const auto distance = places.unsqueeze(1) - places.unsqueeze(0) + (side - 1);
   return table.index_select(0, distance.flatten()).view({side, side, -1});
+}
+
+// How much of the logits is worked on at a time.
+struct Piece {
+  std::int64_t windows, heads, rows;
+};
+
+// Long runs of queries are what the fused kernels are fast at: whole heads before several heads, all heads
+// before several windows.
+Piece piece_of(std::int64_t windows, std::int64_t heads, std::int64_t side, std::int64_t numbers) {
+  const auto row = side * side * side, head = row * side;
+  Piece piece{1, 1, std::clamp<std::int64_t>(numbers / row, 1, side)};
+  if (piece.rows == side) piece.heads = std::clamp<std::int64_t>(numbers / head, 1, heads);
+  if (piece.heads == heads) piece.windows = std::clamp<std::int64_t>(numbers / (head * heads), 1, windows);
+  return piece;
 }
 
 class Mlp : public torch::nn::Module {
@@ -48,9 +65,10 @@ class GridAttention : public torch::nn::Module {
     const auto qkv = qkv_->forward(x)
                          .view({x.size(0), places, 3, heads_, -1})
                          .permute({2, 0, 3, 1, 4});  // [3, B, heads, N, d]
-    const auto out = rel_pos_h_.defined() ? attend_with_positions(qkv[0], qkv[1], qkv[2], rel_pos_h_,
-                                                                  rel_pos_w_, side, bias_bytes)
-                                          : at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
+    const auto out = rel_pos_h_.defined()
+                         ? attend_with_positions(qkv[0], qkv[1], qkv[2], rel_pos_h_, rel_pos_w_, side,
+                                                 x.is_cpu() ? bias_bytes_cpu : bias_bytes_device)
+                         : at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
     return proj_->forward(out.transpose(1, 2).reshape(x.sizes()));
   }
 
@@ -67,26 +85,32 @@ at::Tensor attend_with_positions(const at::Tensor& query, const at::Tensor& key,
                                  std::int64_t bias_budget) {
   const auto batch = query.size(0), heads = query.size(1), places = side * side;
   const auto by_row = by_distance(rel_height, side), by_column = by_distance(rel_width, side);
-  const auto row_bytes = heads * side * places * static_cast<std::int64_t>(query.element_size());
-  const auto rows = std::clamp<std::int64_t>(bias_budget / row_bytes, 1, side);
-  const auto windows = std::clamp<std::int64_t>(bias_budget / (row_bytes * side), 1, batch);
+  const auto piece =
+      piece_of(batch, heads, side, bias_budget / static_cast<std::int64_t>(query.element_size()));
   auto out = at::empty({batch, places, heads, query.size(3)}, query.options()).transpose(1, 2);
-  for (std::int64_t first = 0; first < batch; first += windows) {
-    const auto last = std::min(first + windows, batch);
-    const auto q_all = query.slice(0, first, last), k = key.slice(0, first, last),
-               v = value.slice(0, first, last);
-    for (std::int64_t top = 0; top < side; top += rows) {
-      const auto bottom = std::min(top + rows, side);
-      const auto q = q_all.slice(2, top * side, bottom * side);
-      const auto grid = q.reshape({last - first, heads, bottom - top, side, -1});
-      // [windows, heads, y, x, side] each, spread over the keys' columns and rows.
-      const auto along_y = at::einsum("bnyxd,ykd->bnyxk", {grid, by_row.slice(0, top, bottom)});
-      const auto along_x = at::einsum("bnyxd,xkd->bnyxk", {grid, by_column});
-      const auto bias = (along_y.unsqueeze(-1) + along_x.unsqueeze(-2))
-                            .reshape({last - first, heads, (bottom - top) * side, places});
-      out.slice(0, first, last)
-          .slice(2, top * side, bottom * side)
-          .copy_(at::scaled_dot_product_attention(q, k, v, bias));
+  // One piece of memory for all: fresh ones would cost more in page faults than in arithmetic.
+  const auto memory = at::empty({piece.windows * piece.heads * piece.rows * side * places}, query.options());
+  const auto work_on = [&](std::int64_t window, std::int64_t head, std::int64_t top) {
+    const auto last = std::min(window + piece.windows, batch),
+               last_head = std::min(head + piece.heads, heads);
+    const auto bottom = std::min(top + piece.rows, side), rows = bottom - top;
+    const auto part = [&](const at::Tensor& x) { return x.slice(0, window, last).slice(1, head, last_head); };
+    const auto queries = part(query).slice(2, top * side, bottom * side);
+    const auto grid = queries.reshape({last - window, last_head - head, rows, side, -1});
+    // [windows, heads, y, x, side] each, spread over the keys' columns and rows.
+    const auto along_y = at::einsum("bnyxd,ykd->bnyxk", {grid, by_row.slice(0, top, bottom)}).unsqueeze(-1);
+    const auto along_x = at::einsum("bnyxd,xkd->bnyxk", {grid, by_column}).unsqueeze(-2);
+    auto bias = memory.slice(0, 0, grid.size(0) * grid.size(1) * rows * side * places)
+                    .view({grid.size(0), grid.size(1), rows, side, side, side});
+    at::add_out(bias, along_y, along_x);
+    part(out)
+        .slice(2, top * side, bottom * side)
+        .copy_(at::scaled_dot_product_attention(
+            queries, part(key), part(value), bias.view({grid.size(0), grid.size(1), rows * side, places})));
+  };
+  for (std::int64_t window = 0; window < batch; window += piece.windows) {
+    for (std::int64_t head = 0; head < heads; head += piece.heads) {
+      for (std::int64_t top = 0; top < side; top += piece.rows) work_on(window, head, top);
     }
   }
   return out;

@@ -11,8 +11,9 @@ namespace deda::models {
 // softmax(q k' / sqrt(d) + q . Rh + q . Rw) v on a grid of side x side places: the logit of places (y, x) and
 // (y', x') has q . rel_height[y - y' + side - 1] and q . rel_width[x - x' + side - 1] added, q not scaled.
 //   query, key, value [B, heads, side * side, d]; tables [2 * side - 1, d] -> [B, heads, side * side, d]
-// The added numbers are made for as many windows, or rows of the grid, at a time as fit into `bias_budget`
-// bytes (one row at least), so that memory is bounded: whole, a global layer of ViT-H needs 1.07 GB.
+// The added numbers are made for as many rows of the grid, heads and windows at a time as fit into
+// `bias_budget` bytes (one row of one head at least), so that memory is bounded: whole, a global layer of
+// ViT-H needs 1.07 GB.
 at::Tensor attend_with_positions(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  const at::Tensor& rel_height, const at::Tensor& rel_width, std::int64_t side,
                                  std::int64_t bias_budget);

@@ -1,14 +1,15 @@
-// What Segment Anything costs on one core: seconds to embed a picture of 1024 pixels and to cut a box out of it,
-// and how much of the machine's rate of matrix products (measured in the same run) the encoder reaches.
+// What Segment Anything costs: processor seconds (so that a busy machine does not matter) to embed a picture
+// of 1024 pixels and to cut a box out of it, and how much of the machine's rate of matrix products (measured
+// in the same run) the encoder reaches.
 //   bench_sam [b|mobile] [torch threads 1] [boxes 8]
 // Random weights of the full size; the time does not depend on them.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -20,13 +21,13 @@
 namespace {
 
 using namespace deda;
-using Clock = std::chrono::steady_clock;
 
+// Of all threads together.
 template <class Work>
 double seconds_of(const Work& work) {
-  const auto start = Clock::now();
+  const auto start = std::clock();
   work();
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
 double median(std::vector<double> values) {
@@ -39,8 +40,7 @@ double matrix_gigaflops() {
   constexpr std::int64_t rows = 4096, inner = 768, columns = 3072;
   const auto a = at::rand({rows, inner}), b = at::rand({inner, columns});
   std::vector<double> rates;
-  for (int i = 0; i < 5; ++i)
-    rates.push_back(2e-9 * rows * inner * columns / seconds_of([&] { a.mm(b); }));
+  for (int i = 0; i < 5; ++i) rates.push_back(2e-9 * rows * inner * columns / seconds_of([&] { a.mm(b); }));
   return *std::max_element(rates.begin(), rates.end());
 }
 
@@ -76,7 +76,8 @@ void run(const std::string& kind, std::int64_t boxes) {
     embeds.push_back(seconds_of([&] { embedding = network.embed(pixels); }));
   const auto corners = at::rand({1, boxes, 4}) * static_cast<double>(config.image_size());
   std::vector<double> cuts;
-  for (int i = 0; i < 3; ++i) cuts.push_back(seconds_of([&] { network.segment(embedding, {corners, {}, {}, {}}, false); }));
+  for (int i = 0; i < 3; ++i)
+    cuts.push_back(seconds_of([&] { network.segment(embedding, {corners, {}, {}, {}}, false); }));
   std::string load;
   std::getline(std::ifstream("/proc/loadavg"), load);
   fmt::print("{}, {} torch threads, load {}; matrix products {:.0f} GFLOP/s\n",
@@ -84,9 +85,11 @@ void run(const std::string& kind, std::int64_t boxes) {
   fmt::print("embedding a picture  {:7.2f} s", median(embeds));
   if (!config.mobile) {
     const double flop = encoder_gigaflop(config.vision);
-    fmt::print("  {:.0f} GFLOP, {:.0f} % of the rate of matrix products", flop, 100 * flop / median(embeds) / rate);
+    fmt::print("  {:.0f} GFLOP, {:.0f} % of the rate of matrix products", flop,
+               100 * flop / median(embeds) / rate);
   }
-  fmt::print("\ncutting out a box    {:7.3f} s  ({} together)\n", median(cuts) / static_cast<double>(boxes), boxes);
+  fmt::print("\ncutting out a box    {:7.3f} s  ({} together)\n", median(cuts) / static_cast<double>(boxes),
+             boxes);
 }
 
 }  // namespace

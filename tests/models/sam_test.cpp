@@ -388,9 +388,10 @@ TEST(Sam, ChunkedAttentionWithRelativePositionsEqualsThePlainForm) {
   const auto rel_h = made_up(4, {2 * side - 1, width}), rel_w = made_up(5, {2 * side - 1, width});
   const auto plain = plain_attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble),
                                      rel_h.to(at::kDouble), rel_w.to(at::kDouble), side);
-  constexpr std::int64_t row_bytes = heads * side * places * 4;
+  constexpr std::int64_t row_bytes = side * places * 4, head_bytes = side * row_bytes;
+  // Rows one by one, four and two, single heads, all heads, two windows and one, everything.
   for (const std::int64_t budget :
-       {std::int64_t{1}, 4 * row_bytes, side * row_bytes, 2 * side * row_bytes, std::int64_t{1} << 30}) {
+       {std::int64_t{1}, 4 * row_bytes, head_bytes, 2 * head_bytes, 4 * head_bytes, std::int64_t{1} << 30}) {
     EXPECT_LT(farthest(attend_with_positions(q, k, v, rel_h, rel_w, side, budget), plain), 2e-6) << budget;
   }
 }
