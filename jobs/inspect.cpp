@@ -214,7 +214,9 @@ ExitCode inspect(JobContext& context, const Options& options) {
   });
   const auto inspect_readers = [&](auto begin, auto end) {
     for (auto store = begin; store != end; ++store)
-      inspect_store(*store, readers, options, context.config, page.get(), store == readers.begin());
+      inspect_store(*store, readers, options, context.config, page.get(),
+                    is_store(options.paths.front()) ? store->folder() == options.paths.front()
+                                                    : store == readers.begin());
   };
   inspect_readers(readers.begin(), first_synthetic);
   for (const auto& folder : identifiers) inspect_identifiers(folder, page.get());
@@ -258,7 +260,8 @@ Job make_inspect_job() {
                     ->required();
                 app.add_option("--report", options->report, "write one self-contained HTML page");
                 app.add_option("--sheet", options->sheet,
-                               "write the contact sheet of the first store as .png or .jpg");
+                               "write the contact sheet of the store that is named first (of the real CDPs "
+                               "in an output folder) as .png or .jpg");
                 app.add_option("--data", options->dataset_root,
                                "the dataset's folder, to show the original pictures");
                 app.add_option("--items", options->items, "pictures on a contact sheet")
