@@ -75,6 +75,12 @@ std::vector<Problem> missing_networks(const DecoupleConfig& config) {
   return problems;
 }
 
+void require_networks(const DecoupleConfig& config, const std::string& source) {
+  DecoupleConfig alone = config;
+  alone.sources = {source};
+  if (auto problems = missing_networks(alone); !problems.empty()) throw ConfigError(std::move(problems));
+}
+
 std::string weights_identity(const DecoupleConfig& config) {
   if (auto problems = missing_networks(config); !problems.empty()) throw ConfigError(std::move(problems));
   std::string text;
