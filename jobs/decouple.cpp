@@ -9,7 +9,9 @@
 
 #include "core/log.h"
 #include "data/dataset.h"
+#include "decoupling/looks.h"
 #include "jobs/job.h"
+#include "report/overlay.h"
 #ifdef DEDA_TORCH
 #include "jobs/decoupling_networks.h"
 #endif
@@ -101,6 +103,13 @@ ExitCode run(JobContext& context, const Options& options) {
   if (context.ranks.is_root()) {
     if (was_complete) log_info("already done: {}", folder.string());
     print_outcomes(folder);
+    const io::StoreReader store(folder);
+    fmt::print("{}", report::to_text(report::summarize_looks(store, decoupling::read_looks(folder))));
+    if (!options.review.empty()) {
+      const auto list = report::write_review(options.review, store, dataset.root);
+      fmt::print("review: {}\nedit {} and name it as decouple.exclude\n", options.review.string(),
+                 list.string());
+    }
   }
   return ExitCode::done;
 }
@@ -117,6 +126,10 @@ Job make_decouple_job() {
                 app.add_option(
                     "--source", options->sources,
                     "mask source(s) in the order in which they are tried, instead of decouple.sources");
+                app.add_option(
+                    "--review", options->review,
+                    "write an HTML page with the doubtful pictures first, and beside it a text file of "
+                    "pictures to exclude, to be edited");
               },
           .run = [options](JobContext& context) { return run(context, *options); }};
 }

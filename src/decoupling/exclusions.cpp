@@ -13,7 +13,7 @@ namespace deda::decoupling {
 
 namespace {
 
-constexpr std::size_t most_listed = 20;
+constexpr std::size_t most_listed = 20, most_shown = 200;  // problems; characters of a line
 
 std::string trimmed(const std::string& text) {
   const auto first = text.find_first_not_of(" \t\r");
@@ -41,7 +41,7 @@ std::set<std::string> read_exclusions(const std::filesystem::path& file, const d
     if (known.count(path) != 0) {
       excluded.insert(path);
     } else if (problems.size() < most_listed) {
-      problems.push_back({"\"" + path.substr(0, 200) + "\" is no picture of " + dataset.name,
+      problems.push_back({fmt::format("\"{}\" is no picture of {}", path.substr(0, most_shown), dataset.name),
                           fmt::format("{}:{}", file.string(), number),
                           "Paths are relative to the dataset's folder."});
     }

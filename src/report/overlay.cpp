@@ -6,11 +6,13 @@
 #include <cmath>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
+#include <set>
 
 #include "core/error.h"
 #include "core/files.h"
 #include "io/image_codec.h"
 #include "io/resize.h"
+#include "report/contact_sheet.h"
 
 namespace deda::report {
 
@@ -250,6 +252,37 @@ std::vector<Doubt> find_doubts(const std::vector<Look>& looks) {
   std::stable_sort(doubts.begin(), doubts.end(),
                    [](const Doubt& a, const Doubt& b) { return a.weight > b.weight; });
   return doubts;
+}
+
+io::Image overlay_sheet(const std::vector<Look>& looks, const std::filesystem::path& dataset_root,
+                        std::size_t count, int side) {
+  constexpr std::size_t columns = 4;
+  std::vector<std::size_t> order;
+  for (const Doubt& doubt : find_doubts(looks)) order.push_back(doubt.look);
+  const std::set<std::size_t> doubtful(order.begin(), order.end());
+  for (std::size_t i = 0; i < looks.size(); ++i) {
+    if (doubtful.count(i) == 0) order.push_back(i);
+  }
+  order.resize(std::min(order.size(), count));
+  std::vector<SheetRow> rows;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i % columns == 0) rows.emplace_back();
+    const Look& look = looks[order[i]];
+    rows.back().cells.push_back(draw_overlay(look, picture_of(look, dataset_root), side));
+    const std::string name = std::filesystem::path(look.source).filename().string();
+    rows.back().caption +=
+        (rows.back().caption.empty() ? "" : "   ") + name + (look.route.empty() ? " (no parts)" : "");
+  }
+  return render_sheet(std::vector<std::string>(columns, ""), rows, side);
+}
+
+void write_overlays(const std::filesystem::path& folder, const std::vector<Look>& looks,
+                    const std::filesystem::path& dataset_root, int side) {
+  constexpr int jpeg_quality = 88;
+  make_folder(folder);
+  for (const Look& look : looks)
+    io::write_image(folder / fmt::format("{:06}.jpg", look.item),
+                    draw_overlay(look, picture_of(look, dataset_root), side), jpeg_quality);
 }
 
 std::filesystem::path write_review(const std::filesystem::path& page_path, const io::StoreReader& store,

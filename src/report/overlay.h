@@ -29,6 +29,14 @@ std::vector<ClassLooks> summarize_looks(const io::StoreReader& store,
 std::string to_text(const std::vector<ClassLooks>& classes);
 void add_to_page(Page& page, const std::vector<ClassLooks>& classes);
 
+// Up to `count` overlays on one sheet, the doubtful ones first, four in a row; the pictures come from the
+// dataset's folder, which may be empty.
+io::Image overlay_sheet(const std::vector<decoupling::Look>& looks, const std::filesystem::path& dataset_root,
+                        std::size_t count, int side);
+// One JPEG per picture, FOLDER/000012.jpg, numbered as the store does.
+void write_overlays(const std::filesystem::path& folder, const std::vector<decoupling::Look>& looks,
+                    const std::filesystem::path& dataset_root, int side);
+
 // Why a picture should be looked at, the gravest first; `weight` orders pictures.
 struct Doubt {
   std::size_t look = 0;  // index into the looks

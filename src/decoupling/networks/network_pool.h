@@ -51,7 +51,7 @@ class NetworkSeats {
 // One per registration; makes networks on demand and forgets them when the last source is gone.
 class NetworkPool {
  public:
-  explicit NetworkPool(const NetworkPlace& place) : place{place}, seats{place.at_once} {}
+  explicit NetworkPool(const NetworkPlace& networks) : place{networks}, seats{networks.at_once} {}
   // The network of that folder, made by `make` unless a source holds it already.
   template <class Network>
   std::shared_ptr<const Network> get(const std::filesystem::path& folder,
