@@ -5,6 +5,7 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "models/forward_diffusion.h"
+#include "models/forward_sam.h"
 #include "models/resnet.h"
 #include "models/weights.h"
 
@@ -100,6 +101,7 @@ const std::vector<ForwardModel>& forward_models() {
                       [entry](const ForwardRequest& request) { return run_classifier(entry, request); }});
     }
     for (auto& model : diffusion_forward_models()) list.push_back(std::move(model));
+    list.push_back(sam_forward_model());
     return list;
   }();
   return models;
