@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "models/autoencoder.h"
 #include "models/clip_text.h"
+#include "models/forward_inputs.h"
 #include "models/layer_diffuse.h"
 #include "models/transparent.h"
 #include "models/unet.h"
@@ -13,44 +14,6 @@ namespace deda::models {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Takes the inputs by name; what is missing, misshapen or unknown is one error.
-class Inputs {
- public:
-  explicit Inputs(const ForwardRequest& request) : request_{request} {}
-  // -1 fits any extent. Integers stay int64 on the device; numbers get the request's type.
-  at::Tensor take(const std::string& name, const std::vector<std::int64_t>& shape, bool integers = false,
-                  bool optional = false) {
-    known_.push_back(name);
-    const auto found = request_.inputs.find(name);
-    if (found == request_.inputs.end()) {
-      if (!optional) problems.push_back({"input tensor `" + name + "` is missing", request_.inputs_from, {}});
-      return {};
-    }
-    const auto& tensor = found->second;
-    bool fits = tensor.dim() == static_cast<std::int64_t>(shape.size()) && tensor.numel() > 0;
-    for (std::size_t i = 0; fits && i < shape.size(); ++i)
-      fits = shape[i] < 0 || tensor.size(static_cast<std::int64_t>(i)) == shape[i];
-    if (!fits) {
-      problems.push_back({"input tensor `" + name + "` has shape " + c10::str(tensor.sizes()) + ", expected " +
-                              c10::str(at::IntArrayRef(shape)) + " (-1: any)",
-                          request_.inputs_from, {}});
-    }
-    return integers ? tensor.to(request_.device, at::kLong) : tensor.to(request_.device, request_.dtype);
-  }
-  void finish() {
-    for (const auto& [name, tensor] : request_.inputs) {
-      if (std::find(known_.begin(), known_.end(), name) == known_.end())
-        problems.push_back({"unknown input tensor `" + name + "`", request_.inputs_from, {}});
-    }
-    if (!problems.empty()) throw DataError(std::move(problems));
-  }
-  std::vector<Problem> problems;
-
- private:
-  const ForwardRequest& request_;
-  std::vector<std::string> known_;
-};
 
 // The folder of a part: the given one, or its PART below a whole model's.
 fs::path part_folder(const fs::path& given, const std::string& part) {
@@ -74,7 +37,7 @@ NamedTensors as_float(NamedTensors outputs) {
 NamedTensors run_unet(const ForwardRequest& request) {
   const auto folder = part_folder(request.weights, "unet");
   const auto config = read_unet_config(folder / "config.json");
-  Inputs inputs(request);
+  ForwardInputs inputs(request);
   const auto sample = inputs.take("sample", {-1, config.in_channels, -1, -1});
   const auto batch = sample.defined() ? sample.size(0) : -1;
   const auto timestep = inputs.take("timestep", {batch}, true);
@@ -103,7 +66,7 @@ std::shared_ptr<Autoencoder> autoencoder_of(const ForwardRequest& request, const
 NamedTensors run_autoencoder(const ForwardRequest& request, bool encode) {
   const auto folder = part_folder(request.weights, "vae");
   const auto config = read_autoencoder_config(folder / "config.json");
-  Inputs inputs(request);
+  ForwardInputs inputs(request);
   const auto sample = inputs.take("sample", {-1, encode ? config.in_channels : config.latent_channels, -1, -1});
   if (encode && sample.defined() && sample.dim() == 4 &&
       (sample.size(2) % config.factor() != 0 || sample.size(3) % config.factor() != 0))
@@ -120,7 +83,7 @@ NamedTensors run_autoencoder(const ForwardRequest& request, bool encode) {
 NamedTensors run_text_encoder(const ForwardRequest& request) {
   const auto folder = part_folder(request.weights, "text_encoder");
   const auto config = read_clip_text_config(folder / "config.json");
-  Inputs inputs(request);
+  ForwardInputs inputs(request);
   const auto ids = inputs.take("input_ids", {-1, -1}, true);
   if (ids.defined() && ids.dim() == 2) {
     if (ids.size(1) > config.positions)
@@ -142,7 +105,7 @@ NamedTensors run_text_encoder(const ForwardRequest& request) {
 }
 
 NamedTensors run_transparent_encoder(const ForwardRequest& request) {
-  Inputs inputs(request);
+  ForwardInputs inputs(request);
   const auto x = inputs.take("x", {-1, 4, -1, -1});
   inputs.finish();
   const auto network = load_transparent_encoder(request.weights, request.dtype);
@@ -152,7 +115,7 @@ NamedTensors run_transparent_encoder(const ForwardRequest& request) {
 }
 
 NamedTensors run_transparent_decoder(const ForwardRequest& request) {
-  Inputs inputs(request);
+  ForwardInputs inputs(request);
   const auto pixel = inputs.take("pixel", {-1, 3, -1, -1});
   const auto latent = inputs.take("latent", {pixel.defined() ? pixel.size(0) : -1, -1, -1, -1});
   std::int64_t factor = 8;

@@ -18,8 +18,10 @@ std::string quoted(const std::string& text) { return Json(text).dump(); }
 
 struct JsonConfig::State {
   std::filesystem::path file;
+  std::string prefix;  // of keys in errors: "vision_config." inside of that object
   Json json = Json::object();
-  std::vector<Problem> problems;
+  std::vector<Problem> own;
+  std::vector<Problem>* problems = &own;  // a part's are its parent's
 };
 
 JsonConfig::JsonConfig(const std::filesystem::path& file) : state_{std::make_unique<State>()} {
@@ -29,19 +31,35 @@ JsonConfig::JsonConfig(const std::filesystem::path& file) : state_{std::make_uni
     if (!state_->json.is_object()) throw DataError("is no JSON object", file.string());
   } catch (const Error& error) {
     state_->json = Json::object();
-    for (const auto& each : error.problems()) state_->problems.push_back(each);
+    for (const auto& each : error.problems()) state_->own.push_back(each);
   } catch (const Json::exception& error) {
-    state_->problems.push_back({"is not JSON: " + std::string{error.what()}, file.string(), {}});
+    state_->own.push_back({"is not JSON: " + std::string{error.what()}, file.string(), {}});
   }
 }
 
+JsonConfig::JsonConfig(std::unique_ptr<State> state) : state_{std::move(state)} {}
 JsonConfig::~JsonConfig() = default;
+JsonConfig::JsonConfig(JsonConfig&&) noexcept = default;
+
+JsonConfig JsonConfig::part(const std::string& key) {
+  auto inner = std::make_unique<State>();
+  inner->file = state_->file;
+  inner->prefix = state_->prefix + key + ".";
+  inner->problems = state_->problems;
+  if (has(key) && !is_null(key)) {
+    if (state_->json[key].is_object())
+      inner->json = state_->json[key];
+    else
+      problem(key, "must be an object");
+  }
+  return JsonConfig(std::move(inner));
+}
 
 bool JsonConfig::has(const std::string& key) const { return state_->json.contains(key); }
 bool JsonConfig::is_null(const std::string& key) const { return has(key) && state_->json[key].is_null(); }
 
 void JsonConfig::problem(const std::string& key, const std::string& what, const std::string& hint) {
-  state_->problems.push_back({what, state_->file.string() + ": " + key, hint});
+  state_->problems->push_back({what, state_->file.string() + ": " + state_->prefix + key, hint});
 }
 
 std::int64_t JsonConfig::integer(const std::string& key, std::int64_t fallback) {
@@ -95,6 +113,20 @@ std::vector<std::int64_t> JsonConfig::integers(const std::string& key, std::vect
   }
   if (good) return values;
   problem(key, "must be a list of whole numbers of at least 1, is " + list.dump());
+  return fallback;
+}
+
+std::vector<double> JsonConfig::numbers(const std::string& key, std::vector<double> fallback) {
+  if (!has(key) || is_null(key)) return fallback;
+  std::vector<double> values;
+  const auto& list = state_->json[key];
+  bool good = list.is_array();
+  for (const auto& each : list) {
+    good = good && each.is_number();
+    if (good) values.push_back(each.get<double>());
+  }
+  if (good) return values;
+  problem(key, "must be a list of numbers, is " + list.dump());
   return fallback;
 }
 
@@ -157,7 +189,7 @@ void JsonConfig::expect_null(const std::string& key) {
 }
 
 void JsonConfig::finish() const {
-  if (!state_->problems.empty()) throw DataError(state_->problems);
+  if (!state_->problems->empty()) throw DataError(*state_->problems);
 }
 
 void JsonText::add(const std::string& key, const std::string& value) {

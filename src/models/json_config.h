@@ -15,13 +15,17 @@ class JsonConfig {
  public:
   explicit JsonConfig(const std::filesystem::path& file);  // a file that cannot be read is a problem too
   ~JsonConfig();
+  JsonConfig(JsonConfig&&) noexcept;
   bool has(const std::string& key) const;
   bool is_null(const std::string& key) const;
+  // The object under a key, whose problems count as this one's; empty where there is none. Must not outlive it.
+  JsonConfig part(const std::string& key);
   std::int64_t integer(const std::string& key, std::int64_t fallback);  // >= 1 unless the fallback is less
   double number(const std::string& key, double fallback);
   bool boolean(const std::string& key, bool fallback);
   std::string text(const std::string& key, const std::string& fallback);  // null counts as the fallback
   std::vector<std::int64_t> integers(const std::string& key, std::vector<std::int64_t> fallback);
+  std::vector<double> numbers(const std::string& key, std::vector<double> fallback);
   std::vector<std::string> strings(const std::string& key, std::vector<std::string> fallback);
   // One number for all levels or a list with one for each.
   std::vector<std::int64_t> integer_per_level(const std::string& key, std::int64_t fallback, std::size_t levels);
@@ -39,6 +43,7 @@ class JsonConfig {
 
  private:
   struct State;
+  explicit JsonConfig(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

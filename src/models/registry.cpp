@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "models/forward_diffusion.h"
 #include "models/forward_exported.h"
+#include "models/forward_sam.h"
 #include "models/resnet.h"
 #include "models/weights.h"
 
@@ -102,6 +103,7 @@ const std::vector<ForwardModel>& forward_models() {
     }
     for (auto& model : diffusion_forward_models()) list.push_back(std::move(model));
     for (auto& model : exported_forward_models()) list.push_back(std::move(model));
+    list.push_back(sam_forward_model());
     return list;
   }();
   return models;
