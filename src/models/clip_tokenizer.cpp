@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "models/unicode_text.h"
 
 namespace deda::models {
 namespace {
@@ -21,25 +22,6 @@ using Json = nlohmann::json;
 const std::string start_token = "<|startoftext|>", end_token = "<|endoftext|>", word_end = "</w>";
 constexpr std::uint64_t most_bytes = 64u << 20;
 constexpr std::int64_t default_length = 77;
-constexpr utf8proc_int32_t replacement = 0xFFFD;
-
-std::string utf8(utf8proc_int32_t code) {
-  std::array<utf8proc_uint8_t, 4> bytes{};
-  const auto count = utf8proc_encode_char(code, bytes.data());
-  return {reinterpret_cast<const char*>(bytes.data()), static_cast<std::size_t>(count)};
-}
-
-std::vector<utf8proc_int32_t> code_points(std::string_view text) {
-  std::vector<utf8proc_int32_t> codes;
-  for (std::size_t at = 0; at < text.size();) {
-    utf8proc_int32_t code = 0;
-    const auto used = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + at,
-                                       static_cast<utf8proc_ssize_t>(text.size() - at), &code);
-    codes.push_back(used > 0 ? code : replacement);
-    at += used > 0 ? static_cast<std::size_t>(used) : 1;
-  }
-  return codes;
-}
 
 // The printable stand-ins of the 256 bytes, in the order of their ids: 33..126, 161..172, 174..255 as they are,
 // the other 68 from code point 256 on.

@@ -1,10 +1,17 @@
 #include "models/layers.h"
 
+#include <optional>
+
 namespace deda::models {
 namespace {
 
 // The default type at the time of building (build_as).
 at::TensorOptions parameter_options() { return at::TensorOptions().dtype(at::get_default_dtype()); }
+
+at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {
+  return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
+}
+at::Tensor merge_heads(const at::Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 }  // namespace
 
@@ -51,11 +58,15 @@ Embedding::Embedding(std::int64_t rows, std::int64_t width) {
 
 at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                   std::int64_t heads, bool causal) {
-  const auto split = [&](const at::Tensor& x) {
-    return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
-  };
-  const auto out = at::scaled_dot_product_attention(split(query), split(key), split(value), {}, 0.0, causal);
-  return out.transpose(1, 2).reshape({query.size(0), query.size(1), query.size(2)});
+  return merge_heads(at::scaled_dot_product_attention(split_heads(query, heads), split_heads(key, heads),
+                                                      split_heads(value, heads), {}, 0.0, causal));
+}
+
+at::Tensor attend_masked(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                         std::int64_t heads, const at::Tensor& mask) {
+  const auto given = mask.defined() ? std::optional<at::Tensor>{mask} : std::nullopt;
+  return merge_heads(at::scaled_dot_product_attention(split_heads(query, heads), split_heads(key, heads),
+                                                      split_heads(value, heads), given));
 }
 
 std::int64_t parameter_count(const torch::nn::Module& network) {

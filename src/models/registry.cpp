@@ -7,6 +7,7 @@
 #include "models/forward_diffusion.h"
 #include "models/forward_exported.h"
 #include "models/forward_sam.h"
+#include "models/forward_grounding_dino.h"
 #include "models/resnet.h"
 #include "models/weights.h"
 
@@ -104,6 +105,7 @@ const std::vector<ForwardModel>& forward_models() {
     for (auto& model : diffusion_forward_models()) list.push_back(std::move(model));
     for (auto& model : exported_forward_models()) list.push_back(std::move(model));
     list.push_back(sam_forward_model());
+    list.push_back(grounding_dino_forward_model());
     return list;
   }();
   return models;

@@ -45,6 +45,18 @@ bool fits(at::IntArrayRef wanted, const std::vector<std::int64_t>& found) {
          wanted[1] == found[1];
 }
 
+// Where a tensor of the network lies: the part-th of equal parts of a file's tensor.
+struct Source {
+  const io::TensorView* view = nullptr;
+  std::int64_t part = 0;
+};
+
+std::vector<std::int64_t> packed_shape(at::IntArrayRef shape, std::int64_t parts) {
+  auto packed = shape.vec();
+  if (!packed.empty()) packed[0] *= parts;
+  return packed;
+}
+
 }  // namespace
 
 WeightFiles open_weight_files(const fs::path& folder_or_file, const std::string& stem) {
@@ -79,24 +91,40 @@ WeightFiles open_weight_files(const fs::path& folder_or_file, const std::string&
 }
 
 void load_weight_files(torch::nn::Module& network, const WeightFiles& files, const Rename& rename) {
+  load_packed_weight_files(network, files, [&](const std::string& name) -> std::vector<std::string> {
+    auto ours = rename ? rename(name) : name;
+    if (ours.empty()) return {};
+    return {std::move(ours)};
+  });
+}
+
+void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& files, const Spread& spread) {
   std::vector<Problem> problems;
   const auto state = state_of(network);
-  std::map<std::string, const io::TensorView*> sources;
+  std::map<std::string, Source> sources;
   for (const auto& file : files.files) {
     for (const auto& [name, view] : file.tensors()) {
-      const auto ours = rename ? rename(name) : name;
-      if (ours.empty()) continue;
-      const auto target = state.find(ours);
-      if (target == state.end()) {
-        problems.push_back({"tensor " + name + " " + shape_text(view.shape) + " is not part of the network",
-                            file.path().string(), {}});
-      } else if (!fits(target->second.sizes(), view.shape)) {
-        problems.push_back({"tensor " + name + " has shape " + shape_text(view.shape) + ", the network needs " +
-                                shape_text(target->second.sizes()),
-                            file.path().string(), {}});
-        sources[ours] = nullptr;
-      } else if (!sources.emplace(ours, &view).second) {
-        problems.push_back({"tensor " + name + " is there twice", file.path().string(), {}});
+      const auto targets = spread(name);
+      const auto parts = static_cast<std::int64_t>(targets.size());
+      for (std::int64_t part = 0; part < parts; ++part) {
+        const auto& ours = targets[static_cast<std::size_t>(part)];
+        const auto target = state.find(ours);
+        const auto wanted = target == state.end() ? std::vector<std::int64_t>{}
+                                                  : packed_shape(target->second.sizes(), parts);
+        if (target == state.end()) {
+          problems.push_back({"tensor " + name + " " + shape_text(view.shape) + " is not part of the network",
+                              file.path().string(), {}});
+        } else if (!fits(wanted, view.shape)) {
+          problems.push_back({"tensor " + name + " has shape " + shape_text(view.shape) + ", the network needs " +
+                                  shape_text(wanted),
+                              file.path().string(), {}});
+        } else if (!sources.emplace(ours, Source{&view, part}).second) {
+          problems.push_back({"tensor " + name + " is there twice", file.path().string(), {}});
+        } else {
+          continue;
+        }
+        for (const auto& each : targets) sources[each] = {};  // told once: not missing as well
+        break;
       }
     }
   }
@@ -106,9 +134,10 @@ void load_weight_files(torch::nn::Module& network, const WeightFiles& files, con
   }
   if (!problems.empty()) throw DataError(std::move(problems));
   torch::NoGradGuard no_gradients;
-  for (const auto& [name, view] : sources) {
+  for (const auto& [name, source] : sources) {
     auto target = state.at(name);
-    target.copy_(to_tensor(*view).reshape(target.sizes()));
+    const auto whole = to_tensor(*source.view).flatten();
+    target.copy_(whole.narrow(0, source.part * target.numel(), target.numel()).reshape(target.sizes()));
     if (target.is_floating_point() && !at::isfinite(target).all().item<bool>())
       problems.push_back({"tensor " + name + " holds numbers that " + c10::toString(target.scalar_type()) +
                               " cannot (infinite or not a number)",

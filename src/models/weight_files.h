@@ -32,6 +32,11 @@ using Rename = std::function<std::string(const std::string&)>;
 // linear layers [C, C].
 void load_weight_files(torch::nn::Module& network, const WeightFiles& files, const Rename& rename = {});
 
+// The same where one tensor of the file may hold several of the network's, one behind the other along the first
+// axis (packed query, key and value); no names pass it over.
+using Spread = std::function<std::vector<std::string>(const std::string&)>;
+void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& files, const Spread& spread);
+
 // The shape of a tensor of the files under its own name; empty where there is none.
 std::vector<std::int64_t> shape_in(const WeightFiles& files, const std::string& name);
 
