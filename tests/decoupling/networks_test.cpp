@@ -8,9 +8,11 @@
 #include <fstream>
 #include <limits>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "decoupling/annotated_masks.h"
 #include "decoupling/decouple.h"
 #include "decoupling/looks.h"
@@ -23,6 +25,10 @@
 #include "io/resize.h"
 #include "io/text_table.h"
 #include "models/exported_graph.h"
+#include "models/made_up_grounding_dino.h"
+#include "models/made_up_weights.h"
+#include "models/sam.h"
+#include "models/sam_config.h"
 #include "models/tensor_file.h"
 #include "support/temporary_folder.h"
 
@@ -508,6 +514,100 @@ TEST(OddPictures, TheRealSemanticNetworkTakesThemToo) {
     const DecoupledPicture picture = decouple_picture(bench.dataset, bench.item, 0, sources, config);
     EXPECT_EQ(picture.result.outcome, io::Outcome::nothing_found)
         << "black is no bird: " << picture.result.reason;
+  }
+}
+
+// --- the real networks, tiny and with made-up weights ---
+
+void write_tiny_sam(const fs::path& folder) {
+  fs::create_directories(folder);
+  const auto facts = nlohmann::json::parse(read_text(DEDA_SOURCE_DIR "/tests/golden/sam.json"));
+  for (const auto& [name, content] : facts.at("configs").at("windows").items())
+    std::ofstream(folder / name) << content.dump();
+  models::NamedTensors state;
+  std::uint64_t index = 0;
+  for (const auto& [name, tensor] :
+       models::state_of(models::Sam(models::read_sam_config(folder / "config.json"))))
+    state[name] = test::made_up_weight(index++, name, tensor.sizes());
+  models::write_tensors(folder / "model.safetensors", state);
+}
+
+void write_tiny_grounding_dino(const fs::path& folder) {
+  test::write_grounding_dino(folder, "padded");
+  test::write_small_vocabulary(folder / "vocab.txt");
+  std::ofstream(folder / "preprocessor_config.json")
+      << R"({"do_resize": true, "size": {"shortest_edge": 64, "longest_edge": 100}, "resample": 2,
+             "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]})";
+}
+
+TEST(TinyNetworks, GoTheWholeRouteAndTraceWhatTheySaw) {
+  Bench bench;
+  write_tiny_sam(bench.folder / "sam");
+  write_tiny_grounding_dino(bench.folder / "dino");
+  bench.config.sources = {"text_box_sam", "box_sam"};
+  bench.config.sam = bench.folder / "sam";
+  bench.config.grounding_dino = bench.folder / "dino";
+  bench.config.device = NetworkDevice::cpu;
+  bench.config.mode = Mode::faithful;
+  bench.config.box_threshold = 0.2;  // made-up weights are not sure of anything
+  bench.config.text_threshold = 0.1;
+  bench.item.box = {5, 5, 40, 30};
+  register_network_sources(comm::Communicator::self(), bench.config);
+  const auto sources = make_mask_sources(bench.config, bench.dataset);
+  io::Image picture(48, 60, 3);
+  for (std::size_t i = 0; i < picture.pixels.size(); ++i)
+    picture.pixels[i] = static_cast<std::uint8_t>((i * 37 + i / 180 * 11) % 256);
+  for (std::size_t source = 0; source < 2; ++source) {
+    const Masks found = sources[source]->find(bench.dataset, {&bench.item, &picture, {0}, true});
+    ASSERT_FALSE(found.objects.empty()) << found.reason;
+    std::map<std::string, std::vector<std::int64_t>> shapes;
+    for (const NamedArray& array : found.tensors) shapes[array.name] = array.shape;
+    const auto boxes = static_cast<std::int64_t>(found.objects.size());
+    EXPECT_EQ(shapes.at("sam.pixel_values"), (std::vector<std::int64_t>{1, 3, 64, 64}));
+    EXPECT_EQ(shapes.at("sam.input_boxes"), (std::vector<std::int64_t>{1, boxes, 4}));
+    EXPECT_EQ(shapes.at("sam.iou_scores"), (std::vector<std::int64_t>{1, boxes, 1}));
+    EXPECT_EQ(shapes.count("grounding_dino.logits"), source == 0 ? 1u : 0u);
+    for (const FoundObject& object : found.objects) EXPECT_TRUE(std::isfinite(object.score));
+    const Masks again = sources[source]->find(bench.dataset, {&bench.item, &picture, {0}, false});
+    ASSERT_EQ(again.parts.size(), found.parts.size());
+    for (std::size_t i = 0; i < again.parts.size(); ++i)
+      EXPECT_EQ(again.parts[i].mask.pixels, found.parts[i].mask.pixels);
+    EXPECT_TRUE(again.tensors.empty());
+  }
+  // Odd pictures through the real pre-processing: an outcome each, never a crash.
+  for (const auto& [height, width] :
+       {std::pair{1, 1}, std::pair{20'000, 3}, std::pair{3, 20'000}, std::pair{700, 20'000}}) {
+    io::write_image(bench.folder / "picture.png", io::Image(height, width, 3));
+    const DecoupledPicture odd = decouple_picture(bench.dataset, bench.item, 0, sources, bench.config);
+    EXPECT_TRUE(odd.result.outcome == io::Outcome::done || !odd.result.reason.empty())
+        << height << " x " << width;
+    EXPECT_NE(odd.result.outcome, io::Outcome::unreadable);
+  }
+  bench.config.prompt = std::string(3000, 'a') + " bird";
+  for (int i = 0; i < 300; ++i) bench.config.prompt += " bird";
+  const auto wordy = make_mask_sources(bench.config, bench.dataset);
+  const Masks found = wordy[0]->find(bench.dataset, {&bench.item, &picture, {0}, false});
+  EXPECT_FALSE(found.notes.empty()) << "the prompt was cut, and the record says so";
+}
+
+TEST(TinyNetworks, BrokenFoldersAreListedTogether) {
+  Bench bench;
+  write_tiny_sam(bench.folder / "sam");
+  write_tiny_grounding_dino(bench.folder / "dino");
+  fs::remove(bench.folder / "sam" / "config.json");
+  fs::remove(bench.folder / "dino" / "vocab.txt");
+  bench.config.sources = {"text_box_sam", "box_sam"};
+  bench.config.sam = bench.folder / "sam";
+  bench.config.grounding_dino = bench.folder / "dino";
+  register_network_sources(comm::Communicator::self(), bench.config);
+  try {
+    make_mask_sources(bench.config, bench.dataset);
+    FAIL() << "two broken folders";
+  } catch (const DataError& error) {
+    std::string all;
+    for (const auto& problem : error.problems()) all += to_string(problem) + "\n";
+    EXPECT_NE(all.find("vocab.txt"), std::string::npos) << all;
+    EXPECT_NE(all.find("sam"), std::string::npos) << all;
   }
 }
 

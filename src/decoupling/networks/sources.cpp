@@ -7,6 +7,7 @@
 #include "comm/c10d/cuda_plugin.h"
 #include "comm/device_map.h"
 #include "core/error.h"
+#include "decoupling/networks/box_sources.h"
 #include "decoupling/networks/semantic_masks.h"
 #include "decoupling/weights_identity.h"
 
@@ -52,6 +53,7 @@ std::string register_network_sources(const comm::Communicator& ranks, const Deco
     require_networks(own, "semantic");
     return std::make_unique<SemanticMasks>(own, dataset, pool);
   });
+  register_box_sources(pool);
   return here.device < 0 ? "cpu" : fmt::format("{} ({})", place.device.str(), here.device_name);
 }
 
