@@ -139,7 +139,7 @@ TEST(MaskAgreement, IsOneForTheSameMasksAndLessForSmallerOnes) {
   const io::StoreReader first = toy.make("first");
   const auto same = compare_masks(first, first);
   EXPECT_EQ(same.both, 18);
-  EXPECT_EQ(same.mean_iou, 1.0);
+  EXPECT_DOUBLE_EQ(same.mean_iou, 1.0);
   toy.config.erode_pixels = 2;
   toy.config.min_mask_share = 0.1;
   const auto other = compare_masks(first, toy.make("second"));
