@@ -4,11 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <thread>
 
 #include "core/log.h"
 #include "data/dataset.h"
+#include "decoupling/looks.h"
 #include "jobs/job.h"
+#include "report/overlay.h"
+#ifdef DEDA_TORCH
+#include "jobs/decoupling_networks.h"
+#endif
 
 namespace deda::jobs {
 
@@ -45,8 +51,31 @@ int worker_threads(const comm::Communicator& ranks, std::int64_t configured) {
   return std::max(1, cores / ranks.local_size());
 }
 
-ExitCode run(JobContext& context) {
+struct Options {
+  std::vector<std::string> sources;
+  std::filesystem::path review;
+};
+
+// --source overrules the configuration; checked as the configuration is.
+void apply_sources(const Options& options, decoupling::DecoupleConfig& config) {
+  if (options.sources.empty()) return;
+  const auto& known = decoupling::mask_source_names();
+  std::vector<Problem> problems;
+  for (const std::string& name : options.sources) {
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      problems.push_back({"\"" + name + "\" is no mask source", "--source",
+                          fmt::format("There are {}.", fmt::join(known, ", "))});
+  }
+  if (!problems.empty()) throw ConfigError(std::move(problems));
+  config.sources = options.sources;
+}
+
+ExitCode run(JobContext& context, const Options& options) {
+  apply_sources(options, context.config.decouple);
   const auto& config = context.config;
+#ifdef DEDA_TORCH
+  prepare_network_sources(context.ranks, config.decouple);
+#endif
   std::vector<std::string> notes;
   data::Dataset dataset;
   context.ranks.agree("reading the dataset",
@@ -58,6 +87,8 @@ ExitCode run(JobContext& context) {
       stage_folder(config.run.output, "decouple", decoupling::decouple_identity(dataset, config.decouple));
   const std::size_t pictures = decoupling::decouple_items(dataset, config.decouple).size();
   if (context.options.dry_run) {
+    context.ranks.agree("making the mask sources",
+                        [&] { decoupling::make_mask_sources(config.decouple, dataset); });
     if (context.ranks.is_root())
       fmt::print("would decouple {} pictures of {} ({} classes) into {}\n", pictures, dataset.name,
                  dataset.class_names.size(), folder.string());
@@ -72,6 +103,13 @@ ExitCode run(JobContext& context) {
   if (context.ranks.is_root()) {
     if (was_complete) log_info("already done: {}", folder.string());
     print_outcomes(folder);
+    const io::StoreReader store(folder);
+    fmt::print("{}", report::to_text(report::summarize_looks(store, decoupling::read_looks(folder))));
+    if (!options.review.empty()) {
+      const auto list = report::write_review(options.review, store, dataset.root);
+      fmt::print("review: {}\nedit {} and name it as decouple.exclude\n", options.review.string(),
+                 list.string());
+    }
   }
   return ExitCode::done;
 }
@@ -79,11 +117,21 @@ ExitCode run(JobContext& context) {
 }  // namespace
 
 Job make_decouple_job() {
+  const auto options = std::make_shared<Options>();
   return {.name = "decouple",
           .summary = "Split pictures into class-dependent and class-independent parts",
           .example = "mpirun -n 4 deda decouple --config configs/demo.toml",
-          .add_options = {},
-          .run = run};
+          .add_options =
+              [options](CLI::App& app) {
+                app.add_option(
+                    "--source", options->sources,
+                    "mask source(s) in the order in which they are tried, instead of decouple.sources");
+                app.add_option(
+                    "--review", options->review,
+                    "write an HTML page with the doubtful pictures first, and beside it a text file of "
+                    "pictures to exclude, to be edited");
+              },
+          .run = [options](JobContext& context) { return run(context, *options); }};
 }
 
 }  // namespace deda::jobs

@@ -4,21 +4,23 @@
 #   bash jobs/demo.sh                        the embedded toy dataset
 #   bash jobs/demo.sh --data DIR             your pictures: an Oxford-IIIT Pet folder, or any image folder with masks
 #   ... [--masks DIR]                        the masks of an image folder (default DIR/masks)
+#   ... [--source NAME]                      another source of masks (semantic, box_sam, text_box_sam, box_grabcut; its networks by --set)
 #   ... [--seeds "1 2 3"] [--methods "plain deda-real deda"] [--out DIR] [--ranks N] [--set a.b=v ...]
 # Everything is resumable: stop it, call it again, it continues. Finished stages take a second.
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/setup.sh"
 
-data=; masks=; seeds="1 2 3"; methods=; output=; settings=()
+data=; masks=; mask_source=; seeds="1 2 3"; methods=; output=; settings=()
 while [ $# -gt 0 ]; do
   case $1 in
     --data) data=${2:?--data needs a folder}; shift 2 ;;
     --masks) masks=${2:?--masks needs a folder}; shift 2 ;;
+    --source) mask_source=${2:?--source needs a name}; shift 2 ;;
     --seeds) seeds=${2:?--seeds needs a list}; shift 2 ;;
     --methods) methods=${2:?--methods needs a list}; shift 2 ;;
     --out) output=${2:?--out needs a folder}; shift 2 ;;
     --ranks) export DEDA_RANKS=${2:?--ranks needs a number}; shift 2 ;;
     --set) settings+=(--set "${2:?--set needs key=value}"); shift 2 ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) fail "unknown argument $1 (bash jobs/demo.sh --help)" ;;
   esac
 done
@@ -32,8 +34,9 @@ if [ -n "$data" ]; then
     settings+=(--set dataset.layout=pets --set "dataset.root=\"$data\"")
   else
     masks=${masks:-$data/masks}
-    [ -d "$masks" ] || fail "$data has no annotations/trimaps (Oxford-IIIT Pet) and there is no folder of masks at $masks; name it with --masks"
-    settings+=(--set dataset.layout=folder --set "dataset.root=\"$data\"" --set "dataset.masks=\"$(cd "$masks" && pwd)\"")
+    [ -d "$masks" ] || [ -n "$mask_source" ] || fail "$data has no annotations/trimaps (Oxford-IIIT Pet) and there is no folder of masks at $masks; name it with --masks"
+    settings+=(--set dataset.layout=folder --set "dataset.root=\"$data\"")
+    if [ -d "$masks" ]; then settings+=(--set "dataset.masks=\"$(cd "$masks" && pwd)\""); fi
   fi
   # No diffusion model of real pictures comes with the program: name one with --set models.base=... and ask for "deda".
   methods=${methods:-plain deda-real}
@@ -43,6 +46,7 @@ else
   output=${output:-$deda_root/runs/demo}
   settings+=(--set "dataset.root=\"$output/toy\"" --set "models.base=\"$deda_root/configs/models/toy\"")
 fi
+if [ -n "$mask_source" ]; then settings+=(--set "decouple.sources=[\"$mask_source\"]"); fi
 settings+=(--out "$output")
 
 started=$SECONDS

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "data/dataset.h"
+#include "decoupling/weights_identity.h"
 #include "io/safetensors.h"
 #include "jobs/doctor_models.h"
 #include "jobs/job.h"
@@ -184,6 +185,54 @@ void report_dataset(Report& report, const data::DatasetConfig& config) {
   }
 }
 
+// The networks of the configured mask sources: there, readable, with all their files.
+void report_mask_networks(Report& report, const decoupling::DecoupleConfig& config) {
+  report.line("mask sources", fmt::format("{}", fmt::join(config.sources, ", ")));
+  for (Problem& problem : decoupling::missing_networks(config))
+    report.problem(problem.where, std::move(problem));
+  for (const auto& network : decoupling::needed_networks(config)) {
+    std::error_code error;
+    if (network.path.empty() || !fs::exists(network.path, error)) continue;
+    std::vector<std::string> names = {"config.json", "preprocessor_config.json"};
+    if (network.key == "decouple.deeplab") names = {"graph.json", "labels.txt"};
+    if (network.key == "decouple.grounding_dino") names.emplace_back("vocab.txt");
+    const bool folder = fs::is_directory(network.path, error);
+    // A folder with Meta's original names has the weights alone.
+    const bool whole = network.key != "decouple.sam" || fs::exists(network.path / "config.json", error);
+    for (const std::string& name : names) {
+      const bool joint =
+          name == "preprocessor_config.json" && fs::exists(network.path / "processor_config.json", error);
+      if (folder && whole && !joint && !fs::exists(network.path / name, error))
+        report.problem(network.key, {name + " is missing", network.path.string(),
+                                     "README of src/decoupling names the files."});
+    }
+    std::size_t files = 0, tensors = 0;
+    std::uintmax_t bytes = 0;
+    const auto look_into = [&](const fs::path& file) {
+      if (file.extension() != ".safetensors" || file.filename() == "golden.safetensors") return;
+      try {
+        tensors += io::SafetensorsFile(file).tensors().size();
+        bytes += fs::file_size(file);
+        ++files;
+      } catch (const Error& failure) {
+        report.problems_of(network.key, failure);
+      }
+    };
+    if (folder) {
+      for (const auto& entry : fs::directory_iterator(network.path, error)) look_into(entry.path());
+    } else {
+      look_into(network.path);
+    }
+    constexpr double bytes_per_mb = 1e6;
+    if (files == 0)
+      report.problem(network.key, {"holds no .safetensors file", network.path.string(),
+                                   "README of src/decoupling names the files."});
+    else
+      report.line(network.key, fmt::format("{}: {} tensors, {:.0f} MB", network.path.string(), tensors,
+                                           static_cast<double>(bytes) / bytes_per_mb));
+  }
+}
+
 void report_training_inputs(Report& report, const training::TrainConfig& train) {
   if (!train.weights.empty()) {
     try {
@@ -226,6 +275,7 @@ ExitCode run_doctor(JobContext& context) {
   report_output(report, context.config.run.output);
   if (context.options.configured) {
     report_dataset(report, context.config.dataset);
+    report_mask_networks(report, context.config.decouple);
     report_training_inputs(report, context.config.train);
     report_models(report, context.config.models);
   }

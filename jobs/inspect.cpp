@@ -13,6 +13,8 @@
 #include "report/comparison.h"
 #include "report/contact_sheet.h"
 #include "report/identifier_report.h"
+#include "report/mask_agreement.h"
+#include "report/overlay.h"
 #include "report/store_report.h"
 #include "report/synthetic_report.h"
 
@@ -24,6 +26,7 @@ struct Options {
   std::vector<std::filesystem::path> paths;
   std::filesystem::path report;        // HTML page
   std::filesystem::path sheet;         // PNG or JPEG contact sheet of the (first) store
+  std::filesystem::path overlays;      // folder for what the mask sources saw, a picture each
   std::filesystem::path dataset_root;  // for the originals in sheets
   std::int64_t items = 12;
   bool verify = false;
@@ -127,6 +130,41 @@ void inspect_synthetic(const io::StoreReader& store, const io::StoreReader* real
       "rejected.");
 }
 
+// What the mask sources saw, by class and drawn on the pictures.
+void inspect_looks(const io::StoreReader& store, const Options& options, report::Page* page, bool first) {
+  constexpr int overlay_side = 640;
+  const auto looks = decoupling::read_looks(store.folder());
+  if (looks.empty()) return;
+  const auto classes = report::summarize_looks(store, looks);
+  fmt::print("{}", report::to_text(classes));
+  if (first && !options.overlays.empty()) {
+    report::write_overlays(options.overlays, looks, options.dataset_root, overlay_side);
+    fmt::print("overlays: {}\n", options.overlays.string());
+  }
+  if (page == nullptr) return;
+  report::add_to_page(*page, classes);
+  page->picture(
+      report::overlay_sheet(looks, options.dataset_root, static_cast<std::size_t>(options.items),
+                            sheet_cell + sheet_cell / 2),
+      "What the mask sources saw, doubtful pictures first. Green: masks that became parts, red: rejected; "
+      "boxes with the words they stand for and their scores.");
+}
+
+// Every pair of decoupling stores of one dataset.
+void compare_stores(const std::vector<io::StoreReader>& stores, report::Page* page) {
+  for (std::size_t a = 0; a < stores.size(); ++a) {
+    for (std::size_t b = a + 1; b < stores.size(); ++b) {
+      const auto &first = stores[a].description(), &second = stores[b].description();
+      if (first.stage != "decouple" || second.stage != "decouple" || first.class_names != second.class_names)
+        continue;
+      const auto agreement = report::compare_masks(stores[a], stores[b]);
+      if (agreement.both == 0) continue;
+      fmt::print("{}", report::to_text(agreement));
+      if (page != nullptr) report::add_to_page(*page, agreement);
+    }
+  }
+}
+
 void inspect_real(const io::StoreReader& store, const Options& options, const PipelineConfig& config,
                   report::Page* page, bool write_sheet) {
   if (page == nullptr && !write_sheet) return;
@@ -157,8 +195,10 @@ void inspect_store(const io::StoreReader& store, const std::vector<io::StoreRead
   }
   if (synthetic)
     inspect_synthetic(store, real_store_of(store, all), options, page, write_sheet);
-  else
+  else {
     inspect_real(store, options, config, page, write_sheet);
+    inspect_looks(store, options, page, first);
+  }
   if (page != nullptr)
     add_remarks_to_page(*page, store,
                         synthetic ? "CDPs without some or all of their copies."
@@ -219,6 +259,7 @@ ExitCode inspect(JobContext& context, const Options& options) {
                                                     : store == readers.begin());
   };
   inspect_readers(readers.begin(), first_synthetic);
+  compare_stores(readers, page.get());
   for (const auto& folder : identifiers) inspect_identifiers(folder, page.get());
   inspect_readers(first_synthetic, readers.end());
   for (const auto& comparison : comparisons) fmt::print("\n{}", report::to_text(comparison));
@@ -262,6 +303,9 @@ Job make_inspect_job() {
                 app.add_option("--sheet", options->sheet,
                                "write the contact sheet of the store that is named first (of the real CDPs "
                                "in an output folder) as .png or .jpg");
+                app.add_option(
+                    "--overlays", options->overlays,
+                    "write what the mask sources saw in the first store into this folder, a picture each");
                 app.add_option("--data", options->dataset_root,
                                "the dataset's folder, to show the original pictures");
                 app.add_option("--items", options->items, "pictures on a contact sheet")

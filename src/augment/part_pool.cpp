@@ -45,6 +45,7 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
         items_[item].cip = view;
         continue;
       }
+      if (info.class_id != classes_[item]) continue;  // of another label of a picture that has several
       view.relative_size =
           std::max(info.box[2] - info.box[0], info.box[3] - info.box[1]);  // over the shorter side below
       auto& versions = items_[item].cdps;

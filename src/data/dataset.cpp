@@ -134,6 +134,9 @@ std::string dataset_identity(const Dataset& dataset) {
                     item.mask, static_cast<int>(item.mask_encoding), size_of(item.path), size_of(item.mask));
     if (item.box)
       text += fmt::format("\t{},{},{},{}", (*item.box)[0], (*item.box)[1], (*item.box)[2], (*item.box)[3]);
+    for (const ObjectBox& object : item.objects)
+      text += fmt::format("\t{}:{},{},{},{}", object.class_id, object.box[0], object.box[1], object.box[2],
+                          object.box[3]);
     text += '\n';
   }
   return text;

@@ -25,6 +25,12 @@ enum class MaskEncoding : std::uint8_t {
   voc_class,   // palette index = class + 1, 255 = border; the item's own class is the object
 };
 
+// One annotated object of a picture.
+struct ObjectBox {
+  std::int32_t class_id = -1;
+  std::array<double, 4> box{};  // xyxy, pixels, 0-based, half open
+};
+
 struct Item {
   std::string path;            // relative to Dataset::root; also the name in stores and logs
   std::int32_t class_id = -1;  // index into class_names
@@ -34,6 +40,7 @@ struct Item {
   std::optional<std::array<double, 4>> box;  // xyxy, pixels, 0-based, half open
   std::int32_t group = -1;                   // Waterbirds: 2*y + place; toy: 0 usual, 1 swapped background
   std::vector<std::int32_t> labels;          // all classes present (VOC); empty means {class_id}
+  std::vector<ObjectBox> objects;            // every annotated object (VOC); empty means {class_id, box}
 };
 
 struct Dataset {
@@ -41,6 +48,7 @@ struct Dataset {
   std::filesystem::path root;
   std::vector<std::string> class_names;
   std::vector<std::string> group_names;  // empty where items have no group
+  std::vector<std::string> subjects;     // what all pictures show, in a word: {"bird"}; empty: by class
   std::vector<Item> items;               // order is fixed by the dataset's own files, never by the directory
   std::int32_t banner_rows = 0;          // lowest pixel rows to drop from every picture (Aircraft)
   std::vector<std::size_t> indices(Split split) const;

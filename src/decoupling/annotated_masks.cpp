@@ -46,8 +46,8 @@ io::Image decode_mask(const io::Image& values, data::MaskEncoding encoding, std:
   return mask;
 }
 
-Masks AnnotatedMasks::find(const data::Dataset& dataset, const data::Item& item,
-                           const io::Image& picture) const {
+Masks AnnotatedMasks::find(const data::Dataset& dataset, const MaskRequest& request) const {
+  const data::Item& item = *request.item;
   Masks found;
   found.route = name();
   if (item.mask.empty()) {
@@ -55,21 +55,24 @@ Masks AnnotatedMasks::find(const data::Dataset& dataset, const data::Item& item,
     return found;
   }
   const io::Image values = io::read_mask(dataset.root / item.mask);
-  if (values.height != picture.height || values.width != picture.width) {
+  if (values.height != request.picture->height || values.width != request.picture->width) {
     throw DataError(fmt::format("mask has {} x {} pixels, but the picture has {} x {}", values.width,
-                                values.height, picture.width, picture.height),
+                                values.height, request.picture->width, request.picture->height),
                     item.mask);
   }
-  io::Image mask = decode_mask(values, item.mask_encoding, item.class_id, border_, found.undecided);
-  const auto box = box_of(mask);
-  if (box[2] == 0) {
-    found.reason = "the mask has no object pixel";
-    return found;
+  const bool by_class = item.mask_encoding == data::MaskEncoding::voc_class;
+  const std::vector<std::int32_t> classes = by_class ? request.classes : std::vector{item.class_id};
+  for (const std::int32_t class_id : classes) {
+    const io::Image mask = decode_mask(values, item.mask_encoding, class_id, border_, found.undecided);
+    const auto box = box_of(mask);
+    if (box[2] == 0) continue;
+    FoundObject object;
+    object.box = {static_cast<double>(box[0]), static_cast<double>(box[1]), static_cast<double>(box[2]),
+                  static_cast<double>(box[3])};
+    object.class_id = class_id;
+    add_object(found, std::move(object), mask, request.keep_tensors);
   }
-  found.boxes.push_back({static_cast<double>(box[0]), static_cast<double>(box[1]),
-                         static_cast<double>(box[2]), static_cast<double>(box[3])});
-  found.scores.push_back(1.0);
-  found.masks.push_back(std::move(mask));
+  if (found.parts.empty()) found.reason = "the mask has no object pixel";
   return found;
 }
 

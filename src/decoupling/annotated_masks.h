@@ -10,7 +10,8 @@ class AnnotatedMasks final : public MaskSource {
  public:
   explicit AnnotatedMasks(TrimapBorder border) : border_{border} {}
   std::string name() const override { return "annotated"; }
-  Masks find(const data::Dataset& dataset, const data::Item& item, const io::Image& picture) const override;
+  // Pascal's class images give a part for every wanted class; the others one, of the item's own class.
+  Masks find(const data::Dataset& dataset, const MaskRequest& request) const override;
 
  private:
   TrimapBorder border_;

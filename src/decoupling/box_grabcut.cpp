@@ -52,7 +52,9 @@ void draw_ellipse(cv::Mat& mask, const cv::Rect& box, double share, const cv::Sc
 
 }  // namespace
 
-Masks BoxGrabCut::find(const data::Dataset&, const data::Item& item, const io::Image& picture) const {
+Masks BoxGrabCut::find(const data::Dataset&, const MaskRequest& request) const {
+  const data::Item& item = *request.item;
+  const io::Image& picture = *request.picture;
   Masks found;
   found.route = name();
   if (!item.box) {
@@ -124,9 +126,11 @@ Masks BoxGrabCut::find(const data::Dataset&, const data::Item& item, const io::I
     found.reason = "GrabCut found no object in the box";
     return found;
   }
-  found.masks.push_back(std::move(full));
-  found.boxes.push_back(*item.box);
-  found.scores.push_back(score);
+  FoundObject object;
+  object.box = *item.box;
+  object.score = score;
+  object.class_id = item.class_id;
+  add_object(found, std::move(object), full, request.keep_tensors);
   return found;
 }
 

@@ -13,7 +13,7 @@ class BoxGrabCut final : public MaskSource {
   std::string name() const override { return "box_grabcut"; }
   // Deterministic: k-means is seeded by the picture's size and box. Where GrabCut's mask fills less than 15 %
   // or more than 95 % of the box, the inscribed ellipse takes its place and the score is 0.5.
-  Masks find(const data::Dataset& dataset, const data::Item& item, const io::Image& picture) const override;
+  Masks find(const data::Dataset& dataset, const MaskRequest& request) const override;
 
  private:
   DecoupleConfig config_;

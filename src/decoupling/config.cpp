@@ -5,15 +5,110 @@
 namespace deda::decoupling {
 
 const std::vector<std::string>& mask_source_names() {
-  static const std::vector<std::string> names = {"annotated", "box_grabcut"};
+  static const std::vector<std::string> names = {"annotated", "semantic", "box_sam", "text_box_sam",
+                                                 "box_grabcut"};
   return names;
+}
+
+void DecoupleConfig::describe_networks(ConfigVisitor& v) {
+  v.field(
+      {.key = "prompt",
+       .help =
+           "text_box_sam: what to look for; {label} stands for the label's name; empty: the dataset's own "
+           "words (paper table 6: Bird, Aircraft, Car), or the label"},
+      prompt);
+  v.field(
+      {.key = "semantic_classes",
+       .help = "semantic: the network's classes that are the object, for every picture alike; empty: by the "
+               "dataset's words (bird, aeroplane, car, cat and dog) or the label's name"},
+      semantic_classes);
+  v.field({.key = "box_threshold",
+           .help = "text_box_sam: least score of a box (Lang-SAM: 0.3)",
+           .min = 0,
+           .max = 1},
+          box_threshold);
+  v.field({.key = "text_threshold",
+           .help = "text_box_sam: least score of a word of the phrase (Lang-SAM: 0.25)",
+           .min = 0,
+           .max = 1},
+          text_threshold);
+  v.field({.key = "retry_box_threshold",
+           .help = "text_box_sam, recommended mode: least score of a box where nothing was found at first",
+           .min = 0,
+           .max = 1},
+          retry_box_threshold);
+  v.field({.key = "min_box_agreement",
+           .help = "recommended mode: a network's mask whose box has a smaller IoU with the annotated box is "
+                   "rejected",
+           .min = 0,
+           .max = 1},
+          min_box_agreement);
+  v.field(
+      {.key = "box_suppression",
+       .help = "text_box_sam: boxes overlapping a better one by that IoU are dropped; 1: none, as Lang-SAM",
+       .min = 0,
+       .max = 1},
+      box_suppression);
+  v.field({.key = "best_box_only", .help = "text_box_sam: only the box with the best score"}, best_box_only);
+  v.field({.key = "annotated_box_only", .help = "text_box_sam: only boxes that overlap the annotated one"},
+          annotated_box_only);
+  v.field({.key = "min_component_share",
+           .help = "components of a network's mask below that share of the picture are dropped; 0: none",
+           .min = 0,
+           .max = 1},
+          min_component_share);
+  v.field({.key = "fill_mask_holes", .help = "holes inside a network's mask are filled"}, fill_mask_holes);
+  v.field({.key = "grounding_dino",
+           .help = "folder of GroundingDINO (transformers layout) for text_box_sam",
+           .identity = false},
+          grounding_dino);
+  v.field({.key = "sam",
+           .help = "folder or file of SAM or MobileSAM for text_box_sam and box_sam",
+           .identity = false},
+          sam);
+  v.field({.key = "deeplab",
+           .help = "folder of DeepLab (graph.json, labels.txt, .safetensors) for semantic",
+           .identity = false},
+          deeplab);
+  v.choice(
+      {.key = "device",
+       .help =
+           "where networks run; auto: a GPU of its own for every rank where there are enough, else the CPU",
+       .identity = false},
+      device,
+      {{"auto", NetworkDevice::automatic}, {"cpu", NetworkDevice::cpu}, {"cuda", NetworkDevice::cuda}});
+  v.choice(
+      {.key = "precision", .help = "of the networks' weights"}, precision,
+      {{"fp32", NetworkPrecision::fp32}, {"fp16", NetworkPrecision::fp16}, {"bf16", NetworkPrecision::bf16}});
+  v.field({.key = "batch",
+           .help = "pictures per unit of work, which semantic takes as one batch; 8 or more on GPUs",
+           .min = 1,
+           .max = 1024},
+          batch);
+  v.field(
+      {.key = "networks_at_once",
+       .help = "threads of a rank that may be inside a network at the same time, the others decode, cut and "
+               "fill; 0: every thread on CPUs, one on GPUs",
+       .min = 0,
+       .max = 1024,
+       .identity = false},
+      networks_at_once);
 }
 
 void DecoupleConfig::describe(ConfigVisitor& v) {
   v.field({.key = "sources",
-           .help = "mask sources in the order in which they are tried: annotated (mask files), box_grabcut "
-                   "(box annotations)"},
+           .help = "mask sources in the order in which they are tried: annotated (mask files), box_sam (box "
+                   "annotations into SAM), text_box_sam (prompt, GroundingDINO, SAM: the paper's), semantic "
+                   "(DeepLab's class), box_grabcut (box annotations, no network)"},
           sources);
+  v.choice({.key = "mode",
+            .help = "recommended: retry, sanity checks and the further sources where they fail; faithful: "
+                    "whatever the first source finds, as the paper's tool gave it"},
+           mode, {{"recommended", Mode::recommended}, {"faithful", Mode::faithful}});
+  v.choice(
+      {.key = "parts_per",
+       .help = "pictures with several labels (Pascal): a CDP for each label, or one for the picture's class"},
+      parts_per, {{"label", PartsPer::label}, {"picture", PartsPer::picture}});
   v.choice({.key = "split",
             .help = "which pictures: the test split never gives parts to training, `all` is for looking"},
            split, {{"train", SplitChoice::train}, {"all", SplitChoice::all}});
@@ -101,6 +196,13 @@ void DecoupleConfig::describe(ConfigVisitor& v) {
            .min = 0,
            .max = 1},
           grabcut_seed_share);
+  describe_networks(v);
+  v.field(
+      {.key = "exclude",
+       .help = "text file of pictures that give no parts, one path a line (`deda decouple --review` writes "
+               "it to be edited); its content is part of the result's identity",
+       .identity = false},
+      exclude);
   v.field({.key = "items_per_segment",
            .help = "pictures per store segment: the unit that a kill can cost",
            .min = 1,
@@ -119,7 +221,8 @@ void DecoupleConfig::describe(ConfigVisitor& v) {
     const std::string near = nearest_name(source, names);
     v.require(std::find(names.begin(), names.end(), source) != names.end(), "sources",
               "\"" + source + "\" is no mask source",
-              near.empty() ? "There are annotated and box_grabcut." : "Did you mean \"" + near + "\"?");
+              near.empty() ? "There are annotated, box_sam, text_box_sam, semantic and box_grabcut."
+                           : "Did you mean \"" + near + "\"?");
   }
   v.require(min_mask_share < max_mask_share, "min_mask_share", "min_mask_share is not below max_mask_share",
             "Lower one or raise the other.");

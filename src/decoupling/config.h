@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,16 @@ namespace deda::decoupling {
 enum class SplitChoice : std::uint8_t { train, all };
 enum class TrimapBorder : std::uint8_t { outside, inside };
 enum class Fill : std::uint8_t { alpha_pyramid, telea };
+enum class Mode : std::uint8_t { recommended, faithful };
+enum class PartsPer : std::uint8_t { label, picture };
+enum class NetworkDevice : std::uint8_t { automatic, cpu, cuda };
+enum class NetworkPrecision : std::uint8_t { fp32, fp16, bf16 };
 
 struct DecoupleConfig {
   std::vector<std::string> sources = {
       "annotated"};  // the ladder: the first source with an accepted mask wins
+  Mode mode = Mode::recommended;
+  PartsPer parts_per = PartsPer::label;
   SplitChoice split = SplitChoice::train;
   TrimapBorder trimap_border = TrimapBorder::outside;
   double min_mask_share = 0.005, max_mask_share = 0.95;
@@ -40,10 +47,29 @@ struct DecoupleConfig {
   double grabcut_box_growth = 0.02;
   double grabcut_seed_share = 0.4;
 
+  std::string prompt;                         // of text_box_sam; empty: the dataset's own words
+  std::vector<std::string> semantic_classes;  // of semantic; empty: by the dataset's words
+  double box_threshold = 0.3, text_threshold = 0.25, retry_box_threshold = 0.2;
+  double min_box_agreement = 0.3;
+  double box_suppression = 1.0;  // IoU; 1: off
+  bool best_box_only = false, annotated_box_only = false;
+  double min_component_share = 0;
+  bool fill_mask_holes = false;
+
+  std::filesystem::path grounding_dino, sam, deeplab;
+  NetworkDevice device = NetworkDevice::automatic;
+  NetworkPrecision precision = NetworkPrecision::fp32;
+  std::int64_t batch = 1;
+  std::int64_t networks_at_once = 0;
+
+  std::filesystem::path exclude;
   std::int64_t items_per_segment = 256;
   double max_failed_share = 1.0;
 
   void describe(ConfigVisitor& v);
+
+ private:
+  void describe_networks(ConfigVisitor& v);
 };
 
 // Names that `sources` may hold.

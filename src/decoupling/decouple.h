@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,30 +11,16 @@
 #include "comm/communicator.h"
 #include "data/dataset.h"
 #include "decoupling/config.h"
-#include "decoupling/mask_source.h"
+#include "decoupling/ladder.h"
 #include "io/record_store.h"
 
 namespace deda::decoupling {
 
-// What one picture gave, with what a trace shows besides the records.
-struct DecoupledPicture {
-  io::ItemResult result;      // CDP then CIP; or outcome and reason
-  Masks masks;                // of the accepted (or last tried) source
-  io::Image merged, hole;     // union of the masks; what was filled
-  int height = 0, width = 0;  // of the source
-};
-
-// Runs one picture through masks, union, sanity checks, cut and fill. Never throws for what is wrong with the
-// picture or its annotation: that becomes the outcome. Thread-safe; a pure function of its arguments.
-DecoupledPicture decouple_picture(const data::Dataset& dataset, const data::Item& item,
-                                  std::int64_t item_number,
-                                  const std::vector<std::unique_ptr<MaskSource>>& sources,
-                                  const DecoupleConfig& config);
-
 // The items of the stage: positions in dataset.items, in store order.
 std::vector<std::size_t> decouple_items(const data::Dataset& dataset, const DecoupleConfig& config);
-// Text that identifies the stage's result: configuration and the dataset's items (jobs::stage_folder hashes
-// it).
+// Text that identifies the stage's result: configuration, the dataset's items, excluded pictures and the
+// weights of the sources in use (jobs::stage_folder hashes it). ConfigError or DataError lists every file
+// that is missing.
 std::string decouple_identity(const data::Dataset& dataset, const DecoupleConfig& config);
 
 struct DecoupleRequest {

@@ -45,28 +45,37 @@ void write_trace(const std::filesystem::path& folder, const std::string& source,
   Tensors tensors;
   tensors.add_numbers("original_size", io::DType::i64, {2},
                       std::vector<std::int64_t>{picture.height, picture.width});
-  const std::int64_t count = static_cast<std::int64_t>(picture.masks.masks.size());
   std::vector<std::uint8_t> masks;
+  for (const io::Image& mask : picture.masks.object_masks)
+    masks.insert(masks.end(), mask.pixels.begin(), mask.pixels.end());
   std::vector<float> boxes, scores;
-  for (std::size_t i = 0; i < picture.masks.masks.size(); ++i) {
-    masks.insert(masks.end(), picture.masks.masks[i].pixels.begin(), picture.masks.masks[i].pixels.end());
-    for (const double side : picture.masks.boxes[i]) boxes.push_back(static_cast<float>(side));
-    scores.push_back(static_cast<float>(picture.masks.scores[i]));
+  for (const FoundObject& object : picture.masks.objects) {
+    for (const double side : object.box) boxes.push_back(static_cast<float>(side));
+    scores.push_back(static_cast<float>(object.score));
   }
-  tensors.add("masks", io::DType::u8, {count, picture.height, picture.width}, masks);
+  const auto count = static_cast<std::int64_t>(picture.masks.objects.size());
+  tensors.add("masks", io::DType::u8,
+              {static_cast<std::int64_t>(picture.masks.object_masks.size()), picture.height, picture.width},
+              masks);
   tensors.add_numbers("boxes", io::DType::f32, {count, 4}, boxes);
   tensors.add_numbers("scores", io::DType::f32, {count}, scores);
+  for (const NamedArray& array : picture.masks.tensors)
+    tensors.add(array.name, array.dtype, array.shape, array.bytes);
   tensors.add_image("union", picture.merged);
   tensors.add_image("hole", picture.hole);
+  int cdps = 0;
   for (const io::Record& record : picture.result.records) {
-    tensors.add(record.info.kind == io::RecordKind::cdp ? "cdp" : "cip", io::DType::u8,
-                {record.info.height, record.info.width, record.info.channels}, record.pixels);
+    const bool cip = record.info.kind == io::RecordKind::cip;
+    const std::string name = cip ? "cip" : cdps == 0 ? "cdp" : fmt::format("cdp_{}", cdps);
+    cdps += cip ? 0 : 1;
+    tensors.add(name, io::DType::u8, {record.info.height, record.info.width, record.info.channels},
+                record.pixels);
   }
   make_folder(folder);
   io::write_safetensors(folder / fmt::format("picture-{:06}.safetensors", picture.result.item), tensors.all(),
                         {{"schema", "deda-trace-1"},
                          {"source", source},
-                         {"prompt", ""},
+                         {"prompt", picture.masks.prompt},
                          {"route", picture.masks.route},
                          {"outcome", std::string{io::name_of(picture.result.outcome)}},
                          {"reason", picture.result.reason}});

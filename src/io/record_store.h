@@ -36,6 +36,7 @@ struct RecordInfo {
   std::int32_t version = 0;            // 0 real, 1..K synthetic
   float strength = 0.0f;               // SDEdit strength of a synthetic record
   std::uint64_t seed = 0;
+  std::uint8_t route = 0;  // index into StoreDescription::routes: which mask source made it
   Outcome outcome = Outcome::done;
 };
 
@@ -58,6 +59,7 @@ struct StoreDescription {
   std::string configuration;  // canonical JSON of what identifies the content
   std::string dataset;        // name for people
   std::vector<std::string> class_names;
+  std::vector<std::string> routes;   // mask sources that RecordInfo::route counts; may be empty
   std::vector<std::string> sources;  // source path of every item, relative to the dataset
   std::vector<std::int32_t> source_classes;
   std::int64_t items_per_segment = 64;

@@ -66,6 +66,7 @@ void append_row(SegmentColumns& columns, const RecordInfo& info, std::uint64_t o
   columns.version.push_back(info.version);
   columns.strength.push_back(info.strength);
   columns.seed.push_back(info.seed);
+  columns.route.push_back(info.route);
   columns.hash.push_back(hash);
 }
 
@@ -83,6 +84,7 @@ RecordInfo info_of_row(const SegmentColumns& columns, std::size_t row) {
   info.version = columns.version[row];
   info.strength = columns.strength[row];
   info.seed = columns.seed[row];
+  info.route = columns.route[row];
   info.outcome = static_cast<Outcome>(columns.outcome[row]);
   return info;
 }

@@ -96,6 +96,7 @@ std::vector<std::string> differences(const StoreDescription& there, const StoreD
   note_difference(notes, "dataset", there.dataset, wanted.dataset);
   note_difference(notes, "items per segment", there.items_per_segment, wanted.items_per_segment);
   note_list_difference(notes, "class names", there.class_names, wanted.class_names);
+  note_list_difference(notes, "routes", there.routes, wanted.routes);
   note_list_difference(notes, "sources", there.sources, wanted.sources);
   note_list_difference(notes, "classes of the sources", there.source_classes, wanted.source_classes);
   return notes;

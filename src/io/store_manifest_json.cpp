@@ -93,6 +93,7 @@ json json_of(const StoreDescription& description) {
   object["items"] = description.sources.size();
   object["items_per_segment"] = description.items_per_segment;
   object["class_names"] = description.class_names;
+  object["routes"] = description.routes;
   object["sources"] = description.sources;
   object["source_classes"] = description.source_classes;
   return object;
@@ -109,6 +110,7 @@ StoreDescription description_from(const json& object) {
   description.configuration = object.at("configuration").get<std::string>();
   description.items_per_segment = object.at("items_per_segment").get<std::int64_t>();
   description.class_names = object.at("class_names").get<std::vector<std::string>>();
+  description.routes = object.at("routes").get<std::vector<std::string>>();
   description.sources = object.at("sources").get<std::vector<std::string>>();
   description.source_classes = object.at("source_classes").get<std::vector<std::int32_t>>();
   check_description(description);

@@ -5,6 +5,8 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "models/forward_diffusion.h"
+#include "models/forward_exported.h"
+#include "models/forward_sam.h"
 #include "models/forward_grounding_dino.h"
 #include "models/forward_sam.h"
 #include "models/resnet.h"
@@ -102,6 +104,8 @@ const std::vector<ForwardModel>& forward_models() {
                       [entry](const ForwardRequest& request) { return run_classifier(entry, request); }});
     }
     for (auto& model : diffusion_forward_models()) list.push_back(std::move(model));
+    for (auto& model : exported_forward_models()) list.push_back(std::move(model));
+    list.push_back(sam_forward_model());
     list.push_back(grounding_dino_forward_model());
     list.push_back(sam_forward_model());
     return list;

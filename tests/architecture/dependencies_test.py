@@ -15,26 +15,28 @@ ALLOWED = {
     "data": {"io", "comm", "core"},
     "models": {"io", "core"},
     "decoupling": {"data", "io", "comm", "core"},
+    "decoupling/networks": {"decoupling", "models", "data", "io", "comm", "comm/c10d", "core"},
     "augment": {"data", "io", "comm", "core"},
     "diffusion": {"models", "data", "io", "comm", "comm/c10d", "core"},
     "training": {"augment", "models", "data", "io", "comm", "comm/c10d", "core"},
     "report": {"decoupling", "diffusion", "augment", "training", "data", "models", "io", "comm", "core"},
     "study": {"report", "decoupling", "diffusion", "augment", "training", "data", "models", "io", "comm", "core"},
 }
-TORCH_FOLDERS = {"comm/c10d", "models", "diffusion", "training", "study"}
+TORCH_FOLDERS = {"comm/c10d", "decoupling/networks", "models", "diffusion", "training", "study"}
+LIBRARIES_INSIDE = ("comm/c10d", "decoupling/networks")  # folders with a library of their own inside another
 TARGET_OF = {name.split("/")[-1]: name for name in ALLOWED}  # deda::c10d is the folder comm/c10d
 
 problems = []
 
 
 def folder_of(path, source):
-    parts = path.relative_to(source / "src").parts
-    return "comm/c10d" if parts[:2] == ("comm", "c10d") else parts[0]
+    return folder_of_include(path.relative_to(source / "src").as_posix())
 
 
 def folder_of_include(include):
-    if include.startswith("comm/c10d/"):
-        return "comm/c10d"
+    for inside in LIBRARIES_INSIDE:
+        if include.startswith(inside + "/"):
+            return inside
     return include.split("/")[0]
 
 

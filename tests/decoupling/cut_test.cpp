@@ -192,20 +192,21 @@ TEST(BoxGrabCut, FindsABrightObjectInItsBoxAndGivesTheSameMaskTwice) {
   data::Item item;
   item.box = {95, 95, 305, 205};
   const auto source = make_mask_source("box_grabcut", {});
-  const Masks first = source->find({}, item, picture), second = source->find({}, item, picture);
-  ASSERT_EQ(first.masks.size(), 1u) << first.reason;
-  EXPECT_EQ(first.masks[0].pixels, second.masks[0].pixels);
+  const MaskRequest request{&item, &picture, {item.class_id}};
+  const Masks first = source->find({}, request), second = source->find({}, request);
+  ASSERT_EQ(first.parts.size(), 1u) << first.reason;
+  EXPECT_EQ(first.parts[0].mask.pixels, second.parts[0].mask.pixels);
   std::int64_t both = 0, either = 0;
   for (int y = 0; y < 300; ++y) {
     for (int x = 0; x < 400; ++x) {
       const bool object = (x - 200) * (x - 200) / 4 + (y - 150) * (y - 150) < 50 * 50,
-                 ours = first.masks[0].row(y)[x] != 0;
+                 ours = first.parts[0].mask.row(y)[x] != 0;
       both += object && ours;
       either += object || ours;
     }
   }
   EXPECT_GT(static_cast<double>(both) / static_cast<double>(either), 0.95);
-  EXPECT_EQ(first.scores[0], 1.0);
+  EXPECT_EQ(first.objects[0].score, 1.0);
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ Rows read_by_id(Reader& reader, const std::string& file, std::size_t cells) {
 void read_cub_200_2011(Reader& reader) {
   Dataset& dataset = reader.dataset;
   dataset.name = "CUB-200-2011";
+  dataset.subjects = {"bird"};
   const Rows classes = read_by_id(reader, "classes.txt", 1), images = read_by_id(reader, "images.txt", 1);
   const Rows labels = read_by_id(reader, "image_class_labels.txt", 1),
              splits = read_by_id(reader, "train_test_split.txt", 1);

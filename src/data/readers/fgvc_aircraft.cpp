@@ -33,6 +33,7 @@ void read_fgvc_aircraft(Reader& reader) {
   Dataset& dataset = reader.dataset;
   constexpr std::int32_t banner_rows = 20;
   dataset.name = "FGVC-Aircraft";
+  dataset.subjects = {"aircraft"};
   if (reader.config.strip_banner) dataset.banner_rows = banner_rows;
   // Root may be the release folder, which has data/ inside, or data/ itself.
   const std::string prefix = reader.exists("data/variants.txt") ? "data/" : "";

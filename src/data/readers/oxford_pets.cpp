@@ -41,6 +41,7 @@ void read_list(Reader& reader, const std::string& file, Split split, std::vector
 void read_oxford_pets(Reader& reader) {
   Dataset& dataset = reader.dataset;
   dataset.name = "Oxford-IIIT Pet";
+  dataset.subjects = {"cat", "dog"};
   std::vector<Listed> listed;
   bool official_split = false;
   if (reader.exists("annotations/trainval.txt") || reader.exists("annotations/test.txt")) {

@@ -57,6 +57,7 @@ bool read_annotation(Reader& reader, const std::string& relative, const std::str
       const auto class_id = static_cast<std::int32_t>(id - class_names.begin());
       if (std::find(item.labels.begin(), item.labels.end(), class_id) == item.labels.end())
         item.labels.push_back(class_id);
+      item.objects.push_back({class_id, box});
       const double area = (box[2] - box[0]) * (box[3] - box[1]);
       if (area > largest) {
         largest = area;

@@ -96,6 +96,7 @@ void read_table(Reader& reader) {
 
 void read_stanford_cars(Reader& reader) {
   reader.dataset.name = "Stanford Cars";
+  reader.dataset.subjects = {"car"};
   if (reader.exists("cars.csv")) return read_table(reader);
   const std::string meta =
       first_existing(reader, {"devkit/cars_meta.mat", "cars_meta.mat", "car_devkit/devkit/cars_meta.mat"});

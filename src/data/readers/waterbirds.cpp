@@ -10,6 +10,7 @@ namespace deda::data {
 void read_waterbirds(Reader& reader) {
   Dataset& dataset = reader.dataset;
   dataset.name = "Waterbirds";
+  dataset.subjects = {"bird"};
   dataset.group_names = {"landbird on land", "landbird on water", "waterbird on land", "waterbird on water"};
   const io::TextTable table = io::read_csv(reader.config.root / "metadata.csv");
   if (table.rows.empty()) throw DataError("is empty", table.path.string());

@@ -1,0 +1,56 @@
+// What the mask sources saw, drawn on the picture: boxes with scores and phrases, masks, and what was
+// rejected with its reason; and which pictures deserve a second look.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "decoupling/looks.h"
+#include "io/image.h"
+#include "io/record_store.h"
+#include "report/page.h"
+
+namespace deda::report {
+
+// The picture shrunk to `side` pixels with everything on it: used masks green, rejected ones red, boxes in
+// the same colours with "phrase score". An empty picture gives a grey ground of the look's proportions.
+io::Image draw_overlay(const decoupling::Look& look, const io::Image& picture, int side);
+
+// Outcomes, routes and boxes of each class: one line per class, as text and as a table.
+struct ClassLooks {
+  std::string name;
+  std::int64_t pictures = 0, without_parts = 0, objects = 0, rejected_objects = 0;
+  std::map<std::string, std::int64_t> routes;  // pictures by the route that made their parts
+};
+std::vector<ClassLooks> summarize_looks(const io::StoreReader& store,
+                                        const std::vector<decoupling::Look>& looks);
+std::string to_text(const std::vector<ClassLooks>& classes);
+void add_to_page(Page& page, const std::vector<ClassLooks>& classes);
+
+// Up to `count` overlays on one sheet, the doubtful ones first, four in a row; the pictures come from the
+// dataset's folder, which may be empty.
+io::Image overlay_sheet(const std::vector<decoupling::Look>& looks, const std::filesystem::path& dataset_root,
+                        std::size_t count, int side);
+// One JPEG per picture, FOLDER/000012.jpg, numbered as the store does.
+void write_overlays(const std::filesystem::path& folder, const std::vector<decoupling::Look>& looks,
+                    const std::filesystem::path& dataset_root, int side);
+
+// Why a picture should be looked at, the gravest first; `weight` orders pictures.
+struct Doubt {
+  std::size_t look = 0;  // index into the looks
+  double weight = 0;
+  std::vector<std::string> reasons;
+};
+
+// Pictures with parts that are unusual (small, huge, in several pieces, low score, another route than the
+// first, many objects) and pictures without parts; by falling weight, then by item.
+std::vector<Doubt> find_doubts(const std::vector<decoupling::Look>& looks);
+
+// The page of `deda decouple --review`, and beside it PAGE's name with .exclude.txt: the doubtful pictures as
+// comments, for a person to uncomment. An existing text file is left alone. Returns the text file's path.
+std::filesystem::path write_review(const std::filesystem::path& page, const io::StoreReader& store,
+                                   const std::filesystem::path& dataset_root);
+
+}  // namespace deda::report
