@@ -5,6 +5,7 @@
 // several ranks also: all ranks on one stage against as many copies that do not communicate, each with its
 // share of the pictures; the target is 0.95.
 //   [mpirun -n N] bench_decouple DEEPLAB_FOLDER PETS_FOLDER WORK_FOLDER [pictures 40] [threads 1] [repeats 3]
+//   [networks at once 0]
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -65,7 +66,7 @@ double memory_peak_mb() {
 }
 
 void run(const comm::Communicator& ranks, const fs::path& network, const fs::path& pets, const fs::path& work,
-         std::size_t pictures, int threads, int repeats) {
+         std::size_t pictures, int threads, int repeats, int networks_at_once) {
   data::DatasetConfig dataset_config;
   dataset_config.layout = data::Layout::pets;
   dataset_config.root = pets;
@@ -76,6 +77,9 @@ void run(const comm::Communicator& ranks, const fs::path& network, const fs::pat
   config.split = decoupling::SplitChoice::all;
   config.deeplab = network;
   config.device = decoupling::NetworkDevice::cpu;
+  config.networks_at_once = networks_at_once;
+  // As many threads as may be inside the network: what a device of its own would be.
+  const int network_threads = networks_at_once > 0 ? networks_at_once : threads;
   decoupling::register_network_sources(ranks, config);
 
   // This rank's share for the measurements without communication.
@@ -93,7 +97,7 @@ void run(const comm::Communicator& ranks, const fs::path& network, const fs::pat
       for (std::size_t i = next++; i < decoded.size(); i = next++) alone.segment({&decoded[i]});
     };
     std::vector<std::thread> others;
-    for (int i = 1; i < threads; ++i) others.emplace_back(one_thread);
+    for (int i = 1; i < network_threads; ++i) others.emplace_back(one_thread);
     one_thread();
     for (auto& each : others) each.join();
   };
@@ -150,6 +154,7 @@ int main(int argc, char** argv) {
   const auto number = [&](int place, int otherwise) {
     return argc > place ? std::atoi(argv[place]) : otherwise;
   };
-  run(ranks, argv[1], argv[2], argv[3], static_cast<std::size_t>(number(4, 40)), number(5, 1), number(6, 3));
+  run(ranks, argv[1], argv[2], argv[3], static_cast<std::size_t>(number(4, 40)), number(5, 1), number(6, 3),
+      number(7, 0));
   return 0;
 }
