@@ -39,7 +39,9 @@ pipeline_method() {
 pipeline_needs_synthetic() {   # pipeline_needs_synthetic "METHODS" ARGS...
   local methods=" $1 "; shift
   case $methods in *" deda "*) ;; *) return 1 ;; esac
-  "$DEDA_BIN" train "$@" --print-config | awk -F'=' '/^p_syn *=/ { exit !($2 + 0 > 0) }'
+  local share
+  share=$("$DEDA_BIN" train "$@" --print-config | sed -n 's/^p_syn *= *\([0-9.e+-]*\).*/\1/p') || return 2
+  awk -v share="$share" 'BEGIN { exit !(share > 0) }'
 }
 
 pipeline_run() {
