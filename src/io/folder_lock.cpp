@@ -31,7 +31,11 @@ std::string text_of(const posix::FileDescriptor& file) {
 
 }  // namespace
 
-FolderLock::FolderLock(const std::filesystem::path& folder) : path_{folder / "writer.lock"} {
+std::filesystem::path lock_path(const std::filesystem::path& folder) {
+  return folder / "writer.lock";
+}
+
+FolderLock::FolderLock(const std::filesystem::path& folder) : path_{lock_path(folder)} {
   while (!try_to_lock()) {
   }
 }

@@ -7,6 +7,9 @@
 
 namespace deda::io {
 
+// FOLDER/writer.lock
+std::filesystem::path lock_path(const std::filesystem::path& folder);
+
 // Holds `folder/writer.lock` (flock) while it lives and removes the file at the end. DataError, naming
 // process and host, when another process writes the folder. A lock file left by a killed process does not
 // count. File systems without locks: a warning, and no protection.

@@ -98,7 +98,11 @@ struct StoreWriter::State {
       write_open_manifest(folder, manifest);
     }
   }
-  bool nothing_to_tidy() const { return partial_files(folder).empty() && !journal_exists(folder); }
+  // A killed writer may have left its lock file as the last thing.
+  bool nothing_to_tidy() const {
+    return partial_files(folder).empty() && !journal_exists(folder) &&
+           !std::filesystem::exists(lock_path(folder));
+  }
 
   void check_same_description_everywhere(const StoreDescription& description) {
     const auto hashes = ranks.all_gather(description_hash(description));
