@@ -52,11 +52,23 @@ std::int64_t product(at::IntArrayRef sizes) {
   return all;
 }
 
+// Lists of sizes come as plain or as symbolic numbers; one number stands for both directions.
+std::vector<std::int64_t> both_directions(const c10::IValue& value) {
+  std::vector<std::int64_t> numbers;
+  if (value.isIntList()) {
+    numbers = value.toIntVector();
+  } else {
+    for (const auto& number : value.toSymIntVector()) numbers.push_back(number.expect_int());
+  }
+  if (numbers.size() == 1) numbers.push_back(numbers.front());
+  return numbers;
+}
+
 std::int64_t operations_of(const std::string& name, c10::ArrayRef<const c10::IValue> inputs) {
   const auto sizes = [&](std::size_t i) { return inputs[i].toTensor().sizes(); };
   if (name == "aten::convolution") {
     const auto x = sizes(0), w = sizes(1);
-    const auto stride = inputs[3].toIntVector(), padding = inputs[4].toIntVector();
+    const auto stride = both_directions(inputs[3]), padding = both_directions(inputs[4]);
     std::int64_t places = x[0];
     for (std::size_t i = 0; i < 2; ++i) places *= (x[2 + i] + 2 * padding[i] - w[2 + i]) / stride[i] + 1;
     return places * product(w);
