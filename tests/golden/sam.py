@@ -19,24 +19,11 @@ from safetensors.torch import save_file
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamProcessor, SamPromptEncoderConfig, SamVisionConfig
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
+from made_up import hashed, made_up
+
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
 TWIN = "prompt_encoder.shared_embedding.positional_embedding"
-
-
-def hashed(tensor_index, count):
-    with np.errstate(over="ignore"):
-        z = (np.uint64(tensor_index) << np.uint64(32)) + np.arange(count, dtype=np.uint64) + np.uint64(1)
-        z = z * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(40)).astype(np.float64) * 2.0**-24
-
-
-def made_up(index, shape, low=-1.0, high=1.0):
-    count = int(np.prod(shape))
-    return torch.from_numpy((low + (high - low) * hashed(index, count)).reshape(shape).astype(np.float32))
 
 
 def weight_for(index, name, shape):
