@@ -6,11 +6,12 @@
 #include <map>
 #include <numeric>
 
+#include "report/synthetic_report.h"
+
 namespace deda::report {
 
 namespace {
 
-constexpr std::uint8_t mask_threshold = 128;
 constexpr std::size_t most_worst = 5;
 
 // Real CDPs by the picture's path.
@@ -24,32 +25,9 @@ std::map<std::string, io::RecordView> cdps_of(const io::StoreReader& store) {
     const bool own = info.kind == io::RecordKind::cdp && info.version == 0 &&
                      source < description.sources.size() &&
                      info.class_id == description.source_classes[source];
-    const bool full_size =
-        info.width == info.crop[2] - info.crop[0] && info.height == info.crop[3] - info.crop[1];
-    if (own && full_size) cdps.emplace(description.sources[source], view);
+    if (own) cdps.emplace(description.sources[source], view);
   }
   return cdps;
-}
-
-bool in_mask(const io::RecordView& cdp, int x, int y) {  // of the source picture
-  const auto& crop = cdp.info.crop;
-  if (x < crop[0] || y < crop[1] || x >= crop[2] || y >= crop[3]) return false;
-  const auto place = static_cast<std::size_t>(y - crop[1]) * static_cast<std::size_t>(cdp.info.width) +
-                     static_cast<std::size_t>(x - crop[0]);
-  return cdp.pixels[4 * place + 3] >= mask_threshold;
-}
-
-double iou_of(const io::RecordView& a, const io::RecordView& b) {
-  const auto &first = a.info.crop, &second = b.info.crop;
-  std::int64_t both = 0, either = 0;
-  for (int y = std::min(first[1], second[1]); y < std::max(first[3], second[3]); ++y) {
-    for (int x = std::min(first[0], second[0]); x < std::max(first[2], second[2]); ++x) {
-      const bool in_a = in_mask(a, x, y), in_b = in_mask(b, x, y);
-      both += in_a && in_b;
-      either += in_a || in_b;
-    }
-  }
-  return either == 0 ? 0 : static_cast<double>(both) / static_cast<double>(either);
 }
 
 std::string name_of(const io::StoreReader& store) {
@@ -70,7 +48,7 @@ MaskAgreement compare_masks(const io::StoreReader& first, const io::StoreReader&
     if (other == b.end())
       ++agreement.first_only;
     else
-      all.emplace_back(iou_of(cdp, other->second), source);
+      all.emplace_back(change_of(cdp, other->second).overlap, source);
   }
   agreement.both = static_cast<std::int64_t>(all.size());
   agreement.second_only = static_cast<std::int64_t>(b.size()) - agreement.both;

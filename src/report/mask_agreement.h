@@ -18,8 +18,8 @@ struct MaskAgreement {
   std::vector<std::pair<double, std::string>> worst;       // (IoU, picture), the lowest first
 };
 
-// Real CDPs of the pictures' own classes, matched by source path; alpha of half and more is the mask. CDPs
-// that were stored shrunk are passed over.
+// Real CDPs of the pictures' own classes, matched by source path and laid on one frame, whatever size they
+// are stored in; alpha of half and more is the mask.
 MaskAgreement compare_masks(const io::StoreReader& first, const io::StoreReader& second);
 std::string to_text(const MaskAgreement& agreement);
 void add_to_page(Page& page, const MaskAgreement& agreement);

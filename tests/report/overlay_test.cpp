@@ -140,6 +140,12 @@ TEST(MaskAgreement, IsOneForTheSameMasksAndLessForSmallerOnes) {
   const auto same = compare_masks(first, first);
   EXPECT_EQ(same.both, 18);
   EXPECT_DOUBLE_EQ(same.mean_iou, 1.0);
+  toy.config.cdp_longer_side = 24;  // stored shrunk: compared all the same
+  const auto shrunk = compare_masks(first, toy.make("shrunk"));
+  EXPECT_EQ(shrunk.both, 18);
+  EXPECT_GT(shrunk.mean_iou, 0.8);
+  EXPECT_LT(shrunk.mean_iou, 1.0);
+  toy.config.cdp_longer_side = 0;
   toy.config.erode_pixels = 2;
   toy.config.min_mask_share = 0.1;
   const auto other = compare_masks(first, toy.make("second"));
