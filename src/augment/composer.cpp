@@ -9,6 +9,10 @@ namespace deda::augment {
 
 namespace {
 
+// How far copying asks the cache ahead: a crop's rows do not lie side by side in its canvas.
+constexpr int rows_ahead = 4;
+constexpr std::size_t cache_line_bytes = 64;
+
 void paste(const Sprite& sprite, int x, int y, int side, const RowKernels& kernels, std::uint8_t* pixels) {
   for (int row = 0; row < sprite.height; ++row) {
     kernels.blend(pixels + (static_cast<std::size_t>(y + row) * static_cast<std::size_t>(side) +
@@ -49,9 +53,14 @@ void compose(const AugmentConfig& config, const Choices& choices, const io::Imag
   draws.crop_y = static_cast<std::int32_t>(
       choices.below(Decision::crop_y, static_cast<std::uint32_t>(canvas.height - side + 1)));
   const std::size_t row_bytes = static_cast<std::size_t>(side) * 3;
-  for (int y = 0; y < side; ++y)
-    std::memcpy(pixels + static_cast<std::size_t>(y) * row_bytes,
-                canvas.row(draws.crop_y + y) + static_cast<std::size_t>(draws.crop_x) * 3, row_bytes);
+  const auto canvas_row = [&](int y) {
+    return canvas.row(draws.crop_y + y) + static_cast<std::size_t>(draws.crop_x) * 3;
+  };
+  for (int y = 0; y < side; ++y) {
+    for (std::size_t byte = 0; y + rows_ahead < side && byte < row_bytes; byte += cache_line_bytes)
+      __builtin_prefetch(canvas_row(y + rows_ahead) + byte);
+    std::memcpy(pixels + static_cast<std::size_t>(y) * row_bytes, canvas_row(y), row_bytes);
+  }
 
   Sprite& lower = scratch.first;
   make_sprite(first, draws.u1 * side, draws.angle1, draws.flip1, config.max_enlarge, side, kernels, lower);

@@ -119,6 +119,47 @@ TEST(Sprite, HasNoHaloOfHiddenColours) {
     EXPECT_EQ(pixel & 255, pixel >> 24) << "premultiplied white equals its alpha";
 }
 
+// Only what the outline encloses is sampled. The corners of the same tight box as outline sample everything.
+TEST(Sprite, LeavesOutNothingVisible) {
+  RandomStream random{5, Purpose::test, 0, 0};
+  Sprite sprite, whole;
+  for (int trial = 0; trial < 300; ++trial) {
+    // A few specks and bars anywhere, so that pyramid levels spread single pixels at the outline.
+    const int height = 20 + static_cast<int>(random.below(90)),
+              width = 20 + static_cast<int>(random.below(90));
+    std::vector<std::uint8_t> pixels(static_cast<std::size_t>(4 * height * width));
+    for (std::uint32_t mark = 0; mark < 2 + random.below(6); ++mark) {
+      const int x = static_cast<int>(random.below(static_cast<std::uint32_t>(width))),
+                y = static_cast<int>(random.below(static_cast<std::uint32_t>(height)));
+      const int longest = 1 + static_cast<int>(random.below(20));
+      for (int i = 0; i < longest && x + i < width; ++i)
+        std::fill_n(&pixels[static_cast<std::size_t>(4 * (y * width + x + i))], 4, std::uint8_t{255});
+    }
+    PreparedCdp cdp = prepare_cdp({height, width, 4, pixels, 0});
+    const double degrees = random.below(360), longer = 4 + random.below(300);
+    const bool mirrored = random.below(2) == 1;
+    make_sprite(cdp, longer, degrees, mirrored, 0, 448, best_kernels(), sprite);
+    // The tight box of the turned outline, turned back.
+    const double angle = degrees * 3.14159265358979323846 / 180, cosine = std::cos(angle),
+                 sine = std::sin(angle), sign = mirrored ? -1 : 1;
+    double left = 1e9, right = -1e9, top = 1e9, bottom = -1e9;
+    for (const auto& [x, y] : cdp.outline) {
+      left = std::min(left, sign * x * cosine + y * sine);
+      right = std::max(right, sign * x * cosine + y * sine);
+      top = std::min(top, -sign * x * sine + y * cosine);
+      bottom = std::max(bottom, -sign * x * sine + y * cosine);
+    }
+    cdp.outline.clear();
+    for (const auto& [u, v] : {std::pair{left, top}, {right, top}, {right, bottom}, {left, bottom}})
+      cdp.outline.emplace_back(sign * (u * cosine - v * sine), u * sine + v * cosine);
+    make_sprite(cdp, longer, degrees, mirrored, 0, 448, best_kernels(), whole);
+    ASSERT_EQ(sprite.width, whole.width);
+    ASSERT_EQ(sprite.height, whole.height);
+    ASSERT_EQ(sprite.pixels, whole.pixels)
+        << height << " x " << width << ", " << degrees << " degrees to " << longer;
+  }
+}
+
 AugmentConfig small_config() {
   AugmentConfig config;
   config.resize_shorter = 80;
