@@ -1,4 +1,5 @@
 // `deda`: the list of its subcommands.
+#include "core/allocator.h"
 #include "jobs/run_job.h"
 
 namespace deda::jobs {
@@ -15,6 +16,7 @@ Job make_doctor_job();
 }  // namespace deda::jobs
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   using namespace deda::jobs;
   std::vector<Job> jobs;
   std::vector<std::string> left_out;

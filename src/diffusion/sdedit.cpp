@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <span>
 
 #include "core/hash.h"
@@ -13,16 +14,22 @@
 namespace deda::diffusion {
 namespace {
 
-// Rows `texts` of the conditional half of the batch, as keys and values of every cross-attention: made once,
-// used at all steps. With guidance the unconditional text stands in front, once per row.
-struct BatchText {
+// On a CPU the UNet takes this many rows at once: more do not run faster each, and their activations leave
+// the cache (tiny model at 64 pixels, a row: 2.8 ms alone, 1.9 ms in eights, 2.2 ms in twelves and above).
+constexpr std::int64_t rows_at_once_on_cpu = 8;
+
+// A stretch of the batch's rows with its texts as keys and values of every cross-attention: made once, used
+// at all steps.
+struct Pass {
+  std::int64_t first = 0, rows = 0;
   models::TextKeys keys;
   models::UNet::Added added;
 };
 
-BatchText batch_text(const DiffusionModel& model, const TextCondition* unconditional,
-                     const std::vector<TextCondition>& texts, const std::vector<EditRow>& rows,
-                     std::int64_t resolution) {
+// The conditional rows stand in order; with guidance the unconditional text stands in front, once per row.
+std::vector<Pass> passes_of(const DiffusionModel& model, const TextCondition* unconditional,
+                            const std::vector<TextCondition>& texts, const std::vector<EditRow>& rows,
+                            std::int64_t resolution) {
   std::vector<at::Tensor> states, pooled;
   const auto add = [&](const TextCondition& text) {
     states.push_back(text.states);
@@ -35,12 +42,30 @@ BatchText batch_text(const DiffusionModel& model, const TextCondition* unconditi
     add(*unconditional);
   }
   for (const auto& row : rows) order.push_back(static_cast<std::int64_t>(row.text));
+  const auto keys = model.unet->keys_of(at::cat(states).to(model.device, model.unet_dtype));
+  const auto total = static_cast<std::int64_t>(order.size()),
+             at_once = model.device.is_cpu() ? rows_at_once_on_cpu : total;
   const auto index = at::tensor(order).to(model.device);
-  BatchText batch;
-  batch.keys = model.unet->keys_of(at::cat(states).to(model.device, model.unet_dtype)).for_rows(index);
-  if (!pooled.empty())
-    batch.added = model.added_conditions(at::cat(pooled).to(model.device).index_select(0, index), resolution);
-  return batch;
+  std::vector<Pass> passes;
+  for (std::int64_t first = 0; first < total; first += at_once) {
+    Pass pass{first, std::min(at_once, total - first), {}, {}};
+    const auto part = index.slice(0, first, first + pass.rows);
+    pass.keys = keys.for_rows(part);
+    if (!pooled.empty())
+      pass.added = model.added_conditions(at::cat(pooled).to(model.device).index_select(0, part), resolution);
+    passes.push_back(std::move(pass));
+  }
+  return passes;
+}
+
+at::Tensor predict(const models::UNet& unet, const at::Tensor& input, const at::Tensor& times,
+                   const std::vector<Pass>& passes) {
+  std::vector<at::Tensor> parts;
+  for (const auto& pass : passes) {
+    const auto rows = [&](const at::Tensor& x) { return x.slice(0, pass.first, pass.first + pass.rows); };
+    parts.push_back(unet.forward(rows(input), rows(times), pass.keys, pass.added));
+  }
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
 }
 
 at::Tensor noise_of_rows(const std::vector<EditRow>& rows, std::int64_t draw, const at::Tensor& sources,
@@ -98,8 +123,8 @@ at::Tensor LatentEditor::edit(const at::Tensor& sources, const std::vector<TextC
   // One per call: multistep samplers remember their last predictions.
   const auto scheduler =
       make_scheduler(settings_.scheduler, model_.schedule, settings_.steps, settings_.strength);
-  const auto text =
-      batch_text(model_, guided() ? &unconditional_ : nullptr, texts, rows, settings_.resolution);
+  const auto passes =
+      passes_of(model_, guided() ? &unconditional_ : nullptr, texts, rows, settings_.resolution);
   std::vector<std::int64_t> source_of_row;
   for (const auto& row : rows) source_of_row.push_back(row.source);
   const auto clean =
@@ -110,7 +135,7 @@ at::Tensor LatentEditor::edit(const at::Tensor& sources, const std::vector<TextC
     auto input = scheduler->model_input(sample, k).to(model_.unet_dtype);
     if (guided()) input = at::cat({input, input});
     const auto times = at::full({input.size(0)}, timestep, input.options().dtype(at::kFloat));
-    const auto prediction = model_.unet->forward(input, times, text.keys, text.added).to(at::kFloat);
+    const auto prediction = predict(*model_.unet, input, times, passes).to(at::kFloat);
     at::Tensor unconditional, conditional = prediction, guided_prediction = prediction, fresh;
     if (guided()) {
       const auto halves = prediction.chunk(2);

@@ -1,5 +1,6 @@
 #include "models/transparent.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace deda::models {
@@ -165,6 +166,29 @@ at::Tensor TransparentDecoder::forward(const at::Tensor& pixel, const at::Tensor
   return conv_out_->forward(at::silu(conv_norm_out_->forward(x)));
 }
 
+namespace {
+
+// The value at the lower middle of each element's votes, as torch.median takes it. By Batcher's odd-even
+// merging network: whole tensors are compared, where at::median sorts element by element.
+at::Tensor lower_median(std::vector<at::Tensor> votes) {
+  const std::size_t count = votes.size();
+  for (std::size_t p = 1; p < count; p *= 2) {
+    for (std::size_t k = p; k >= 1; k /= 2) {
+      for (std::size_t j = k % p; j + k < count; j += 2 * k) {
+        for (std::size_t i = j; i < std::min(j + k, count - k); ++i) {
+          if (i / (2 * p) != (i + k) / (2 * p)) continue;
+          const auto lower = at::minimum(votes[i], votes[i + k]);
+          votes[i + k] = at::maximum(votes[i], votes[i + k]);
+          votes[i] = lower;
+        }
+      }
+    }
+  }
+  return votes[(count - 1) / 2];
+}
+
+}  // namespace
+
 at::Tensor decode_by_votes(const TransparentDecoding& network, const at::Tensor& pixel,
                            const at::Tensor& latent) {
   constexpr int quarter_turns = 4;
@@ -175,10 +199,10 @@ at::Tensor decode_by_votes(const TransparentDecoding& network, const at::Tensor&
         return at::rot90(mirrored ? x.flip(3) : x, k, {2, 3}).contiguous();
       };
       auto y = at::rot90(network(orient(pixel), orient(latent)).clamp(0, 1), -k, {2, 3});
-      votes.push_back(mirrored ? y.flip(3) : y);
+      votes.push_back((mirrored ? y.flip(3) : y).contiguous());
     }
   }
-  return std::get<0>(at::stack(votes, 0).median(0));
+  return lower_median(std::move(votes));
 }
 
 std::shared_ptr<TransparentEncoder> load_transparent_encoder(const std::filesystem::path& file,

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "core/allocator.h"
 #include "core/log.h"
 #include "data/dataset.h"
 #include "data/picture.h"
@@ -142,6 +143,7 @@ void run(const comm::Communicator& ranks, const fs::path& network, const fs::pat
 }  // namespace
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   comm::MpiEnvironment mpi(argc, argv);
   if (argc < 4) {
     fmt::print(

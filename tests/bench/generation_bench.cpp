@@ -12,6 +12,7 @@
 #include <functional>
 #include <vector>
 
+#include "core/allocator.h"
 #include "diffusion/generator.h"
 #include "diffusion/prompts.h"
 #include "support/hashed_numbers.h"
@@ -81,6 +82,7 @@ at::Tensor step_by_step(const diffusion::Generator& generator, const std::string
 }  // namespace
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   at::set_num_threads(1);
   const test::TemporaryFolder folder;
   diffusion::ModelsConfig models;

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "core/allocator.h"
 #include "core/log.h"
 #include "diffusion/inversion_fixture.h"
 #include "diffusion/inversion_unit.h"
@@ -248,6 +249,7 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   comm::MpiEnvironment mpi(argc, argv);
   set_up_log(0, 1, LogLevel::warning);
   Options options;

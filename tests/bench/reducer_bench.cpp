@@ -15,6 +15,7 @@
 #include "comm/c10d/process_group.h"
 #include "comm/c10d/reducer.h"
 #include "comm/communicator.h"
+#include "core/allocator.h"
 #include "models/registry.h"
 
 namespace {
@@ -115,6 +116,7 @@ void measure(const comm::Communicator& ranks, const c10::intrusive_ptr<c10d::Pro
 }  // namespace
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   comm::MpiEnvironment mpi(argc, argv);
   const auto ranks = comm::Communicator::world();
   at::set_num_threads(1);

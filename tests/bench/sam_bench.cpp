@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/allocator.h"
 #include "models/initialise.h"
 #include "models/layers.h"
 #include "models/sam.h"
@@ -95,6 +96,7 @@ void run(const std::string& kind, std::int64_t boxes) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   const std::string kind = argc > 1 ? argv[1] : "b";
   at::set_num_threads(argc > 2 ? std::max(1, std::atoi(argv[2])) : 1);
   try {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "core/allocator.h"
 #include "core/random.h"
 #include "io/record_store.h"
 
@@ -117,6 +118,7 @@ void compare(const io::StoreReader& store) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   deda::comm::MpiEnvironment mpi(argc, argv);
   const auto self = deda::comm::Communicator::self();
   const std::filesystem::path folder =

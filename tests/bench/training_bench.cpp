@@ -13,6 +13,7 @@
 
 #include "augment/pipeline.h"
 #include "comm/communicator.h"
+#include "core/allocator.h"
 #include "core/log.h"
 #include "data/dataset.h"
 #include "data/toy.h"
@@ -122,6 +123,7 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
 }  // namespace
 
 int main(int argc, char** argv) {
+  deda::keep_freed_memory();
   comm::MpiEnvironment mpi(argc, argv);
   const auto ranks = comm::Communicator::self();
   set_up_log(0, 1, LogLevel::warning);
