@@ -92,19 +92,22 @@ void add_remarks_to_page(report::Page& page, const io::StoreReader& store, std::
 }
 
 // The store of real CDPs that a generate store was made of: the one of the same classes that holds its first
-// picture. nullptr where it is not among the given ones.
+// picture, in the same output folder if there are several. nullptr where it is not among the given ones.
 const io::StoreReader* real_store_of(const io::StoreReader& synthetic,
                                      const std::vector<io::StoreReader>& stores) {
+  const io::StoreReader* found = nullptr;
   for (const auto& store : stores) {
     const auto& description = store.description();
     if (description.stage == "generate" || description.class_names != synthetic.description().class_names)
       continue;
     const auto& sources = description.sources;
     if (synthetic.description().sources.empty() ||
-        std::find(sources.begin(), sources.end(), synthetic.description().sources.front()) != sources.end())
-      return &store;
+        std::find(sources.begin(), sources.end(), synthetic.description().sources.front()) != sources.end()) {
+      if (store.folder().parent_path() == synthetic.folder().parent_path()) return &store;
+      if (found == nullptr) found = &store;
+    }
   }
-  return nullptr;
+  return found;
 }
 
 void inspect_synthetic(const io::StoreReader& store, const io::StoreReader* real, const Options& options,

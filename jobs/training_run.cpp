@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "core/files.h"
@@ -64,6 +65,13 @@ std::string method_name(const PipelineConfig& config) {
   return uses_synthetic(config) ? "deda" : "deda-real";
 }
 
+std::vector<std::string> split_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
 }  // namespace
 
 TrainingRun plan_training_run(const JobContext& context) {
@@ -76,7 +84,7 @@ TrainingRun plan_training_run(const JobContext& context) {
     if (context.ranks.is_root()) log_warning("{}", note);
   }
   // Rank 0 reads store and weights; one file need not be hashed by all.
-  std::string content;
+  std::string content, masks;  // masks: a line per source
   context.ranks.agree("looking at store and weights", [&] {
     if (uses_parts(config)) run.store = store_folder(config, run.dataset);
     if (!context.ranks.is_root()) return;
@@ -103,7 +111,11 @@ TrainingRun plan_training_run(const JobContext& context) {
     }
     collect([&] { return weights_identity(config.train.weights); });
     if (!problems.empty()) throw DataError(std::move(problems));
+    if (uses_parts(config)) {
+      for (const std::string& route : io::StoreReader(run.store).description().routes) masks += route + '\n';
+    }
   });
+  masks = context.ranks.broadcast(std::move(masks));
   content = context.ranks.broadcast(std::move(content));
   run.synthetic = context.ranks.broadcast(run.synthetic.string());
   const std::string text = canonical_config(config, {"augment", "train"}) + '\n' +
@@ -118,6 +130,7 @@ TrainingRun plan_training_run(const JobContext& context) {
                      .seed = config.run.seed,
                      .epochs = config.train.epochs,
                      .ranks = context.ranks.size(),
+                     .masks = split_lines(masks),
                      .groups = {}};
   return run;
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <string_view>
 #include <tuple>
 
 #include "report/chart.h"
@@ -52,19 +53,20 @@ std::vector<Line> lines_of(const Comparison& comparison) {
   const MethodSummary* base = find_plain(comparison);
   for (const MethodSummary& method : comparison.methods) {
     for (std::size_t i = 0; i < method.seeds.size(); ++i) {
-      Line line{method_title(method.method), std::to_string(method.seeds[i]), {}, false};
+      Line line{method_title(method.method, method.masks), std::to_string(method.seeds[i]), {}, false};
       for (const std::string& group : comparison.groups)
         line.cells.push_back(fmt::format("{:.1f}", values_of(method.last, group)[i]));
       lines.push_back(std::move(line));
     }
-    Line line{method_title(method.method), "mean", {}, true};
+    Line line{method_title(method.method, method.masks), "mean", {}, true};
     for (const std::string& group : comparison.groups)
       line.cells.push_back(mean_and_deviation(values_of(method.last, group)));
     lines.push_back(std::move(line));
   }
   for (const MethodSummary& method : comparison.methods) {
     if (base == nullptr || &method == base || method.seeds.empty() || base->seeds.empty()) continue;
-    Line line{method_title(method.method) + " - " + method_title(base->method), "mean", {}, true};
+    Line line{
+        method_title(method.method, method.masks) + " - " + method_title(base->method), "mean", {}, true};
     for (const std::string& group : comparison.groups)
       line.cells.push_back(
           fmt::format("{:+.1f}", mean(values_of(method.last, group)) - mean(values_of(base->last, group))));
@@ -89,11 +91,12 @@ double deviation(const std::vector<double>& values) {
   return std::sqrt(sum / static_cast<double>(values.size() - 1));
 }
 
-std::string method_title(const std::string& method) {
-  if (method == plain) return "Plain";
-  if (method == "deda") return "De-DA";
-  if (method == "deda-real") return "De-DA, real CDPs only";
-  return method;
+std::string method_title(const std::string& method, const std::string& masks) {
+  std::string title = method;
+  if (method == plain) title = "Plain";
+  if (method == "deda") title = "De-DA";
+  if (method == "deda-real") title = "De-DA, real CDPs only";
+  return masks.empty() ? title : title + " [" + masks + "]";
 }
 
 std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
@@ -104,25 +107,34 @@ std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
   for (const auto& [key, members] : kinds) {
     Comparison comparison;
     std::tie(comparison.dataset, comparison.network, std::ignore) = key;
-    std::map<std::string, std::map<std::int64_t, const RunResults*>> by_method;
+    std::set<std::string> kinds_of_masks;
+    for (const RunResults* run : members) {
+      if (!run->masks.empty()) kinds_of_masks.insert(run->masks);
+    }
+    const auto masks_of = [&](const RunResults& run) {
+      return kinds_of_masks.size() > 1 ? run.masks : std::string{};
+    };
+    std::map<std::pair<std::string, std::string>, std::map<std::int64_t, const RunResults*>> by_method;
     for (const RunResults* run : members) {
       if (!run->finished) {
         comparison.notes.push_back(fmt::format("{} (seed {}) is not finished: {} of {} epochs; left out",
-                                               method_title(run->method), run->seed, run->epochs_done,
-                                               run->epochs));
+                                               method_title(run->method, masks_of(*run)), run->seed,
+                                               run->epochs_done, run->epochs));
         continue;
       }
       if (comparison.groups.empty()) comparison.groups = run->groups;
-      if (!by_method[run->method].emplace(run->seed, run).second) {
-        comparison.notes.push_back(fmt::format(
-            "{} (seed {}) was run with several settings; the table shows {}", method_title(run->method),
-            run->seed, by_method[run->method][run->seed]->folder.filename().string()));
+      auto& by_seed = by_method[{run->method, masks_of(*run)}];
+      if (!by_seed.emplace(run->seed, run).second) {
+        comparison.notes.push_back(
+            fmt::format("{} (seed {}) was run with several settings; the table shows {}",
+                        method_title(run->method, masks_of(*run)), run->seed,
+                        by_seed[run->seed]->folder.filename().string()));
       }
     }
     std::set<std::int64_t> all_seeds;
-    for (const auto& [method, by_seed] : by_method) {
+    for (const auto& [kind, by_seed] : by_method) {
       MethodSummary summary;
-      summary.method = method;
+      std::tie(summary.method, summary.masks) = kind;
       for (const auto& [seed, run] : by_seed) {
         summary.seeds.push_back(seed);
         all_seeds.insert(seed);
@@ -133,15 +145,16 @@ std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
           summary.best[group].push_back(found == run->accuracy.end() ? nothing : found->second.best);
         }
       }
-      if (method == plain)
+      if (summary.method == plain)
         comparison.methods.insert(comparison.methods.begin(), std::move(summary));
       else
         comparison.methods.push_back(std::move(summary));
     }
     for (const MethodSummary& method : comparison.methods) {
       if (method.seeds.size() != all_seeds.size())
-        comparison.notes.push_back(fmt::format("{} has {} of {} seeds", method_title(method.method),
-                                               method.seeds.size(), all_seeds.size()));
+        comparison.notes.push_back(fmt::format("{} has {} of {} seeds",
+                                               method_title(method.method, method.masks), method.seeds.size(),
+                                               all_seeds.size()));
     }
     comparisons.push_back(std::move(comparison));
   }
@@ -151,11 +164,14 @@ std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
 std::string to_text(const Comparison& comparison) {
   std::string text =
       fmt::format("{} on {}: top-1 accuracy (%) of the last epoch\n", comparison.network, comparison.dataset);
-  constexpr int method_width = 16, seed_width = 6;
+  constexpr int seed_width = 6;
+  std::size_t method_width = std::string_view{"method"}.size();
+  const std::vector<Line> lines = lines_of(comparison);
+  for (const Line& line : lines) method_width = std::max(method_width, line.method.size());
   std::string header = fmt::format("{:<{}}{:>{}}", "method", method_width, "seed", seed_width);
   for (const std::string& group : comparison.groups) header += fmt::format("  {:>18}", title_of_group(group));
   text += header + '\n' + std::string(header.size(), '-') + '\n';
-  for (const Line& line : lines_of(comparison)) {
+  for (const Line& line : lines) {
     text += fmt::format("{:<{}}{:>{}}", line.method, method_width, line.seed, seed_width);
     for (const std::string& cell : line.cells) text += fmt::format("  {:>18}", cell);
     text += '\n';
@@ -181,9 +197,11 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
   for (const std::string& note : comparison.notes) page.paragraph("Note: " + note);
   const auto curves = [&](const std::string& title, const std::string& label, auto&& value) {
     Chart chart{title, "epoch", label, {}};
+    const bool several_masks = std::any_of(comparison.methods.begin(), comparison.methods.end(),
+                                           [](const MethodSummary& method) { return !method.masks.empty(); });
     for (const RunResults& run : runs) {
       if (run.dataset != comparison.dataset || run.network != comparison.network) continue;
-      Series series{method_title(run.method), {}};
+      Series series{method_title(run.method, several_masks ? run.masks : std::string{}), {}};
       for (const EpochRow& row : run.history) value(row, series.points);
       if (!series.points.empty()) chart.series.push_back(std::move(series));
     }

@@ -11,7 +11,8 @@
 namespace deda::report {
 
 struct MethodSummary {
-  std::string method;                               // "plain", "deda", ... as configured
+  std::string method;  // "plain", "deda", ... as configured
+  std::string masks;   // sources of its parts' masks, where the comparison holds several; else empty
   std::vector<std::int64_t> seeds;                  // ascending, finished runs only
   std::map<std::string, std::vector<double>> last;  // group -> last-epoch accuracy by seed (percent)
   std::map<std::string, std::vector<double>> best;  // group -> best accuracy by seed
@@ -35,7 +36,8 @@ double deviation(const std::vector<double>& values);
 std::string to_text(const Comparison& comparison);
 void add_to_page(Page& page, const Comparison& comparison, const std::vector<RunResults>& runs);
 
-// Name for people: "plain" -> "Plain", "deda" -> "De-DA"; others as they are.
-std::string method_title(const std::string& method);
+// Name for people, with the masks' sources if given: "plain" -> "Plain", "deda" -> "De-DA"; others as they
+// are.
+std::string method_title(const std::string& method, const std::string& masks = {});
 
 }  // namespace deda::report

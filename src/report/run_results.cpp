@@ -48,6 +48,8 @@ RunResults read_run(const std::filesystem::path& folder) {
     const nlohmann::json json = nlohmann::json::parse(read_text(file));
     run.name = json.at("name");
     run.method = json.at("method");
+    for (const auto& source : json.value("masks", std::vector<std::string>{}))
+      run.masks += (run.masks.empty() ? "" : ", ") + source;
     run.network = json.at("network");
     run.dataset = json.at("dataset");
     run.seed = json.at("seed");

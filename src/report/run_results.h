@@ -25,6 +25,7 @@ struct EpochRow {
 struct RunResults {
   std::filesystem::path folder;
   std::string name, method, network, dataset;
+  std::string masks;  // sources of the parts' masks, as "annotated, box_grabcut"; empty: no parts or not told
   std::int64_t seed = 0, epochs = 0, epochs_done = 0, ranks = 0;
   bool finished = false;
   double seconds = 0, images_per_second = 0, data_wait_share = 0;

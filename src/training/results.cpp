@@ -61,6 +61,7 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
       {"schema", "deda-results-1"},
       {"name", run.name},
       {"method", run.method},
+      {"masks", run.masks},
       {"network", run.network},
       {"dataset", run.dataset},
       {"seed", run.seed},

@@ -16,6 +16,8 @@ namespace deda::training {
 struct RunDescription {
   std::string name, method, network, dataset;
   std::int64_t seed = 0, epochs = 0, ranks = 0;
+  std::vector<std::string>
+      masks;  // sources that the real parts' masks came from, best first; empty: no parts
   std::vector<std::string> groups;  // in the order of the scores, "all" first
 };
 

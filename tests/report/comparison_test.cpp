@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <set>
+#include <sstream>
 
 namespace deda::report {
 namespace {
@@ -48,6 +50,32 @@ TEST(Comparison, NamesWhatIsMissingAndNeverInventsIt) {
   const std::string text = to_text(comparisons[0]);
   EXPECT_THAT(text, HasSubstr("De-DA (seed 2) is not finished"));
   EXPECT_THAT(text, HasSubstr("De-DA has 1 of 2 seeds"));
+}
+
+TEST(Comparison, KeepsMaskSourcesApartAndNamesThemWhereThereAreSeveral) {
+  RunResults annotated = run("deda", 1, 80, 60), semantic = run("deda", 1, 78, 58);
+  annotated.masks = "annotated, box_grabcut";
+  semantic.masks = "semantic";
+  semantic.folder = "other";
+  const auto both = compare({run("plain", 1, 70, 20), annotated, semantic});
+  ASSERT_EQ(both.size(), 1u);
+  ASSERT_EQ(both[0].methods.size(), 3u);
+  EXPECT_TRUE(both[0].notes.empty());
+  const std::string text = to_text(both[0]);
+  EXPECT_THAT(text, HasSubstr("De-DA [annotated, box_grabcut]"));
+  EXPECT_THAT(text, HasSubstr("De-DA [semantic]"));
+  EXPECT_THAT(text, HasSubstr("Plain "));
+  EXPECT_THAT(to_text(compare({annotated})[0]), testing::Not(HasSubstr("[")));
+}
+
+TEST(Comparison, LinesUpUnderLongNames) {
+  const std::string text = to_text(compare({run("plain", 1, 70, 20), run("deda-real", 1, 80, 60)}).at(0));
+  std::istringstream lines(text);
+  std::set<std::size_t> widths;
+  std::string line;
+  std::getline(lines, line);  // the title
+  while (std::getline(lines, line)) widths.insert(line.size());
+  EXPECT_EQ(widths.size(), 1u) << text;
 }
 
 TEST(Comparison, KeepsDatasetsApart) {
