@@ -112,7 +112,8 @@ TrainingRun plan_training_run(const JobContext& context) {
     collect([&] { return weights_identity(config.train.weights); });
     if (!problems.empty()) throw DataError(std::move(problems));
     if (uses_parts(config)) {
-      for (const std::string& route : io::StoreReader(run.store).description().routes) masks += route + '\n';
+      const io::StoreReader parts(run.store);
+      for (const std::string& route : parts.description().routes) masks += route + '\n';
     }
   });
   masks = context.ranks.broadcast(std::move(masks));

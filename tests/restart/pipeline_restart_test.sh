@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The program itself, killed and continued, at several numbers of ranks:
 #   stores of `deda decouple` are the same bytes at 1, 2, 3 and 4 ranks, and after kill -9 of a rank at random moments;
+#     with annotated masks and, where there are pictures and weights to test with, those of a network;
 #   draws of `deda train` (samples, geometry, labels' areas) are the same at 1, 2 and 4 ranks.
 #   pipeline_restart_test.sh PROGRAM SOURCE_DIR WORK_DIR
 set -uo pipefail
@@ -13,32 +14,49 @@ run() {  # run RANKS OUT ARGS...
   local ranks=$1 out=$2; shift 2
   timeout 60 mpirun -n "$ranks" "$program" "$@" "${settings[@]}" --out "$out" >>"$work/log" 2>&1
 }
-same_store() { diff -rq --exclude='events-*' "$work/one"/decouple-* "$1"/decouple-* || fail "$2: another store than one rank alone"; }
-
-run 2 "$work/one" toy || fail "toy"
-run 1 "$work/one" decouple || fail "decouple on one rank"
-for ranks in 2 3 4; do
-  run $ranks "$work/ranks$ranks" decouple || fail "decouple on $ranks ranks"
-  same_store "$work/ranks$ranks" "$ranks ranks"
-done
+same_store() { diff -rq --exclude='events-*' "$1/one"/decouple-* "$2"/decouple-* || fail "$3: another store than one rank alone"; }
 
 killed=0
-for trial in 1 2 3 4 5; do
-  out=$work/killed$trial
-  mpirun -n 2 "$program" decouple "${settings[@]}" --out "$out" >>"$work/log" 2>&1 &
-  launcher=$!
-  # At a moment between start and end, another one in each trial.
-  for _ in $(seq 200); do ls "$out"/decouple-*/segment-*.h5 >/dev/null 2>&1 && break; kill -0 $launcher 2>/dev/null || break; sleep 0.01; done
-  sleep "0.0$((trial * 13 % 10))"
-  victim=$(pgrep -P $launcher -f "$out" | head -n 1)
-  [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=$((killed + 1))
-  started=$SECONDS
-  wait $launcher
-  [ $((SECONDS - started)) -lt 30 ] || fail "trial $trial: the job outlived its dead rank by more than 30 s"
-  run $((1 + trial % 3)) "$out" decouple || fail "trial $trial: cannot continue"
-  same_store "$out" "trial $trial"
-done
+# The store of the settings at 1 to 4 ranks, then TRIALS times killed at a moment between start and end, another one each time.
+check_stores() {  # check_stores FOLDER TRIALS
+  local base=$1 trials=$2 ranks trial out launcher victim started
+  run 1 "$base/one" decouple || fail "$base: decouple on one rank"
+  for ranks in 2 3 4; do
+    run $ranks "$base/ranks$ranks" decouple || fail "$base: decouple on $ranks ranks"
+    same_store "$base" "$base/ranks$ranks" "$base, $ranks ranks"
+  done
+  for trial in $(seq "$trials"); do
+    out=$base/killed$trial
+    mpirun -n 2 "$program" decouple "${settings[@]}" --out "$out" >>"$work/log" 2>&1 &
+    launcher=$!
+    for _ in $(seq 1000); do ls "$out"/decouple-*/segment-*.h5 >/dev/null 2>&1 && break; kill -0 $launcher 2>/dev/null || break; sleep 0.01; done
+    sleep "0.0$((trial * 13 % 10))"
+    victim=$(pgrep -P $launcher -f "$out" | head -n 1)
+    [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=$((killed + 1))
+    started=$SECONDS
+    wait $launcher
+    [ $((SECONDS - started)) -lt 30 ] || fail "$out: the job outlived its dead rank by more than 30 s"
+    run $((1 + trial % 3)) "$out" decouple || fail "$out: cannot continue"
+    same_store "$base" "$out" "$out"
+  done
+}
+
+run 2 "$work/one" toy || fail "toy"
+check_stores "$work" 5
 [ "$killed" -ge 2 ] || fail "only $killed of 5 trials hit a running rank"
+
+data=$source_dir/../shared/data
+if [ -d "$data/pets_fewshot" ] && [ -d "$data/weights/deeplabv3_mnv2_pascal" ]; then
+  annotated=("${settings[@]}")
+  settings=(--set dataset.layout=pets --set "dataset.root=\"$data/pets_fewshot\"" --set 'decouple.sources=["semantic"]' --set decouple.items_per_segment=6
+            --set "decouple.deeplab=\"$data/weights/deeplabv3_mnv2_pascal\"" --set decouple.device=cpu --set decouple.threads=1)
+  killed=0
+  check_stores "$work/network" 3
+  [ "$killed" -ge 2 ] || fail "only $killed of 3 trials hit a running rank (network)"
+  settings=("${annotated[@]}")
+else
+  echo "not tested: masks of a network (no $data)"
+fi
 
 for ranks in 1 2 4; do run $ranks "$work/one" train --trace "$work/draws$ranks" --trace-draws 96 || fail "draws on $ranks ranks"; done
 for ranks in 2 4; do diff -rq "$work/draws1" "$work/draws$ranks" || fail "draws differ between 1 and $ranks ranks"; done
