@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <opencv2/core.hpp>
 #include <set>
@@ -204,6 +205,25 @@ void check_failures(const comm::Communicator& ranks, const DecoupleRequest& requ
       request.folder.string(), "`deda inspect` lists them with their reasons.");
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// A rank's time in segments: its own work, then waiting for the others.
+struct Balance {
+  double worked_s = 0, waited_s = 0;
+};
+
+void tell_balance(const comm::Communicator& ranks, const Balance& mine) {
+  if (ranks.size() == 1) return;
+  const double longest = ranks.all_reduce(std::vector<double>{mine.waited_s}, comm::Reduction::maximum)[0],
+               whole = ranks.all_reduce(std::vector<double>{mine.worked_s + mine.waited_s},
+                                        comm::Reduction::maximum)[0];
+  if (ranks.is_root() && whole > 0)
+    log_info("balance: no rank waited longer than {:.2f} s of {:.2f} s for the others ({:.1f} %)", longest,
+             whole, 100 * longest / whole);
+}
+
 }  // namespace
 
 bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
@@ -222,6 +242,7 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
   EventLog events(request.folder, ranks.rank(), "decouple");
   comm::Tickets tickets(ranks);
   const std::vector<std::int64_t> missing = store.missing_segments();
+  Balance balance;
   std::int64_t finished = 0;
   for (std::int64_t segment = 0; segment < static_cast<std::int64_t>(items.size()); ++segment) {
     const auto [first, last] = store.items_of(segment);
@@ -240,9 +261,15 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     tickets.start_round((last - first + request.config.batch - 1) / request.config.batch);
     std::atomic<std::int64_t> done{finished};
     SegmentWork work;
+    const auto start = std::chrono::steady_clock::now();
+    double worked_s = 0;
     ranks.agree("decoupling a segment", [&, first = first, last = last] {
       work = work_on_segment(stage, tickets, first, last, done, progress);
+      worked_s = seconds_since(start);
     });
+    balance.worked_s += worked_s;
+    balance.waited_s += seconds_since(start) - worked_s;
+    events.write(segment, "worked_s", worked_s, {{"waited_s", seconds_since(start) - worked_s}});
     for (const io::ItemResult& result : work.results) {
       events.write(result.item, "outcome", std::string{io::name_of(result.outcome)},
                    {{"source", stage.item(result.item).path}, {"reason", result.reason}});
@@ -254,6 +281,7 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
   }
   progress.finish();
   store.finish();
+  tell_balance(ranks, balance);
   check_failures(ranks, request, items.size());
   return false;
 }

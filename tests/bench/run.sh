@@ -2,7 +2,7 @@
 # All benchmarks, each a table of ratios measured in one run. On a busy machine they say so (load average): run them alone.
 source "$(dirname "${BASH_SOURCE[0]}")/../../cmake/setup.sh"
 deda_setup run
-deda_build bench_store bench_compose bench_training bench_reducer bench_inversion bench_generation bench_sam
+deda_build bench_store bench_compose bench_training bench_reducer bench_inversion bench_generation bench_sam bench_decouple
 deda_mpi_environment
 export OMP_NUM_THREADS=1
 work=$(mktemp -d "$deda_build_dir/bench-XXXXXX")
@@ -14,3 +14,12 @@ for bench in "$deda_build_dir/tests/bench/bench_compose" "$deda_build_dir/tests/
   $bench
   echo
 done
+
+data=$deda_root/../shared/data
+if [ -d "$data/pets" ] && [ -d "$data/weights/deeplabv3_mnv2_pascal" ]; then
+  decouple=("$deda_build_dir/tests/bench/bench_decouple" "$data/weights/deeplabv3_mnv2_pascal" "$data/pets")
+  "${decouple[@]}" "$work/alone" 40
+  mpirun -n 2 "${decouple[@]}" "$work/two" 80
+else
+  echo "decoupling: not measured, there are no real pictures and weights at $data"
+fi
