@@ -85,6 +85,13 @@ ExitCode run(JobContext& context, const Options& options) {
   }
   const auto folder =
       stage_folder(config.run.output, "decouple", decoupling::decouple_identity(dataset, config.decouple));
+  std::filesystem::path without_exclusions;
+  if (!config.decouple.exclude.empty()) {
+    decoupling::DecoupleConfig all = config.decouple;
+    all.exclude.clear();
+    without_exclusions =
+        stage_folder(config.run.output, "decouple", decoupling::decouple_identity(dataset, all));
+  }
   const std::size_t pictures = decoupling::decouple_items(dataset, config.decouple).size();
   if (context.options.dry_run) {
     context.ranks.agree("making the mask sources",
@@ -98,8 +105,9 @@ ExitCode run(JobContext& context, const Options& options) {
     log_info("decoupling {} pictures of {} ({} classes) on {} ranks into {}", pictures, dataset.name,
              dataset.class_names.size(), context.ranks.size(), folder.string());
   const bool was_complete = decoupling::decouple(
-      context.ranks, {dataset, config.decouple, folder, worker_threads(context.ranks, config.run.threads),
-                      context.options.trace, context.options.trace ? context.options.trace_steps : 0});
+      context.ranks,
+      {dataset, config.decouple, folder, worker_threads(context.ranks, config.run.threads),
+       context.options.trace, context.options.trace ? context.options.trace_steps : 0, without_exclusions});
   if (context.ranks.is_root()) {
     if (was_complete) log_info("already done: {}", folder.string());
     print_outcomes(folder);

@@ -18,6 +18,7 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/stop.h"
+#include "decoupling/earlier_store.h"
 #include "decoupling/exclusions.h"
 #include "decoupling/looks.h"
 #include "decoupling/trace.h"
@@ -93,6 +94,15 @@ struct Stage {
   }
 };
 
+// A picture that a person took out.
+DecoupledPicture excluded_picture(std::int64_t number) {
+  DecoupledPicture picture;
+  picture.result.item = number;
+  picture.result.outcome = io::Outcome::rejected;
+  picture.result.reason = "excluded by hand";
+  return picture;
+}
+
 // What one rank made of a segment, in any order.
 struct SegmentWork {
   std::vector<io::ItemResult> results;
@@ -110,10 +120,7 @@ void work_on_unit(const Stage& stage, std::int64_t first, std::int64_t last, Seg
       unit.push_back({&item, number, request.trace && number < request.trace_steps});
       continue;
     }
-    pictures.emplace_back();
-    pictures.back().result.item = number;
-    pictures.back().result.outcome = io::Outcome::rejected;
-    pictures.back().result.reason = "excluded by hand";
+    pictures.push_back(excluded_picture(number));
   }
   for (DecoupledPicture& picture : decouple_unit(request.dataset, unit, stage.sources, request.config))
     pictures.push_back(std::move(picture));
@@ -166,6 +173,27 @@ SegmentWork work_on_segment(const Stage& stage, comm::Tickets& tickets, std::int
   }
   if (failure) std::rethrow_exception(failure);
   return segment;
+}
+
+// This rank's share of a segment from the store without exclusions; collective. Nothing where it cannot be
+// taken over as it is.
+std::optional<SegmentWork> take_over_segment(const comm::Communicator& ranks, const Stage& stage,
+                                             const std::optional<EarlierStore>& earlier, std::int64_t segment,
+                                             std::int64_t first, std::int64_t last) {
+  auto items = earlier ? earlier->items(segment, first, last) : std::nullopt;
+  if (ranks.any(!items)) return std::nullopt;
+  SegmentWork work;
+  for (std::int64_t number = first + ranks.rank(); number < last; number += ranks.size()) {
+    EarlierStore::Item& item = (*items)[static_cast<std::size_t>(number - first)];
+    const std::string& source = stage.item(number).path;
+    if (stage.excluded.count(source) > 0) {
+      DecoupledPicture picture = excluded_picture(number);
+      item = {picture.result, look_line(picture, source)};
+    }
+    work.looks.emplace_back(number, std::move(item.look));
+    work.results.push_back(std::move(item.result));
+  }
+  return work;
 }
 
 // All ranks' looks of a segment into one file, in item order; rank 0 writes.
@@ -239,6 +267,13 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     stage.excluded = read_exclusions(request.config.exclude, request.dataset);
     stage.sources = make_mask_sources(request.config, request.dataset);
   });
+  std::optional<EarlierStore> earlier;
+  if (!stage.excluded.empty() && !request.trace && !request.without_exclusions.empty())
+    earlier = EarlierStore::find(request.without_exclusions);
+  const bool earlier_at_all = !ranks.any(!earlier);
+  if (earlier_at_all && ranks.is_root())
+    log_info("{} pictures are excluded; the others' parts are taken over from {}", stage.excluded.size(),
+             request.without_exclusions.string());
   EventLog events(request.folder, ranks.rank(), "decouple");
   comm::Tickets tickets(ranks);
   const std::vector<std::int64_t> missing = store.missing_segments();
@@ -258,24 +293,27 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     if (ranks.any(stop_requested()))
       throw Stopped(fmt::format("decoupling stopped before segment {}: {}", segment, stop_reason()));
     const auto [first, last] = store.items_of(segment);
-    tickets.start_round((last - first + request.config.batch - 1) / request.config.batch);
-    std::atomic<std::int64_t> done{finished};
-    SegmentWork work;
     const auto start = std::chrono::steady_clock::now();
     double worked_s = 0;
-    ranks.agree("decoupling a segment", [&, first = first, last = last] {
-      work = work_on_segment(stage, tickets, first, last, done, progress);
-      worked_s = seconds_since(start);
-    });
+    std::optional<SegmentWork> work;
+    if (earlier_at_all) work = take_over_segment(ranks, stage, earlier, segment, first, last);
+    if (!work) {
+      tickets.start_round((last - first + request.config.batch - 1) / request.config.batch);
+      std::atomic<std::int64_t> done{finished};
+      ranks.agree("decoupling a segment", [&, first = first, last = last] {
+        work = work_on_segment(stage, tickets, first, last, done, progress);
+        worked_s = seconds_since(start);
+      });
+    }
     balance.worked_s += worked_s;
     balance.waited_s += seconds_since(start) - worked_s;
     events.write(segment, "worked_s", worked_s, {{"waited_s", seconds_since(start) - worked_s}});
-    for (const io::ItemResult& result : work.results) {
+    for (const io::ItemResult& result : work->results) {
       events.write(result.item, "outcome", std::string{io::name_of(result.outcome)},
                    {{"source", stage.item(result.item).path}, {"reason", result.reason}});
     }
-    write_looks(ranks, request.folder, segment, std::move(work.looks));
-    store.write_segment(segment, std::move(work.results));
+    write_looks(ranks, request.folder, segment, std::move(work->looks));
+    store.write_segment(segment, std::move(work->results));
     finished += last - first;
     progress.advance_to(static_cast<std::uint64_t>(finished));
   }

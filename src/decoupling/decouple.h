@@ -30,6 +30,8 @@ struct DecoupleRequest {
   int threads = 1;               // working threads of this rank
   std::optional<std::filesystem::path> trace;
   std::int64_t trace_steps = 0;  // pictures to trace, from the first
+  // Store of the same stage without exclusions (earlier_store.h); empty: there is none to look for.
+  std::filesystem::path without_exclusions = {};
 };
 
 // Collective. True when the store was complete already. Throws Stopped between segments after a signal or

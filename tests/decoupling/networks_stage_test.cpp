@@ -119,7 +119,8 @@ TEST(NetworkStage, StoppedAndContinuedGivesTheSameBytes) {
   clear_stop_request();
   decouple(scene.shared.world, {scene.dataset, scene.config, path / "stopped", 2, std::nullopt, 0});
   decouple(scene.shared.world, {scene.dataset, scene.config, path / "quiet", 1, std::nullopt, 0});
-  if (scene.shared.world.is_root()) EXPECT_TRUE(files_of(path / "stopped") == files_of(path / "quiet"));
+  if (!scene.shared.world.is_root()) return;
+  EXPECT_TRUE(files_of(path / "stopped") == files_of(path / "quiet"));
 }
 
 TEST(NetworkStage, ExcludedPicturesStayOutAndMakeAnotherResult) {
@@ -145,6 +146,39 @@ TEST(NetworkStage, ExcludedPicturesStayOutAndMakeAnotherResult) {
   } catch (const DataError& error) {
     EXPECT_EQ(error.problems().size(), 2u);
   }
+}
+
+TEST(NetworkStage, ExclusionsTakeTheOtherPicturesOverFromTheStoreWithoutThem) {
+  Scene scene;
+  const auto& path = scene.shared.path;
+  const auto run = [&](const std::string& folder, const std::string& without) {
+    decouple(scene.shared.world, {scene.dataset, scene.config, path / folder, 1, std::nullopt, 0,
+                                  without.empty() ? std::filesystem::path{} : path / without});
+  };
+  run("all", "");
+  const auto items = scene.dataset.indices(data::Split::train);
+  scene.config.exclude = path / "exclude.txt";
+  scene.shared.world.agree("the list", [&] {
+    if (scene.shared.world.is_root())
+      write_atomically(scene.config.exclude,
+                       scene.dataset.items[items[1]].path + "\n" + scene.dataset.items[items[7]].path + "\n");
+  });
+  run("anew", "");
+  run("taken over", "all");
+  run("nothing there", "no such store");
+  if (scene.shared.world.is_root()) {
+    EXPECT_TRUE(files_of(path / "taken over") == files_of(path / "anew"));
+    EXPECT_TRUE(files_of(path / "nothing there") == files_of(path / "anew"));
+    // A mark in what was seen shows that nothing was made anew.
+    const auto looks = path / "all" / name_of_looks(0);
+    std::string text = read_text(looks);
+    text.replace(text.find("\"attempts\""), 0, "\"mark\":1,");
+    write_atomically(looks, text);
+  }
+  scene.shared.world.barrier("marked");
+  run("marked", "all");
+  if (!scene.shared.world.is_root()) return;
+  EXPECT_NE(read_text(path / "marked" / name_of_looks(0)).find("\"mark\""), std::string::npos);
 }
 
 TEST(NetworkStage, OtherWeightsMakeAnotherResultAndAnotherPlaceDoesNot) {
