@@ -243,13 +243,18 @@ void report_training_inputs(Report& report, const training::TrainConfig& train) 
       report.problems_of("train.weights", error);
     }
   }
-  if (train.store.empty()) return;
-  std::error_code error;
-  if (fs::is_directory(train.store, error))
-    report.line("train.store", train.store.string());
-  else
-    report.problem("train.store", {"there is no such store", train.store.string(),
-                                   "Run `deda decouple`, or leave train.store empty."});
+  const auto check_store = [&](const char* key, const fs::path& folder, const char* remedy) {
+    std::error_code error;
+    if (fs::is_directory(folder, error))
+      report.line(key, folder.string());
+    else
+      report.problem(key, {"there is no such store", folder.string(), remedy});
+  };
+  if (!train.store.empty())
+    check_store("train.store", train.store, "Run `deda decouple`, or leave train.store empty.");
+  if (!train.synthetic_store.empty() && train.synthetic_store != "none")
+    check_store("train.synthetic_store", train.synthetic_store,
+                "Run `deda generate`, or leave train.synthetic_store empty.");
 }
 
 void report_models(Report& report, const diffusion::ModelsConfig& models) {

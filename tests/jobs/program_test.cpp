@@ -132,11 +132,12 @@ TEST(Doctor, FindsWhatIsMissing) {
   write_atomically(weights, "this is no header");
   const CommandResult result = deda(
       "doctor --set dataset.layout=pets --set dataset.root=/nowhere --set train.store=/no/store --set "
+      "train.synthetic_store=/no/synthetic --set "
       "train.weights=" +
       weights);
   EXPECT_EQ(result.code, 3) << result.output;
-  EXPECT_THAT(result.output,
-              AllOf(HasSubstr("to mend"), HasSubstr("/nowhere"), HasSubstr("/no/store"), HasSubstr(weights)));
+  EXPECT_THAT(result.output, AllOf(HasSubstr("to mend"), HasSubstr("/nowhere"), HasSubstr("/no/store"),
+                                   HasSubstr("/no/synthetic"), HasSubstr(weights)));
 }
 
 TEST(Doctor, SpeaksOnceForAllRanks) {
