@@ -55,10 +55,9 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
   const std::string identifiers = config.generate.identifier == diffusion::IdentifierChoice::learned
                                       ? run.invert_identity
                                       : fmt::format("{}\ngain {}", common, run.transparency.offset_gain);
-  run.generate_identity =
-      fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema, identifiers,
-                  canonical_config(config, {"generate"}), run.model_identity, run.transparency.scaled_latent,
-                  config.diffusion.strength);
+  run.generate_identity = fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema,
+                                      identifiers, canonical_config(config, {"generate"}), run.model_identity,
+                                      run.transparency.scaled_latent, config.diffusion.strength);
   run.identifiers = stage_folder(config.run.output, "invert", run.invert_identity);
   run.synthetic = stage_folder(config.run.output, "generate", run.generate_identity);
   return run;

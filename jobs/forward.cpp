@@ -32,8 +32,9 @@ void add_options(CLI::App& app, const std::shared_ptr<ForwardOptions>& options) 
   std::vector<std::string> dtype_names;
   for (const auto& [name, type] : dtypes) dtype_names.push_back(name);
   app.add_option("MODEL", options->model, "network by name:" + models)->required();
-  app.add_option("WEIGHTS", options->weights,
-                 "safetensors file under the original's tensor names, or its folder (diffusers, transformers)")
+  app.add_option(
+         "WEIGHTS", options->weights,
+         "safetensors file under the original's tensor names, or its folder (diffusers, transformers)")
       ->required();
   app.add_option("--in", options->input, "safetensors file with the input tensors")->required();
   app.add_option("--out", options->output, "safetensors file to write the outputs to")->required();

@@ -53,8 +53,11 @@ struct PipelineConfig {
     v.section("dataset", "Where the pictures are and how they are laid out", dataset);
     v.section("decouple", "Images into CDP and CIP records (paper section 3.1)", decouple);
     v.section("models", "The diffusion model's files", models);
-    v.section("diffusion", "What identifiers and synthetic CDPs have in common (paper section 3.2)", diffusion);
-    v.section("invert", "One identifier per class by truncated-timestep textual inversion (paper section 3.2.1)", invert);
+    v.section("diffusion", "What identifiers and synthetic CDPs have in common (paper section 3.2)",
+              diffusion);
+    v.section("invert",
+              "One identifier per class by truncated-timestep textual inversion (paper section 3.2.1)",
+              invert);
     v.section("generate", "Synthetic CDPs by SDEdit (paper section 3.2.2)", generate);
     v.section("pretrain", "The toy dataset's tiny diffusion model", pretrain);
     v.section("augment", "Online randomized combination (paper section 3.3)", augment);

@@ -1,4 +1,5 @@
-// `deda pretrain`: the tiny model of the toy dataset, from scratch; or proof that a model folder comes from it.
+// `deda pretrain`: the tiny model of the toy dataset, from scratch; or proof that a model folder comes from
+// it.
 #include "diffusion/pretrain.h"
 
 #include <fmt/format.h>
@@ -42,7 +43,8 @@ ExitCode run(JobContext& context, const Options& options) {
   ExitCode code = ExitCode::done;
   context.ranks.agree("pretraining", [&] {
     if (!context.ranks.is_root()) return;  // a model this small is one process's work
-    const auto config = options.verify ? diffusion::recorded_pretraining(options.folder) : context.config.pretrain;
+    const auto config =
+        options.verify ? diffusion::recorded_pretraining(options.folder) : context.config.pretrain;
     if (context.options.dry_run) {
       fmt::print("would {} {}\n", options.verify ? "verify" : "train", options.folder.string());
       return;
@@ -51,16 +53,19 @@ ExitCode run(JobContext& context, const Options& options) {
     log_info("{} toy CDPs of {} pixels", input.cdps.size(), config.resolution);
     if (!options.verify) {
       const auto stages = diffusion::pretrain(input, config, options.folder);
-      fmt::print("{:<14} {:>10} {:>8} {:>9} {:>10} {:>10}\n", "stage", "parameters", "steps", "seconds", "loss", "held out");
+      fmt::print("{:<14} {:>10} {:>8} {:>9} {:>10} {:>10}\n", "stage", "parameters", "steps", "seconds",
+                 "loss", "held out");
       for (const auto& stage : stages)
-        fmt::print("{:<14} {:>10} {:>8} {:>9.0f} {:>10.4f} {:>10.4f}\n", stage.name, stage.parameters, stage.steps,
-                   stage.seconds, stage.losses.empty() ? 0.0 : stage.losses.back(), stage.held_out);
+        fmt::print("{:<14} {:>10} {:>8} {:>9.0f} {:>10.4f} {:>10.4f}\n", stage.name, stage.parameters,
+                   stage.steps, stage.seconds, stage.losses.empty() ? 0.0 : stage.losses.back(),
+                   stage.held_out);
       return;
     }
     const auto problems = diffusion::verify_pretraining(input, options.folder, options.whole);
     for (const auto& problem : problems) fmt::print("{}\n", problem);
     if (problems.empty())
-      fmt::print("{}: the files are those of the record, and {} repeats its losses\n", options.folder.string(),
+      fmt::print("{}: the files are those of the record, and {} repeats its losses\n",
+                 options.folder.string(),
                  options.whole ? "training it all again" : "the beginning of every stage");
     code = problems.empty() ? ExitCode::done : ExitCode::data;
   });
@@ -76,10 +81,13 @@ Job make_pretrain_job() {
           .example = "deda pretrain --verify",
           .add_options =
               [options](CLI::App& app) {
-                app.add_option("--model", options->folder, "folder of the model (default configs/models/toy)");
+                app.add_option("--model", options->folder,
+                               "folder of the model (default configs/models/toy)");
                 app.add_flag("--verify", options->verify,
-                             "train nothing: hold the files against their record and repeat the first steps of every stage");
-                app.add_flag("--whole", options->whole, "with --verify: train everything again and compare the weights");
+                             "train nothing: hold the files against their record and repeat the first steps "
+                             "of every stage");
+                app.add_flag("--whole", options->whole,
+                             "with --verify: train everything again and compare the weights");
               },
           .run = [options](JobContext& context) { return run(context, *options); }};
 }

@@ -21,7 +21,8 @@ std::vector<NeededNetwork> needed_networks(const DecoupleConfig& config);
 // What is wrong with their places, all of it: not named, or not there.
 std::vector<Problem> missing_networks(const DecoupleConfig& config);
 
-// ConfigError with what is missing for one source; the networks' loaders tell what is wrong inside their folders.
+// ConfigError with what is missing for one source; the networks' loaders tell what is wrong inside their
+// folders.
 void require_networks(const DecoupleConfig& config, const std::string& source);
 
 // Name, size and a hash of the ends of every file of the networks in use. ConfigError as missing_networks().

@@ -1,6 +1,6 @@
 // PyTorch's AdamW, in its single-tensor order of operations: decay, first moment, second moment, step.
-// Element-wise, so that training one row of an embedding equals training the whole table and putting the other
-// rows back (textual_inversion.py of diffusers).
+// Element-wise, so that training one row of an embedding equals training the whole table and putting the
+// other rows back (textual_inversion.py of diffusers).
 #pragma once
 
 #include <ATen/core/Tensor.h>

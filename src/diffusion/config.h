@@ -320,10 +320,10 @@ struct GenerateConfig {
              .min = 1,
              .max = 256},
             autoencoder_batch);
-    v.choice({.key = "identifier",
-              .help = "what stands for {token} in the prompt: what `deda invert` learnt, or the class's name"},
-             identifier,
-             {{"learned", IdentifierChoice::learned}, {"class_name", IdentifierChoice::class_name}});
+    v.choice(
+        {.key = "identifier",
+         .help = "what stands for {token} in the prompt: what `deda invert` learnt, or the class's name"},
+        identifier, {{"learned", IdentifierChoice::learned}, {"class_name", IdentifierChoice::class_name}});
     v.field({.key = "items_per_segment", .help = "CDPs per segment of the store", .min = 1, .max = 1e6},
             items_per_segment);
     v.field({.key = "max_failed_share",

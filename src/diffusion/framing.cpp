@@ -70,8 +70,8 @@ io::Image crop(const io::Image& image, const Box& box) {
 
 }  // namespace
 
-FramedCdp frame_cdp(const io::Image& rgba, const std::array<std::int32_t, 4>& crop_box, std::int64_t resolution,
-                    double margin_share) {
+FramedCdp frame_cdp(const io::Image& rgba, const std::array<std::int32_t, 4>& crop_box,
+                    std::int64_t resolution, double margin_share) {
   const Box box = box_of_alpha(rgba, 1);
   if (box.empty()) throw DataError("the CDP has no opaque pixel");
   const int longer = std::max(box.x2 - box.x1, box.y2 - box.y1);
@@ -83,11 +83,13 @@ FramedCdp frame_cdp(const io::Image& rgba, const std::array<std::int32_t, 4>& cr
     const int x_begin = std::max(0, -left), x_end = std::min(side, rgba.width - left);
     if (x_begin >= x_end) continue;
     std::copy_n(rgba.row(y + top) + 4 * static_cast<std::ptrdiff_t>(x_begin + left),
-                4 * static_cast<std::size_t>(x_end - x_begin), canvas.row(y) + 4 * static_cast<std::ptrdiff_t>(x_begin));
+                4 * static_cast<std::size_t>(x_end - x_begin),
+                canvas.row(y) + 4 * static_cast<std::ptrdiff_t>(x_begin));
   }
   FramedCdp framed;
   framed.rgba = resize_rgba(canvas, static_cast<int>(resolution), static_cast<int>(resolution));
-  const double scale = static_cast<double>(crop_box[2] - crop_box[0]) / rgba.width;  // source pixels per record pixel
+  const double scale =
+      static_cast<double>(crop_box[2] - crop_box[0]) / rgba.width;  // source pixels per record pixel
   framed.frame = {crop_box[0] + left * scale, crop_box[1] + top * scale, side * scale};
   return framed;
 }

@@ -26,7 +26,7 @@ FramedCdp frame_cdp(const io::Image& rgba, const std::array<std::int32_t, 4>& cr
                     double margin_share);
 
 struct AlphaCleanUp {
-  double least_alpha = 0.02;          // fainter haze becomes fully transparent
+  double least_alpha = 0.02;            // fainter haze becomes fully transparent
   double least_component_share = 0.05;  // parts smaller than this share of the largest are dropped
 };
 // Faint haze and stray specks become transparent; in place.
@@ -41,8 +41,8 @@ struct UnframedCdp {
 // Back from the model's square. The picture is empty when nothing has alpha >= 1/2.
 UnframedCdp unframe_cdp(const io::Image& square, const Frame& frame);
 
-// How an edit changed the silhouette: share of the source's mask that is still opaque on average (mask eroded by
-// a pixel in 64), and the ratio of the opaque areas.
+// How an edit changed the silhouette: share of the source's mask that is still opaque on average (mask eroded
+// by a pixel in 64), and the ratio of the opaque areas.
 struct SilhouetteChange {
   double mean_alpha_inside = 0, area_ratio = 0, overlap = 0;  // overlap: intersection over union
 };

@@ -258,9 +258,10 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
       const auto pooled = u.added_input_width - sizes * u.added_time_width;
       const auto given = text_encoders.back()->config().projection;
       if (pooled != given)
-        problems.push_back({fmt::format("the UNet takes a pooled text of width {}, the last text encoder gives {}",
-                                        pooled, given > 0 ? std::to_string(given) : "none"),
-                            base.string(), "SDXL needs text_encoder_2, a CLIPTextModelWithProjection."});
+        problems.push_back(
+            {fmt::format("the UNet takes a pooled text of width {}, the last text encoder gives {}", pooled,
+                         given > 0 ? std::to_string(given) : "none"),
+             base.string(), "SDXL needs text_encoder_2, a CLIPTextModelWithProjection."});
     }
     if (unet->config().in_channels != autoencoder->config().latent_channels)
       problems.push_back({fmt::format("the UNet takes {} channels, the autoencoder's latents have {}",

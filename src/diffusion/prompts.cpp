@@ -9,7 +9,8 @@ namespace {
 
 std::vector<std::string> object_templates() {
   std::vector<std::string> list;
-  const auto add = [&](const std::string& noun, const std::string& link, std::initializer_list<const char*> words) {
+  const auto add = [&](const std::string& noun, const std::string& link,
+                       std::initializer_list<const char*> words) {
     for (const std::string word : words)
       list.push_back(noun + " " + link + " " + (word.empty() ? "" : word + " ") + "{}");
   };
@@ -45,6 +46,8 @@ std::string fill_template(const std::string& text, const std::string& name) {
   return replaced(replaced(text, "{token}", name), "{}", name);
 }
 
-std::string placeholder_of_class(std::size_t class_id) { return fmt::format("<class-{:04}>", class_id); }
+std::string placeholder_of_class(std::size_t class_id) {
+  return fmt::format("<class-{:04}>", class_id);
+}
 
 }  // namespace deda::diffusion

@@ -37,7 +37,8 @@ std::string to_json(const NoiseScheduleConfig& config) {
   models::JsonText json;
   json.text("_class_name", "PNDMScheduler");
   json.number("beta_end", config.beta_end);
-  json.text("beta_schedule", config.beta_schedule == BetaSchedule::scaled_linear ? "scaled_linear" : "linear");
+  json.text("beta_schedule",
+            config.beta_schedule == BetaSchedule::scaled_linear ? "scaled_linear" : "linear");
   json.number("beta_start", config.beta_start);
   json.boolean("clip_sample", false);
   json.integer("num_train_timesteps", config.num_train_timesteps);

@@ -7,7 +7,9 @@
 namespace deda::diffusion {
 namespace {
 
-at::Tensor to_host(const at::Tensor& x) { return x.to(at::kCPU, at::kFloat); }
+at::Tensor to_host(const at::Tensor& x) {
+  return x.to(at::kCPU, at::kFloat);
+}
 
 }  // namespace
 
@@ -20,16 +22,19 @@ EncodedCdps encode_cdps(const DiffusionModel& model, const std::vector<io::Image
   const auto posterior = model.autoencoder->encode(pixels.feed.to(model.device, model.vae_dtype));
   out.mean = to_host(posterior.mean);
   out.deviation = to_host(posterior.deviation());
-  out.offset = offset_gain == 0
-                   ? at::zeros_like(out.mean)
-                   : to_host(model.transparent_encoder->forward(pixels.argb.to(model.device, model.vae_dtype))) * offset_gain;
+  out.offset =
+      offset_gain == 0
+          ? at::zeros_like(out.mean)
+          : to_host(model.transparent_encoder->forward(pixels.argb.to(model.device, model.vae_dtype))) *
+                offset_gain;
   out.latents = (out.mean + out.deviation * out.offset) * model.autoencoder->config().scaling_factor;
   return out;
 }
 
 DecodedCdps decode_cdps(const DiffusionModel& model, const at::Tensor& latents, const DecodeChoice& choice) {
   torch::NoGradGuard no_gradients;
-  const auto unscaled = (latents.to(at::kFloat) / model.autoencoder->config().scaling_factor).to(model.device, model.vae_dtype);
+  const auto unscaled =
+      (latents.to(at::kFloat) / model.autoencoder->config().scaling_factor).to(model.device, model.vae_dtype);
   DecodedCdps out;
   const auto image = model.autoencoder->decode(unscaled);
   auto pixel = image.to(at::kFloat) * 0.5 + 0.5;
@@ -37,7 +42,9 @@ DecodedCdps decode_cdps(const DiffusionModel& model, const at::Tensor& latents, 
   if (choice.pixel == DecoderPixel::eight_bit) pixel = (pixel * 255).round() / 255;
   pixel = pixel.to(model.vae_dtype);
   const auto latent = choice.scaled_latent ? latents.to(model.device, model.vae_dtype) : unscaled;
-  const auto network = [&](const at::Tensor& p, const at::Tensor& l) { return model.transparent_decoder->forward(p, l); };
+  const auto network = [&](const at::Tensor& p, const at::Tensor& l) {
+    return model.transparent_decoder->forward(p, l);
+  };
   out.argb = to_host(choice.votes == 1 ? network(pixel, latent).clamp(0, 1)
                                        : models::decode_by_votes(network, pixel, latent));
   out.image = to_host(image);

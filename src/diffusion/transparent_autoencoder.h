@@ -13,8 +13,8 @@
 namespace deda::diffusion {
 
 struct EncodedCdps {
-  at::Tensor padded_rgb;  // [B, 3, R, R] 0..1
-  at::Tensor feed;        // [B, 3, R, R] what the autoencoder saw
+  at::Tensor padded_rgb;               // [B, 3, R, R] 0..1
+  at::Tensor feed;                     // [B, 3, R, R] what the autoencoder saw
   at::Tensor offset, mean, deviation;  // [B, 4, r, r]; offset with its gain
   at::Tensor latents;                  // (mean + deviation * offset) * scaling factor
 };

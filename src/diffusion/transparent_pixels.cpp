@@ -11,7 +11,8 @@ TransparentPixels transparent_pixels(const std::vector<io::Image>& pictures) {
   if (pictures.empty()) throw ModelError("no picture to encode");
   const std::int64_t count = static_cast<std::int64_t>(pictures.size()), height = pictures.front().height,
                      width = pictures.front().width, plane = height * width;
-  TransparentPixels out{at::empty({count, 4, height, width}, at::kFloat), at::empty({count, 3, height, width}, at::kFloat)};
+  TransparentPixels out{at::empty({count, 4, height, width}, at::kFloat),
+                        at::empty({count, 3, height, width}, at::kFloat)};
   for (std::int64_t b = 0; b < count; ++b) {
     const auto& rgba = pictures[static_cast<std::size_t>(b)];
     if (rgba.height != height || rgba.width != width || rgba.channels != 4)
@@ -32,7 +33,8 @@ TransparentPixels transparent_pixels(const std::vector<io::Image>& pictures) {
     }
     const auto padded = io::alpha_pyramid_colours(colour, alpha);
     for (std::int64_t i = 0; i < plane; ++i) {
-      for (std::int64_t c = 0; c < 3; ++c) argb[(c + 1) * plane + i] = padded[static_cast<std::size_t>(3 * i + c)];
+      for (std::int64_t c = 0; c < 3; ++c)
+        argb[(c + 1) * plane + i] = padded[static_cast<std::size_t>(3 * i + c)];
     }
   }
   return out;
@@ -46,7 +48,8 @@ std::vector<io::Image> rgba_pictures(const at::Tensor& argb) {
     io::Image rgba(static_cast<int>(height), static_cast<int>(width), 4);
     const std::uint8_t* from = bytes.data_ptr<std::uint8_t>() + b * 4 * plane;
     for (std::int64_t i = 0; i < plane; ++i) {
-      for (std::int64_t c = 0; c < 3; ++c) rgba.pixels[static_cast<std::size_t>(4 * i + c)] = from[(c + 1) * plane + i];
+      for (std::int64_t c = 0; c < 3; ++c)
+        rgba.pixels[static_cast<std::size_t>(4 * i + c)] = from[(c + 1) * plane + i];
       rgba.pixels[static_cast<std::size_t>(4 * i + 3)] = from[i];
     }
     pictures.push_back(std::move(rgba));

@@ -160,10 +160,12 @@ AutoencoderConfig read_autoencoder_config(const std::filesystem::path& file) {
   json.expect_null("latents_std");
   json.expect_null("shift_factor");
   for (const auto& name : json.strings("down_block_types", {})) {
-    if (name != "DownEncoderBlock2D") json.problem("down_block_types", "block type " + name + " is not supported");
+    if (name != "DownEncoderBlock2D")
+      json.problem("down_block_types", "block type " + name + " is not supported");
   }
   for (const auto& name : json.strings("up_block_types", {})) {
-    if (name != "UpDecoderBlock2D") json.problem("up_block_types", "block type " + name + " is not supported");
+    if (name != "UpDecoderBlock2D")
+      json.problem("up_block_types", "block type " + name + " is not supported");
   }
   for (const auto width : config.block_out_channels) {
     if (width % config.norm_groups != 0)

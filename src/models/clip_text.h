@@ -14,7 +14,7 @@ struct ClipTextConfig {
   std::int64_t positions = 77;
   std::int64_t projection = 0;  // width of text_projection; 0: none (CLIPTextModel)
   double norm_epsilon = 1e-5;
-  bool quick_gelu = true;       // x * sigmoid(1.702 x); else the exact GELU
+  bool quick_gelu = true;             // x * sigmoid(1.702 x); else the exact GELU
   std::int64_t eos_token_id = 49407;  // 2 in the published files: pooled at the largest id
 };
 
@@ -44,7 +44,8 @@ class ClipText : public torch::nn::Module {
   std::shared_ptr<Linear> text_projection_;
 };
 
-// Published names are the network's; position_ids (a constant buffer) is passed over, a missing prefix is added.
+// Published names are the network's; position_ids (a constant buffer) is passed over, a missing prefix is
+// added.
 std::string clip_text_name(const std::string& name);
 
 }  // namespace deda::models

@@ -34,7 +34,8 @@ Upsample::Upsample(std::int64_t channels) {
 }
 
 at::Tensor Upsample::forward(const at::Tensor& x, std::int64_t height, std::int64_t width) const {
-  const std::vector<std::int64_t> size{height > 0 ? height : 2 * x.size(2), width > 0 ? width : 2 * x.size(3)};
+  const std::vector<std::int64_t> size{height > 0 ? height : 2 * x.size(2),
+                                       width > 0 ? width : 2 * x.size(3)};
   return conv_->forward(at::upsample_nearest2d(x, size));
 }
 
@@ -59,8 +60,7 @@ SpatialAttention::SpatialAttention(std::int64_t channels, std::int64_t heads, st
 
 at::Tensor SpatialAttention::forward(const at::Tensor& x) const {
   const auto tokens = norm_->forward(x).flatten(2).transpose(1, 2);  // [B, HW, C]
-  const auto seen =
-      attend(to_q_->forward(tokens), to_k_->forward(tokens), to_v_->forward(tokens), heads_);
+  const auto seen = attend(to_q_->forward(tokens), to_k_->forward(tokens), to_v_->forward(tokens), heads_);
   return x + (*to_out_)[0].forward(seen).transpose(1, 2).reshape(x.sizes());
 }
 

@@ -44,7 +44,8 @@ NamedTensors run_unet(const ForwardRequest& request) {
   const auto text = inputs.take("encoder_hidden_states", {batch, -1, config.cross_attention_dim});
   UNet::Added added;
   if (config.added_time_width > 0) {
-    added.text_embeds = inputs.take("text_embeds", {batch, config.added_input_width - 6 * config.added_time_width});
+    added.text_embeds =
+        inputs.take("text_embeds", {batch, config.added_input_width - 6 * config.added_time_width});
     added.time_ids = inputs.take("time_ids", {batch, 6});
   }
   inputs.finish();
@@ -67,12 +68,14 @@ NamedTensors run_autoencoder(const ForwardRequest& request, bool encode) {
   const auto folder = part_folder(request.weights, "vae");
   const auto config = read_autoencoder_config(folder / "config.json");
   ForwardInputs inputs(request);
-  const auto sample = inputs.take("sample", {-1, encode ? config.in_channels : config.latent_channels, -1, -1});
+  const auto sample =
+      inputs.take("sample", {-1, encode ? config.in_channels : config.latent_channels, -1, -1});
   if (encode && sample.defined() && sample.dim() == 4 &&
       (sample.size(2) % config.factor() != 0 || sample.size(3) % config.factor() != 0))
-    inputs.problems.push_back({"height and width of `sample` must be multiples of " +
-                                   std::to_string(config.factor()),
-                               request.inputs_from, {}});
+    inputs.problems.push_back(
+        {"height and width of `sample` must be multiples of " + std::to_string(config.factor()),
+         request.inputs_from,
+         {}});
   inputs.finish();
   const auto network = autoencoder_of(request, folder, config);
   if (!encode) return as_float({{"sample", network->decode(sample)}});
@@ -88,17 +91,21 @@ NamedTensors run_text_encoder(const ForwardRequest& request) {
   if (ids.defined() && ids.dim() == 2) {
     if (ids.size(1) > config.positions)
       inputs.problems.push_back({"`input_ids` has more than " + std::to_string(config.positions) + " columns",
-                                 request.inputs_from, {}});
+                                 request.inputs_from,
+                                 {}});
     if (ids.min().item<std::int64_t>() < 0 || ids.max().item<std::int64_t>() >= config.vocab_size)
-      inputs.problems.push_back({"`input_ids` holds ids outside of 0.." + std::to_string(config.vocab_size - 1),
-                                 request.inputs_from, {}});
+      inputs.problems.push_back(
+          {"`input_ids` holds ids outside of 0.." + std::to_string(config.vocab_size - 1),
+           request.inputs_from,
+           {}});
   }
   inputs.finish();
   auto network = ready<ClipText>(request, [&] { return std::make_shared<ClipText>(config); });
   load_weight_files(*network, open_weight_files(folder, "model"), clip_text_name);
   network->to(request.device);
   const auto states = network->forward(ids);
-  NamedTensors outputs{{"last_hidden_state", states.last}, {"penultimate_hidden_state", states.penultimate},
+  NamedTensors outputs{{"last_hidden_state", states.last},
+                       {"penultimate_hidden_state", states.penultimate},
                        {"pooler_output", states.pooled}};
   if (states.text_embeds.defined()) outputs["text_embeds"] = states.text_embeds;
   return as_float(outputs);
@@ -122,14 +129,15 @@ NamedTensors run_transparent_decoder(const ForwardRequest& request) {
   if (pixel.defined() && latent.defined() && pixel.dim() == 4 && latent.dim() == 4) {
     factor = pixel.size(2) / latent.size(2);
     if (factor * latent.size(2) != pixel.size(2) || factor * latent.size(3) != pixel.size(3))
-      inputs.problems.push_back({"`pixel` must be a whole multiple of `latent` in height and width",
-                                 request.inputs_from, {}});
+      inputs.problems.push_back(
+          {"`pixel` must be a whole multiple of `latent` in height and width", request.inputs_from, {}});
   }
   inputs.finish();
   const auto network = load_transparent_decoder(request.weights, factor, request.dtype);
   if (pixel.size(2) % network->size_multiple() != 0 || pixel.size(3) % network->size_multiple() != 0)
-    throw DataError("height and width of `pixel` must be multiples of " + std::to_string(network->size_multiple()),
-                    request.inputs_from);
+    throw DataError(
+        "height and width of `pixel` must be multiples of " + std::to_string(network->size_multiple()),
+        request.inputs_from);
   freeze(*network);
   network->to(request.device);
   const auto run = [&](const at::Tensor& p, const at::Tensor& l) { return network->forward(p, l); };
@@ -145,22 +153,23 @@ std::vector<ForwardModel> diffusion_forward_models() {
       return run(request);
     };
   };
-  return {{"unet",
-           "`sample` [B, 4, h, w], `timestep` [B], `encoder_hidden_states` [B, N, D] (SDXL: `text_embeds`, "
-           "`time_ids`) -> `sample`; --layerdiffuse FILE merges LayerDiffuse's weights",
-           without_gradients(run_unet)},
-          {"vae_encoder", "`sample` [B, 3, H, W] in -1..1 -> `mean`, `logvar`",
-           without_gradients([](const ForwardRequest& r) { return run_autoencoder(r, true); })},
-          {"vae_decoder", "`sample` [B, 4, h, w] (unscaled latents) -> `sample`",
-           without_gradients([](const ForwardRequest& r) { return run_autoencoder(r, false); })},
-          {"text_encoder", "`input_ids` [B, N] -> `last_hidden_state` (with a projection: `text_embeds`)",
-           without_gradients(run_text_encoder)},
-          {"transparent_encoder", "`x` [B, 4, H, W] (alpha, R, G, B) -> `offset`",
-           without_gradients(run_transparent_encoder)},
-          {"transparent_decoder",
-           "`pixel` [B, 3, H, W] in 0..1, `latent` [B, 4, H/8, W/8] -> `median` (eight orientations, clipped), "
-           "`single` (one pass, raw)",
-           without_gradients(run_transparent_decoder)}};
+  return {
+      {"unet",
+       "`sample` [B, 4, h, w], `timestep` [B], `encoder_hidden_states` [B, N, D] (SDXL: `text_embeds`, "
+       "`time_ids`) -> `sample`; --layerdiffuse FILE merges LayerDiffuse's weights",
+       without_gradients(run_unet)},
+      {"vae_encoder", "`sample` [B, 3, H, W] in -1..1 -> `mean`, `logvar`",
+       without_gradients([](const ForwardRequest& r) { return run_autoencoder(r, true); })},
+      {"vae_decoder", "`sample` [B, 4, h, w] (unscaled latents) -> `sample`",
+       without_gradients([](const ForwardRequest& r) { return run_autoencoder(r, false); })},
+      {"text_encoder", "`input_ids` [B, N] -> `last_hidden_state` (with a projection: `text_embeds`)",
+       without_gradients(run_text_encoder)},
+      {"transparent_encoder", "`x` [B, 4, H, W] (alpha, R, G, B) -> `offset`",
+       without_gradients(run_transparent_encoder)},
+      {"transparent_decoder",
+       "`pixel` [B, 3, H, W] in 0..1, `latent` [B, 4, H/8, W/8] -> `median` (eight orientations, clipped), "
+       "`single` (one pass, raw)",
+       without_gradients(run_transparent_decoder)}};
 }
 
 }  // namespace deda::models

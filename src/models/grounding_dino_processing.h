@@ -71,8 +71,8 @@ struct GroundedBoxes {
 };
 // logits [Q, T], boxes [Q, 4] (centre x, centre y, width, height in 0..1) of one picture of the given source
 // size; ids: the prompt's. Columns 0 and T - 1 never enter a phrase.
-// The original takes dots out of phrases, transformers leaves them. (The original's older tokenizer also joins
-// apostrophes, "it's"; both give "it ' s" here.)
+// The original takes dots out of phrases, transformers leaves them. (The original's older tokenizer also
+// joins apostrophes, "it's"; both give "it ' s" here.)
 GroundedBoxes grounded_boxes(const torch::Tensor& logits, const torch::Tensor& boxes,
                              const std::vector<std::int64_t>& ids, const BertTokenizer& tokenizer,
                              std::int64_t source_height, std::int64_t source_width,

@@ -60,7 +60,8 @@ void initialise(torch::nn::Module& network, std::uint64_t seed) {
   }
 }
 
-void initialise_diffusion(torch::nn::Module& network, std::uint64_t seed, const std::vector<std::string>& zeros) {
+void initialise_diffusion(torch::nn::Module& network, std::uint64_t seed,
+                          const std::vector<std::string>& zeros) {
   torch::NoGradGuard no_gradients;
   constexpr double embedding_deviation = 0.02;
   for (const auto& entry : network.named_parameters()) {

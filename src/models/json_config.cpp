@@ -12,7 +12,9 @@ using Json = nlohmann::json;
 constexpr std::uint64_t most_bytes = 4u << 20;  // no configuration is larger
 constexpr std::int64_t largest_integer = 1'000'000;
 
-std::string quoted(const std::string& text) { return Json(text).dump(); }
+std::string quoted(const std::string& text) {
+  return Json(text).dump();
+}
 
 }  // namespace
 
@@ -55,8 +57,12 @@ JsonConfig JsonConfig::part(const std::string& key) {
   return JsonConfig(std::move(inner));
 }
 
-bool JsonConfig::has(const std::string& key) const { return state_->json.contains(key); }
-bool JsonConfig::is_null(const std::string& key) const { return has(key) && state_->json[key].is_null(); }
+bool JsonConfig::has(const std::string& key) const {
+  return state_->json.contains(key);
+}
+bool JsonConfig::is_null(const std::string& key) const {
+  return has(key) && state_->json[key].is_null();
+}
 
 void JsonConfig::problem(const std::string& key, const std::string& what, const std::string& hint) {
   state_->problems->push_back({what, state_->file.string() + ": " + state_->prefix + key, hint});
@@ -174,8 +180,7 @@ void JsonConfig::expect_text(const std::string& key, const std::string& value) {
 }
 
 void JsonConfig::expect_boolean(const std::string& key, bool value) {
-  if (boolean(key, value) != value)
-    problem(key, std::string{value ? "false" : "true"} + " is not supported");
+  if (boolean(key, value) != value) problem(key, std::string{value ? "false" : "true"} + " is not supported");
 }
 
 void JsonConfig::expect_integer(const std::string& key, std::int64_t value) {
@@ -185,7 +190,8 @@ void JsonConfig::expect_integer(const std::string& key, std::int64_t value) {
 }
 
 void JsonConfig::expect_null(const std::string& key) {
-  if (has(key) && !is_null(key)) problem(key, state_->json[key].dump() + " is not supported", "Supported: null.");
+  if (has(key) && !is_null(key))
+    problem(key, state_->json[key].dump() + " is not supported", "Supported: null.");
 }
 
 void JsonConfig::finish() const {
@@ -195,16 +201,26 @@ void JsonConfig::finish() const {
 void JsonText::add(const std::string& key, const std::string& value) {
   body_ += (body_.empty() ? "  " : ",\n  ") + quoted(key) + ": " + value;
 }
-void JsonText::text(const std::string& key, const std::string& value) { add(key, quoted(value)); }
-void JsonText::integer(const std::string& key, std::int64_t value) { add(key, std::to_string(value)); }
-void JsonText::number(const std::string& key, double value) { add(key, Json(value).dump()); }
-void JsonText::boolean(const std::string& key, bool value) { add(key, value ? "true" : "false"); }
+void JsonText::text(const std::string& key, const std::string& value) {
+  add(key, quoted(value));
+}
+void JsonText::integer(const std::string& key, std::int64_t value) {
+  add(key, std::to_string(value));
+}
+void JsonText::number(const std::string& key, double value) {
+  add(key, Json(value).dump());
+}
+void JsonText::boolean(const std::string& key, bool value) {
+  add(key, value ? "true" : "false");
+}
 void JsonText::integers(const std::string& key, const std::vector<std::int64_t>& values) {
   add(key, Json(values).dump());
 }
 void JsonText::texts(const std::string& key, const std::vector<std::string>& values) {
   add(key, Json(values).dump());
 }
-std::string JsonText::str() const { return "{\n" + body_ + "\n}\n"; }
+std::string JsonText::str() const {
+  return "{\n" + body_ + "\n}\n";
+}
 
 }  // namespace deda::models

@@ -1,6 +1,6 @@
-// A network's config.json (diffusers, transformers), read with every problem kept for one error at the end, and
-// written. Unknown keys are ignored: the files carry many that do not change the network; those that would,
-// are asked for by expect_...().
+// A network's config.json (diffusers, transformers), read with every problem kept for one error at the end,
+// and written. Unknown keys are ignored: the files carry many that do not change the network; those that
+// would, are asked for by expect_...().
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ class JsonConfig {
   JsonConfig(JsonConfig&&) noexcept;
   bool has(const std::string& key) const;
   bool is_null(const std::string& key) const;
-  // The object under a key, whose problems count as this one's; empty where there is none. Must not outlive it.
+  // The object under a key, whose problems count as this one's; empty where there is none. Must not outlive
+  // it.
   JsonConfig part(const std::string& key);
   std::int64_t integer(const std::string& key, std::int64_t fallback);  // >= 1 unless the fallback is less
   double number(const std::string& key, double fallback);
@@ -28,7 +29,8 @@ class JsonConfig {
   std::vector<double> numbers(const std::string& key, std::vector<double> fallback);
   std::vector<std::string> strings(const std::string& key, std::vector<std::string> fallback);
   // One number for all levels or a list with one for each.
-  std::vector<std::int64_t> integer_per_level(const std::string& key, std::int64_t fallback, std::size_t levels);
+  std::vector<std::int64_t> integer_per_level(const std::string& key, std::int64_t fallback,
+                                              std::size_t levels);
   std::int64_t integer_or_first(const std::string& key, std::int64_t fallback);
 
   // What this program computes; anything else in the file is a problem. An absent key passes.

@@ -35,7 +35,8 @@ class Taker {
     if (!fits) {
       problems.push_back({"tensor " + name + " has shape " + shape_text(view.shape) + ", the network needs " +
                               shape_text(shape),
-                          file_.path().string(), {}});
+                          file_.path().string(),
+                          {}});
       return {};
     }
     return to_tensor(view).to(at::kFloat);
@@ -44,7 +45,8 @@ class Taker {
     for (const auto& [name, view] : file_.tensors()) {
       if (taken_.count(name) == 0)
         problems.push_back({"tensor " + name + " " + shape_text(view.shape) + " is not part of the network",
-                            file_.path().string(), {}});
+                            file_.path().string(),
+                            {}});
     }
     if (!problems.empty()) throw DataError(problems);
   }
@@ -56,11 +58,12 @@ class Taker {
 };
 
 void add_to(at::Tensor weight, const at::Tensor& delta, double gain) {
-  weight.copy_((weight.to(at::kFloat) + gain * delta.to(weight.device()).reshape(weight.sizes())).to(weight.scalar_type()));
+  weight.copy_((weight.to(at::kFloat) + gain * delta.to(weight.device()).reshape(weight.sizes()))
+                   .to(weight.scalar_type()));
 }
 
-struct Replacement {  // of one attention
-  at::Tensor q, k, v, out;                   // LoRA products
+struct Replacement {                                // of one attention
+  at::Tensor q, k, v, out;                          // LoRA products
   at::Tensor norm_weight, norm_bias, matrix, bias;  // of the folded branch
 };
 
@@ -165,9 +168,10 @@ void add_webui_lora(UNet& network, const std::filesystem::path& path, double gai
     if (!a.defined() || !b.defined()) continue;
     if (a.size(0) != weight.size(0) || a.size(1) != b.size(0)) std::swap(a, b);
     if (a.size(0) != weight.size(0) || b.size(1) != weight.size(1) || a.size(1) != b.size(0)) {
-      taker.problems.push_back({"tensors " + name.substr(0, at) + "::lora do not multiply to " +
-                                    shape_text(weight.sizes()),
-                                path.string(), {}});
+      taker.problems.push_back(
+          {"tensors " + name.substr(0, at) + "::lora do not multiply to " + shape_text(weight.sizes()),
+           path.string(),
+           {}});
       continue;
     }
     changes.emplace_back(weight, a.mm(b));
@@ -205,9 +209,15 @@ LayerDiffuseKind apply_layer_diffuse(UNet& network, const std::filesystem::path&
   torch::NoGradGuard no_gradients;
   const auto kind = layer_diffuse_kind(file);
   switch (kind) {
-    case LayerDiffuseKind::attention_replacement: replace_attention(network, file, gain); break;
-    case LayerDiffuseKind::offsets: add_offsets(network, file, gain); break;
-    case LayerDiffuseKind::webui_lora: add_webui_lora(network, file, gain); break;
+    case LayerDiffuseKind::attention_replacement:
+      replace_attention(network, file, gain);
+      break;
+    case LayerDiffuseKind::offsets:
+      add_offsets(network, file, gain);
+      break;
+    case LayerDiffuseKind::webui_lora:
+      add_webui_lora(network, file, gain);
+      break;
   }
   return kind;
 }

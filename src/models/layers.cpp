@@ -6,12 +6,16 @@ namespace deda::models {
 namespace {
 
 // The default type at the time of building (build_as).
-at::TensorOptions parameter_options() { return at::TensorOptions().dtype(at::get_default_dtype()); }
+at::TensorOptions parameter_options() {
+  return at::TensorOptions().dtype(at::get_default_dtype());
+}
 
 at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {
   return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
 }
-at::Tensor merge_heads(const at::Tensor& x) { return x.transpose(1, 2).flatten(2); }
+at::Tensor merge_heads(const at::Tensor& x) {
+  return x.transpose(1, 2).flatten(2);
+}
 
 }  // namespace
 
@@ -20,7 +24,9 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", at::empty({out}, parameter_options()));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  return at::linear(x, weight, bias);
+}
 
 Convolution::Convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
                          std::int64_t padding)
@@ -56,8 +62,8 @@ Embedding::Embedding(std::int64_t rows, std::int64_t width) {
   weight = register_parameter("weight", at::empty({rows, width}, parameter_options()));
 }
 
-at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                  std::int64_t heads, bool causal) {
+at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, std::int64_t heads,
+                  bool causal) {
   return merge_heads(at::scaled_dot_product_attention(split_heads(query, heads), split_heads(key, heads),
                                                       split_heads(value, heads), {}, 0.0, causal));
 }

@@ -82,8 +82,8 @@ class List : public torch::nn::Module {
 };
 
 // Multi-head attention on [B, N, heads * d] projections, scale 1/sqrt(d); fused kernel where torch has one.
-at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                  std::int64_t heads, bool causal = false);
+at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, std::int64_t heads,
+                  bool causal = false);
 // The same with a mask that broadcasts to [B, heads, N, M]: bool (true: looks) or numbers to add;
 // undefined: all look at all.
 at::Tensor attend_masked(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,

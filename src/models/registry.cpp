@@ -6,7 +6,6 @@
 #include "core/error.h"
 #include "models/forward_diffusion.h"
 #include "models/forward_exported.h"
-#include "models/forward_sam.h"
 #include "models/forward_grounding_dino.h"
 #include "models/forward_sam.h"
 #include "models/resnet.h"
@@ -63,7 +62,7 @@ NamedTensors run_classifier(const Entry& entry, const ForwardRequest& request) {
   std::shared_ptr<Classifier> network;
   try {
     const auto file = std::filesystem::is_directory(request.weights) ? request.weights / "model.safetensors"
-                                                                      : request.weights;
+                                                                     : request.weights;
     network = entry.make(classes_in_file(file, entry.head));
     load_weights(*network, file);
   } catch (const DataError& error) {

@@ -19,8 +19,8 @@ std::shared_ptr<Classifier> make_classifier(const std::string& name, std::int64_
 
 struct ForwardRequest {
   std::filesystem::path weights;
-  NamedTensors inputs;      // as read from the file
-  std::string inputs_from;  // names the inputs in errors
+  NamedTensors inputs;                  // as read from the file
+  std::string inputs_from;              // names the inputs in errors
   std::filesystem::path layer_diffuse;  // unet: LayerDiffuse's weights to merge; may be empty
   bool train_mode = false;  // batch statistics, and the running statistics after the pass among the outputs
   torch::Device device = torch::kCPU;

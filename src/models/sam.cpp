@@ -119,11 +119,12 @@ bool is_pickle(const fs::path& path) {
 }
 
 [[noreturn]] void refuse_pickle(const fs::path& path) {
-  throw DataError("is a pickled file, which is never read", path.string(),
-                  "Convert it once: python3 -c \"import sys, torch; from safetensors.torch import save_file; "
-                  "save_file({k: v.contiguous() for k, v in torch.load(sys.argv[1], weights_only=True).items()}, "
-                  "sys.argv[2])\" " +
-                      path.filename().string() + " " + path.stem().string() + ".safetensors");
+  throw DataError(
+      "is a pickled file, which is never read", path.string(),
+      "Convert it once: python3 -c \"import sys, torch; from safetensors.torch import save_file; "
+      "save_file({k: v.contiguous() for k, v in torch.load(sys.argv[1], weights_only=True).items()}, "
+      "sys.argv[2])\" " +
+          path.filename().string() + " " + path.stem().string() + ".safetensors");
 }
 
 // The only .safetensors file of a folder that has no model.safetensors.

@@ -217,10 +217,12 @@ std::shared_ptr<TransparentEncoder> load_transparent_encoder(const std::filesyst
     latent_channels = shape[0];
   }
   if (first_of_level.size() < 2)
-    throw DataError("is no transparent encoder: it lacks blocks.0.weight, blocks.2.weight, ...", file.string(),
+    throw DataError("is no transparent encoder: it lacks blocks.0.weight, blocks.2.weight, ...",
+                    file.string(),
                     "Expected LayerDiffuse's vae_transparent_encoder or one made by `deda pretrain`.");
   first_of_level.pop_back();  // the last convolution makes the latent
-  auto network = build_as(dtype, [&] { return std::make_shared<TransparentEncoder>(first_of_level, latent_channels); });
+  auto network =
+      build_as(dtype, [&] { return std::make_shared<TransparentEncoder>(first_of_level, latent_channels); });
   load_weight_files(*network, files);
   return network;
 }
@@ -241,7 +243,8 @@ std::shared_ptr<TransparentDecoder> load_transparent_decoder(const std::filesyst
       config.first_attention = std::min(config.first_attention, level);
   }
   const auto latent = shape_in(files, "latent_conv_in.weight");
-  config.latent_level = static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(pixels_per_latent)) - 1);
+  config.latent_level =
+      static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(pixels_per_latent)) - 1);
   bool usable = config.widths.size() >= 2 && latent.size() == 4 && config.latent_level >= 1 &&
                 config.latent_level < config.widths.size();
   for (std::size_t level = 0; level < config.widths.size(); ++level)
@@ -250,7 +253,8 @@ std::shared_ptr<TransparentDecoder> load_transparent_decoder(const std::filesyst
   if (!usable)
     throw DataError("is no transparent decoder for " + std::to_string(pixels_per_latent) +
                         " pixels per latent: down_blocks.N or latent_conv_in are missing or misshapen",
-                    file.string(), "Expected LayerDiffuse's vae_transparent_decoder or one made by `deda pretrain`.");
+                    file.string(),
+                    "Expected LayerDiffuse's vae_transparent_decoder or one made by `deda pretrain`.");
   config.latent_channels = latent[1];
   auto network = build_as(dtype, [&] { return std::make_shared<TransparentDecoder>(config); });
   load_weight_files(*network, files);

@@ -40,8 +40,8 @@ class TransparentDecoder : public torch::nn::Module {
  public:
   explicit TransparentDecoder(const TransparentDecoderConfig& config = {});
   ~TransparentDecoder() override;
-  // pixel [B, 3, H, W] in 0..1, latent [B, 4, H/8, W/8] -> [B, 4, H, W]: alpha, R, G, B (straight), raw. H and
-  // W multiples of size_multiple().
+  // pixel [B, 3, H, W] in 0..1, latent [B, 4, H/8, W/8] -> [B, 4, H, W]: alpha, R, G, B (straight), raw. H
+  // and W multiples of size_multiple().
   at::Tensor forward(const at::Tensor& pixel, const at::Tensor& latent) const;
   std::int64_t size_multiple() const { return std::int64_t{1} << (config_.widths.size() - 1); }
   const TransparentDecoderConfig& config() const { return config_; }
@@ -61,7 +61,8 @@ class TransparentDecoder : public torch::nn::Module {
 // The network over the eight orientations of a square, clipped to 0..1, elementwise lower median (the 4th
 // smallest, as torch.median takes it). `single` networks: anything that maps (pixel, latent) to [B, 4, H, W].
 using TransparentDecoding = std::function<at::Tensor(const at::Tensor& pixel, const at::Tensor& latent)>;
-at::Tensor decode_by_votes(const TransparentDecoding& network, const at::Tensor& pixel, const at::Tensor& latent);
+at::Tensor decode_by_votes(const TransparentDecoding& network, const at::Tensor& pixel,
+                           const at::Tensor& latent);
 
 // Networks of the shapes that the files hold, filled from them. DataError lists all misfits.
 std::shared_ptr<TransparentEncoder> load_transparent_encoder(const std::filesystem::path& file,

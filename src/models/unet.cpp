@@ -114,8 +114,8 @@ class UNet::Transformer : public torch::nn::Module {
  public:
   Transformer(const UNetConfig& config, std::int64_t width, std::int64_t heads, std::int64_t depth)
       : linear_{config.linear_projection} {
-    norm_ = register_module(
-        "norm", std::make_shared<GroupNorm>(config.norm_groups, width, transformer_norm_epsilon));
+    norm_ = register_module("norm",
+                            std::make_shared<GroupNorm>(config.norm_groups, width, transformer_norm_epsilon));
     if (linear_) {
       linear_in_ = register_module("proj_in", std::make_shared<Linear>(width, width));
     } else {
@@ -363,7 +363,8 @@ AttentionProjections& UNet::projections(CrossAttentionBlock& block, int which) {
 
 at::Tensor sinusoidal_embedding(const at::Tensor& t, std::int64_t width) {
   const auto half = width / 2;
-  const auto exponent = at::arange(half, t.options().dtype(at::kFloat)) * (-std::log(10000.0) / static_cast<double>(half));
+  const auto exponent =
+      at::arange(half, t.options().dtype(at::kFloat)) * (-std::log(10000.0) / static_cast<double>(half));
   const auto phase = t.to(at::kFloat).unsqueeze(-1) * exponent.exp();
   return at::cat({phase.cos(), phase.sin()}, -1);
 }
@@ -386,13 +387,14 @@ UNetConfig read_unet_config(const std::filesystem::path& file) {
                      "Supported: " + with + ", " + without + ".");
       flags.push_back(name == with);
     }
-    if (flags.size() != levels) json.problem(key, "must name as many blocks as block_out_channels has widths");
+    if (flags.size() != levels)
+      json.problem(key, "must name as many blocks as block_out_channels has widths");
     flags.resize(levels);
     return flags;
   };
-  config.down_attention = attention(
-      "down_block_types", "CrossAttnDownBlock2D", "DownBlock2D",
-      {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"});
+  config.down_attention =
+      attention("down_block_types", "CrossAttnDownBlock2D", "DownBlock2D",
+                {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"});
   config.up_attention =
       attention("up_block_types", "CrossAttnUpBlock2D", "UpBlock2D",
                 {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"});
@@ -409,7 +411,8 @@ UNetConfig read_unet_config(const std::filesystem::path& file) {
     config.added_time_width = json.integer("addition_time_embed_dim", 256);
     config.added_input_width = json.integer("projection_class_embeddings_input_dim", 2816);
   } else if (!kind.empty()) {
-    json.problem("addition_embed_type", "\"" + kind + "\" is not supported", "Supported: null, \"text_time\".");
+    json.problem("addition_embed_type", "\"" + kind + "\" is not supported",
+                 "Supported: null, \"text_time\".");
   }
   json.expect_text("act_fn", "silu");
   json.expect_boolean("center_input_sample", false);

@@ -70,8 +70,8 @@ class UNet : public torch::nn::Module {
   TextKeys keys_of(const at::Tensor& text) const;
 
   const UNetConfig& config() const { return config_; }
-  // One attention of a transformer block by diffusers' name ("down_blocks.0.attentions.0.transformer_blocks.0",
-  // attn 1 or 2), for weights that change attention.
+  // One attention of a transformer block by diffusers' name
+  // ("down_blocks.0.attentions.0.transformer_blocks.0", attn 1 or 2), for weights that change attention.
   struct AttentionSite {
     std::string block;                      // diffusers' name of the transformer block
     CrossAttentionBlock* module = nullptr;  // valid while the network lives

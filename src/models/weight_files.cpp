@@ -63,8 +63,9 @@ void note_overflow(const std::string& name, const at::Tensor& tensor, const std:
   problems.push_back({"tensor " + name + " holds numbers that " + c10::toString(tensor.scalar_type()) +
                           " cannot (infinite or not a number)",
                       where,
-                      tensor.scalar_type() == at::kHalf ? "Use bf16 or fp32 for this part, or the fixed fp16 weights."
-                                                        : "The file is damaged."});
+                      tensor.scalar_type() == at::kHalf
+                          ? "Use bf16 or fp32 for this part, or the fixed fp16 weights."
+                          : "The file is damaged."});
 }
 
 }  // namespace
@@ -119,15 +120,17 @@ void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& fil
       for (std::int64_t part = 0; part < parts; ++part) {
         const auto& ours = targets[static_cast<std::size_t>(part)];
         const auto target = state.find(ours);
-        const auto wanted = target == state.end() ? std::vector<std::int64_t>{}
-                                                  : packed_shape(target->second.sizes(), parts);
+        const auto wanted =
+            target == state.end() ? std::vector<std::int64_t>{} : packed_shape(target->second.sizes(), parts);
         if (target == state.end()) {
           problems.push_back({"tensor " + name + " " + shape_text(view.shape) + " is not part of the network",
-                              file.path().string(), {}});
+                              file.path().string(),
+                              {}});
         } else if (!fits(wanted, view.shape)) {
-          problems.push_back({"tensor " + name + " has shape " + shape_text(view.shape) + ", the network needs " +
-                                  shape_text(wanted),
-                              file.path().string(), {}});
+          problems.push_back({"tensor " + name + " has shape " + shape_text(view.shape) +
+                                  ", the network needs " + shape_text(wanted),
+                              file.path().string(),
+                              {}});
         } else if (!sources.emplace(ours, Source{&view, part}).second) {
           problems.push_back({"tensor " + name + " is there twice", file.path().string(), {}});
         } else {
@@ -140,7 +143,8 @@ void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& fil
   }
   for (const auto& [name, target] : state) {
     if (sources.count(name) == 0)
-      problems.push_back({"tensor " + name + " " + shape_text(target.sizes()) + " is missing", files.where, {}});
+      problems.push_back(
+          {"tensor " + name + " " + shape_text(target.sizes()) + " is missing", files.where, {}});
   }
   if (!problems.empty()) throw DataError(std::move(problems));
   torch::NoGradGuard no_gradients;

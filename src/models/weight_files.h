@@ -20,12 +20,13 @@ struct WeightFiles {
   std::string where;  // the folder or file, for errors
 };
 
-// FOLDER/STEM.safetensors, STEM.fp16.safetensors, or the shards that STEM.safetensors.index.json names; with a
-// file instead of a folder, that file. DataError lists what is missing or broken; .bin files are named as such.
+// FOLDER/STEM.safetensors, STEM.fp16.safetensors, or the shards that STEM.safetensors.index.json names; with
+// a file instead of a folder, that file. DataError lists what is missing or broken; .bin files are named as
+// such.
 WeightFiles open_weight_files(const std::filesystem::path& folder_or_file, const std::string& stem);
 
-// As load_weight_files() below, where one tensor of a file may hold several of the network's, one behind the other
-// along the first axis (packed query, key and value); no names pass it over.
+// As load_weight_files() below, where one tensor of a file may hold several of the network's, one behind the
+// other along the first axis (packed query, key and value); no names pass it over.
 using Spread = std::function<std::vector<std::string>(const std::string&)>;
 void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& files, const Spread& spread);
 

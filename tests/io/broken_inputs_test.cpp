@@ -194,7 +194,8 @@ TEST_F(BrokenInputs, TorchArchives) {
   const test::TemporaryFolder folder;
   std::uint64_t sample = 600;
   for (const char* name : {"diffusers.bin", "webui.pt", "half_transposed.bin"}) {
-    const Bytes whole = read_bytes(std::filesystem::path{DEDA_SOURCE_DIR} / "tests/golden/torch_archives" / name);
+    const Bytes whole =
+        read_bytes(std::filesystem::path{DEDA_SOURCE_DIR} / "tests/golden/torch_archives" / name);
     for_each_damage(whole, 200, 40, ++sample, [&](const Bytes& damaged, const std::string&) {
       write_atomically(folder / "broken.bin", text_of(damaged));
       feed("torch archives", "broken.bin", [&] { read_torch_archive(folder / "broken.bin"); });

@@ -57,7 +57,9 @@ struct UNetInputs {
 };
 UNetInputs inputs_of(const std::string& name) {
   if (name == "sdxl_like")
-    return {made_up(9001, {2, 4, 8, 14}), at::tensor({400, 37}), made_up(9002, {2, 5, 40}),
+    return {made_up(9001, {2, 4, 8, 14}),
+            at::tensor({400, 37}),
+            made_up(9002, {2, 5, 40}),
             {made_up(9003, {2, 12}), made_up(9004, {2, 6}, 0, 1024).floor()}};
   if (name == "eight_channels")
     return {made_up(9001, {1, 8, 16, 24}), at::tensor({400}), made_up(9002, {1, 9, 16}), {}};
@@ -96,7 +98,8 @@ TEST(DiffusionNetworks, LayerDiffusesFoldedReplacementEqualsTheUnfoldedOriginal)
   }
   write_tensors(folder / "attn.safetensors", file);
   auto network = made<UNet>(sd15_like());
-  EXPECT_EQ(apply_layer_diffuse(*network, folder / "attn.safetensors"), LayerDiffuseKind::attention_replacement);
+  EXPECT_EQ(apply_layer_diffuse(*network, folder / "attn.safetensors"),
+            LayerDiffuseKind::attention_replacement);
   const auto in = inputs_of("sd15_like");
   expect_golden("layer_diffuse.sd15_like", network->forward(in.sample, in.timestep, in.text));
 
@@ -134,7 +137,8 @@ TEST(DiffusionNetworks, OffsetsAndWebuiLoraMergeIntoSdxl) {
   EXPECT_EQ(apply_layer_diffuse(*dense, folder / "dense.safetensors"), LayerDiffuseKind::offsets);
   EXPECT_LT((state_of(*dense).at(block) - base - delta).abs().max().item<double>(), 1e-5);
   for (const bool up_first : {true, false}) {  // ports disagree about the order
-    write_tensors(folder / "lora.safetensors", {{webui + "0", up_first ? up : down}, {webui + "1", up_first ? down : up}});
+    write_tensors(folder / "lora.safetensors",
+                  {{webui + "0", up_first ? up : down}, {webui + "1", up_first ? down : up}});
     auto lora = made<UNet>(config);
     EXPECT_EQ(apply_layer_diffuse(*lora, folder / "lora.safetensors"), LayerDiffuseKind::webui_lora);
     EXPECT_LT((state_of(*lora).at(block) - base - up.mm(down)).abs().max().item<double>(), 1e-5);
@@ -148,10 +152,15 @@ TEST(DiffusionNetworks, AutoencodersEqualDiffusers) {
     std::int64_t height, width;
   };
   std::vector<Case> cases(3);
-  cases[0] = {"four_levels", {.block_out_channels = {8, 16, 16, 16}, .layers_per_block = 2, .norm_groups = 8}, 32, 48};
-  cases[1] = {"three_levels",
-              {.latent_channels = 6, .block_out_channels = {8, 8, 24}, .layers_per_block = 1, .norm_groups = 4},
-              20, 16};
+  cases[0] = {"four_levels",
+              {.block_out_channels = {8, 16, 16, 16}, .layers_per_block = 2, .norm_groups = 8},
+              32,
+              48};
+  cases[1] = {
+      "three_levels",
+      {.latent_channels = 6, .block_out_channels = {8, 8, 24}, .layers_per_block = 1, .norm_groups = 4},
+      20,
+      16};
   cases[2] = {"wide", {.block_out_channels = {32, 64}, .layers_per_block = 2, .norm_groups = 32}, 14, 10};
   for (const auto& each : cases) {
     const auto network = made<Autoencoder>(each.config);
@@ -160,20 +169,38 @@ TEST(DiffusionNetworks, AutoencodersEqualDiffusers) {
     expect_golden("vae." + each.name + ".logvar", posterior.logvar);
     const auto factor = each.config.factor();
     expect_golden("vae." + each.name + ".decoded",
-                  network->decode(made_up(9002, {1, each.config.latent_channels, each.height / factor, each.width / factor})));
+                  network->decode(made_up(
+                      9002, {1, each.config.latent_channels, each.height / factor, each.width / factor})));
   }
 }
 
 TEST(DiffusionNetworks, TextEncodersEqualTransformersWithPaddingAndAddedTokens) {
   std::vector<std::pair<std::string, ClipTextConfig>> cases(3);
   cases[0] = {"clip_l_like",
-              {.vocab_size = 100, .hidden_size = 32, .layers = 3, .heads = 4, .intermediate_size = 64, .eos_token_id = 2}};
+              {.vocab_size = 100,
+               .hidden_size = 32,
+               .layers = 3,
+               .heads = 4,
+               .intermediate_size = 64,
+               .eos_token_id = 2}};
   cases[1] = {"big_g_like",
-              {.vocab_size = 100, .hidden_size = 40, .layers = 4, .heads = 5, .intermediate_size = 80, .projection = 24,
-               .quick_gelu = false, .eos_token_id = 99}};
+              {.vocab_size = 100,
+               .hidden_size = 40,
+               .layers = 4,
+               .heads = 5,
+               .intermediate_size = 80,
+               .projection = 24,
+               .quick_gelu = false,
+               .eos_token_id = 99}};
   cases[2] = {"old_eos_projection",
-              {.vocab_size = 100, .hidden_size = 16, .layers = 2, .heads = 2, .intermediate_size = 48, .projection = 8,
-               .quick_gelu = false, .eos_token_id = 2}};
+              {.vocab_size = 100,
+               .hidden_size = 16,
+               .layers = 2,
+               .heads = 2,
+               .intermediate_size = 48,
+               .projection = 8,
+               .quick_gelu = false,
+               .eos_token_id = 2}};
   auto ids = at::full({3, 77}, 99, at::kLong);
   ids[0].slice(0, 0, 6).copy_(at::tensor({98, 3, 17, 42, 5, 99}));
   ids[1].slice(0, 0, 4).copy_(at::tensor({98, 7, 7, 99}));
@@ -206,14 +233,21 @@ TEST(DiffusionNetworks, TransparentNetworksEqualTheirRestatement) {
   };
   const std::vector<Case> decoders{
       {"small", {.widths = {8, 8, 16, 16}, .first_attention = 2, .latent_level = 2}, 32, 32},
-      {"not_square", {.widths = {8, 16, 16, 32}, .first_attention = 3, .latent_channels = 6, .latent_level = 3}, 24, 40},
-      {"like_published", {.widths = {8, 8, 8, 16, 16, 24, 24}, .first_attention = 4, .latent_level = 3}, 64, 64}};
+      {"not_square",
+       {.widths = {8, 16, 16, 32}, .first_attention = 3, .latent_channels = 6, .latent_level = 3},
+       24,
+       40},
+      {"like_published",
+       {.widths = {8, 8, 8, 16, 16, 24, 24}, .first_attention = 4, .latent_level = 3},
+       64,
+       64}};
   test::TemporaryFolder folder;
   for (const auto& each : decoders) {
     const auto network = made<TransparentDecoder>(each.config);
     const auto factor = std::int64_t{1} << each.config.latent_level;
     const auto pixel = made_up(9001, {1, 3, each.height, each.width}, 0, 1);
-    const auto latent = made_up(9002, {1, each.config.latent_channels, each.height / factor, each.width / factor});
+    const auto latent =
+        made_up(9002, {1, each.config.latent_channels, each.height / factor, each.width / factor});
     // Through a file, whose shapes alone tell the layout.
     save_weights(*network, folder / "decoder.safetensors");
     const auto loaded = load_transparent_decoder(folder / "decoder.safetensors", factor);
@@ -244,7 +278,8 @@ TEST(DiffusionNetworks, TheMedianOfEightVotesIsTheLowerMiddleOne) {
 }
 
 TEST(DiffusionNetworks, FullSizeModelsHaveThePublishedNamesShapesAndCounts) {
-  const auto full = nlohmann::json::parse(read_text(DEDA_SOURCE_DIR "/tests/golden/diffusion_networks.json"))["full_size"];
+  const auto full =
+      nlohmann::json::parse(read_text(DEDA_SOURCE_DIR "/tests/golden/diffusion_networks.json"))["full_size"];
   const auto check = [&](const std::string& name, const torch::nn::Module& network, std::int64_t published) {
     EXPECT_EQ(parameter_count(network), published) << name;
     EXPECT_EQ(full[name]["parameters"].get<std::int64_t>(), published) << name;
@@ -271,7 +306,11 @@ TEST(DiffusionNetworks, FullSizeModelsHaveThePublishedNamesShapesAndCounts) {
   check("vae", Autoencoder(AutoencoderConfig{}), 83'653'863);
   check("clip_l", ClipText(ClipTextConfig{}), 123'060'480);
   check("big_g",
-        ClipText({.hidden_size = 1280, .layers = 32, .heads = 20, .intermediate_size = 5120, .projection = 1280,
+        ClipText({.hidden_size = 1280,
+                  .layers = 32,
+                  .heads = 20,
+                  .intermediate_size = 5120,
+                  .projection = 1280,
                   .quick_gelu = false}),
         694'659'840);
   check("transparent_encoder", TransparentEncoder(published_transparent_encoder_widths(), 4), 1'181'764);
