@@ -19,6 +19,7 @@ data=$deda_root/../shared/data
 if [ -d "$data/pets" ] && [ -d "$data/weights/deeplabv3_mnv2_pascal" ]; then
   decouple=("$deda_build_dir/tests/bench/bench_decouple" "$data/weights/deeplabv3_mnv2_pascal" "$data/pets")
   "${decouple[@]}" "$work/alone" 40
+  "${decouple[@]}" "$work/beside" 60 2 5 1  # one thread in the network as a device would be, one for all the rest
   mpirun -n 2 "${decouple[@]}" "$work/two" 80
 else
   echo "decoupling: not measured, there are no real pictures and weights at $data"
