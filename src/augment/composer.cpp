@@ -11,7 +11,6 @@ namespace {
 
 // How far copying asks the cache ahead: a crop's rows do not lie side by side in its canvas.
 constexpr int rows_ahead = 4;
-constexpr std::size_t cache_line_bytes = 64;
 
 void paste(const Sprite& sprite, int x, int y, int side, const RowKernels& kernels, std::uint8_t* pixels) {
   for (int row = 0; row < sprite.height; ++row) {

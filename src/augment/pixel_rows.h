@@ -2,9 +2,13 @@
 // Each has a plain path and an AVX2 path, chosen once at run time; a test holds them together bit for bit.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace deda::augment {
+
+// Rows are fetched ahead in steps of this; a machine with other lines fetches some twice or some not.
+inline constexpr std::size_t cache_line_bytes = 64;
 
 // Where a row of samples starts in a premultiplied RGBA picture and how it advances; 16.16 fixed point.
 struct RowWalk {

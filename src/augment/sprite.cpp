@@ -125,7 +125,7 @@ void clip(std::int64_t start, std::int64_t step, std::int64_t limit, std::int64_
 // Asks the cache for rows [from, to) of a level and returns the greater of both. Samples walk aslant, which
 // the processor's own prefetching does not follow; a CDP is seldom in the cache, as there are thousands.
 int fetch_rows(const PreparedCdp::Level& level, int from, int to) {
-  constexpr std::size_t pixels_per_line = 64 / sizeof(std::uint32_t);
+  constexpr std::size_t pixels_per_line = cache_line_bytes / sizeof(std::uint32_t);
   const auto stride = static_cast<std::size_t>(level.width + 2 * border);
   for (std::size_t at = static_cast<std::size_t>(from) * stride;
        at < static_cast<std::size_t>(std::max(from, to)) * stride; at += pixels_per_line)

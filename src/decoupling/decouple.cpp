@@ -180,11 +180,11 @@ SegmentWork work_on_segment(const Stage& stage, comm::Tickets& tickets, std::int
 std::optional<SegmentWork> take_over_segment(const comm::Communicator& ranks, const Stage& stage,
                                              const std::optional<EarlierStore>& earlier, std::int64_t segment,
                                              std::int64_t first, std::int64_t last) {
-  auto items = earlier ? earlier->items(segment, first, last) : std::nullopt;
+  auto items = earlier ? earlier->items(segment, first, last, ranks.rank(), ranks.size()) : std::nullopt;
   if (ranks.any(!items)) return std::nullopt;
   SegmentWork work;
-  for (std::int64_t number = first + ranks.rank(); number < last; number += ranks.size()) {
-    EarlierStore::Item& item = (*items)[static_cast<std::size_t>(number - first)];
+  for (EarlierStore::Item& item : *items) {
+    const std::int64_t number = item.result.item;
     const std::string& source = stage.item(number).path;
     if (stage.excluded.count(source) > 0) {
       DecoupledPicture picture = excluded_picture(number);

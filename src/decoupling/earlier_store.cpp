@@ -35,7 +35,8 @@ std::optional<EarlierStore> EarlierStore::find(const std::filesystem::path& fold
 }
 
 std::optional<std::vector<EarlierStore::Item>> EarlierStore::items(std::int64_t segment, std::int64_t first,
-                                                                   std::int64_t last) const {
+                                                                   std::int64_t last, std::int64_t start,
+                                                                   std::int64_t step) const {
   std::vector<Item> items;
   std::istringstream lines;
   try {
@@ -43,14 +44,15 @@ std::optional<std::vector<EarlierStore::Item>> EarlierStore::items(std::int64_t 
   } catch (const Error&) {
     return std::nullopt;
   }
-  std::size_t record = first_record_of(store_, first);
   for (std::int64_t number = first; number < last; ++number) {
     Item item;
     if (!std::getline(lines, item.look)) return std::nullopt;
+    if ((number - first) % step != start) continue;
     item.result.item = number;
     if (const auto remark = store_.remarks().find(number); remark != store_.remarks().end())
       std::tie(item.result.outcome, item.result.reason) = remark->second;
-    for (; record < store_.size() && store_.at(record).info.source_index == number; ++record) {
+    for (std::size_t record = first_record_of(store_, number);
+         record < store_.size() && store_.at(record).info.source_index == number; ++record) {
       if (!store_.hash_matches(record)) return std::nullopt;
       const io::RecordView view = store_.at(record);
       item.result.records.push_back({view.info, {view.pixels.begin(), view.pixels.end()}});

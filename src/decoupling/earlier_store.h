@@ -21,9 +21,10 @@ class EarlierStore {
     io::ItemResult result;
     std::string look;  // its line of what was seen
   };
-  // Items [first, last) of the segment. Nothing where a record or a line is damaged or missing: the segment
-  // is then made anew.
-  std::optional<std::vector<Item>> items(std::int64_t segment, std::int64_t first, std::int64_t last) const;
+  // Of the segment's items [first, last) every `step`-th from first + `start` on: a rank's share. Nothing
+  // where one of its records or a line is damaged or missing: the segment is then made anew.
+  std::optional<std::vector<Item>> items(std::int64_t segment, std::int64_t first, std::int64_t last,
+                                         std::int64_t start, std::int64_t step) const;
 
  private:
   explicit EarlierStore(const std::filesystem::path& folder) : store_{folder} {}

@@ -12,12 +12,13 @@ import pathlib
 import sys
 import tempfile
 
-import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.loaders import TextualInversionLoaderMixin
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from made_up import made_up
 
 STEPS, BATCH, SIDE, LEARNING_RATE, WEIGHT_DECAY = 10, 6, 8, 5e-3, 1e-2
 TEMPLATES = ["a photo of a {}", "a rendering of a {}", "a dark photo of the {}", "a close-up photo of the {}"]
@@ -29,18 +30,8 @@ torch.manual_seed(0)
 torch.set_num_threads(1)
 
 
-def hashed(tensor_index, count):
-    with np.errstate(over="ignore"):
-        z = (np.uint64(tensor_index) << np.uint64(32)) + np.arange(count, dtype=np.uint64) + np.uint64(1)
-        z = z * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(40)).astype(np.float64) * 2.0**-24
-
-
-def made_up(index, shape):
-    return torch.from_numpy((-2 + 4 * hashed(index, int(np.prod(shape)))).reshape(shape).astype(np.float32))
+def numbers(index, shape):
+    return made_up(index, shape, -2, 2)
 
 
 def names_of(count):
@@ -102,8 +93,8 @@ def run(folder, vectors, prediction):
     losses, rows = [], []
     name = " ".join(names_of(vectors))
     for step in range(STEPS):
-        latents = made_up(2 * step, (BATCH, 4, SIDE, SIDE))
-        noise = made_up(2 * step + 1, (BATCH, 4, SIDE, SIDE))
+        latents = numbers(2 * step, (BATCH, 4, SIDE, SIDE))
+        noise = numbers(2 * step + 1, (BATCH, 4, SIDE, SIDE))
         timesteps = torch.tensor([(37 * (step * BATCH + i) + 11) % 401 for i in range(BATCH)])
         prompts = [TEMPLATES[(step + i * i) % len(TEMPLATES)].format(name) for i in range(BATCH)]
         states, pooled = texts.encode(prompts)
