@@ -17,6 +17,7 @@
 
 #include "augment/combination.h"
 #include "augment/composer.h"
+#include "bench/measure.h"
 #include "core/random.h"
 #include "io/image_codec.h"
 #include "io/resize.h"
@@ -24,20 +25,10 @@
 namespace {
 
 using namespace deda;
+using namespace deda::bench;
 
 constexpr int items = 24, classes = 4, pairs = 9;
 constexpr double target_decoded = 10, target_files = 25;
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 // Photograph-like pictures of 500 x 375 and objects of about 300 x 250 with soft edges.
 struct Material {
@@ -187,8 +178,7 @@ int main(int argc, char** argv) {
                      }) /
                      1e9);
   }
-  double load = 0;
-  if (getloadavg(&load, 1) != 1) load = -1;
+  const double load = load_average();
   std::printf(
       "composing 448 x 448 samples on one core (half with two CDPs), median of %d turns, load %.1f, memcpy "
       "%.1f GB/s\n",

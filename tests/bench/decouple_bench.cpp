@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/measure.h"
 #include "comm/communicator.h"
 #include "core/allocator.h"
 #include "core/log.h"
@@ -29,6 +30,7 @@
 namespace {
 
 using namespace deda;
+using namespace deda::bench;
 namespace fs = std::filesystem;
 
 struct Times {
@@ -53,11 +55,6 @@ Times timed(const comm::Communicator& ranks, const Work& work) {
   const double used = processor_seconds() - before;
   ranks.barrier("end of a measurement");
   return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), used};
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 double memory_peak_mb() {

@@ -12,6 +12,7 @@
 #include <functional>
 #include <vector>
 
+#include "bench/measure.h"
 #include "core/allocator.h"
 #include "diffusion/generator.h"
 #include "diffusion/prompts.h"
@@ -22,20 +23,10 @@
 namespace {
 
 using namespace deda;
+using namespace deda::bench;
 
 constexpr int cdps = 4, pairs = 7;
 constexpr double target = 1.3;
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 // Hashed colours under a disc, framed as the model sees it.
 diffusion::CdpToEdit made_up_cdp(int number, int resolution) {
@@ -122,8 +113,7 @@ int main(int argc, char** argv) {
     seconds_loop.push_back(b);
     ratios.push_back(b / a);
   }
-  double load = 0;
-  if (getloadavg(&load, 1) != 1) load = -1;
+  const double load = load_average();
   const double copies = cdps * static_cast<double>(settings.generate.copies);
   std::printf(
       "%d CDPs, %.0f copies at %lld pixels, 25 steps, strength 0.4, one core, median of %d turns, load "

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "bench/measure.h"
 #include "core/allocator.h"
 #include "core/log.h"
 #include "diffusion/inversion_fixture.h"
@@ -25,25 +26,7 @@
 namespace {
 
 using namespace deda;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-double memory_copy_gigabytes_per_second() {
-  constexpr std::size_t bytes = std::size_t{256} << 20;
-  std::vector<char> from(bytes, 1), to(bytes);
-  const auto start = Clock::now();
-  std::memcpy(to.data(), from.data(), bytes);
-  return static_cast<double>(bytes) / seconds_since(start) / 1e9;
-}
-
+using namespace deda::bench;
 // Multiply-accumulates of convolutions, matrix products and attention, as the operators are called.
 std::atomic<std::int64_t> counted{0};
 

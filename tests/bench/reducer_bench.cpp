@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "bench/measure.h"
 #include "comm/c10d/process_group.h"
 #include "comm/c10d/reducer.h"
 #include "comm/communicator.h"
@@ -21,6 +22,7 @@
 namespace {
 
 using namespace deda;
+using namespace deda::bench;
 
 constexpr int warm_up = 2;
 struct Size {
@@ -29,11 +31,6 @@ struct Size {
 };
 constexpr Size small_pictures{8, 224, 15}, recipe_a{8, 448, 5};
 constexpr double target_over_blocking = 1.10, target_of_copies = 0.95;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 struct Replica {
   std::shared_ptr<models::Classifier> network = models::make_classifier("resnet18", 200);
@@ -91,8 +88,7 @@ void measure(const comm::Communicator& ranks, const c10::intrusive_ptr<c10d::Pro
     of_copies.push_back(c / a);
   }
   if (ranks.is_root()) {
-    double load = 0;
-    if (getloadavg(&load, 1) != 1) load = -1;
+    const double load = load_average();
     std::printf(
         "ResNet-18, %d ranks, %lld pictures of %lld px each, one thread a rank, median of %d turns, load "
         "%.1f\n",

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/measure.h"
 #include "core/allocator.h"
 #include "models/initialise.h"
 #include "models/layers.h"
@@ -22,20 +23,9 @@
 namespace {
 
 using namespace deda;
+using namespace deda::bench;
 
 // Of all threads together.
-template <class Work>
-double seconds_of(const Work& work) {
-  const auto start = std::clock();
-  work();
-  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // Of products of the shape of the encoder's own: [4096, 768] times [768, 3072].
 double matrix_gigaflops() {
   constexpr std::int64_t rows = 4096, inner = 768, columns = 3072;

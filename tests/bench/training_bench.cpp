@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "augment/pipeline.h"
+#include "bench/measure.h"
 #include "comm/communicator.h"
 #include "core/allocator.h"
 #include "core/log.h"
@@ -25,25 +26,7 @@
 namespace {
 
 using namespace deda;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-double memory_copy_gigabytes_per_second() {
-  constexpr std::size_t bytes = std::size_t{256} << 20;
-  std::vector<char> from(bytes, 1), to(bytes);
-  const auto start = Clock::now();
-  std::memcpy(to.data(), from.data(), bytes);
-  return static_cast<double>(bytes) / seconds_since(start) / 1e9;
-}
-
+using namespace deda::bench;
 struct Options {
   std::int64_t side = 224, batch = 8, steps = 3, pairs = 7, torch_threads = 1, composers = 1;
 };
