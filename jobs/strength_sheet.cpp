@@ -4,10 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <thread>
 
+#include "core/parallel.h"
 #include "report/contact_sheet.h"
 
 namespace deda::jobs {
@@ -63,23 +62,10 @@ StrengthSheet make_strength_sheet(const diffusion::CdpSource& cdps, const std::v
     sources.push_back({cdps.framed(cdp), static_cast<std::size_t>(cdps.class_of(cdp)), cdps.source(cdp)});
   const auto columns = generators.size();
   std::vector<diffusion::EditedCopy> copies(sources.size() * columns);
-  std::atomic<std::size_t> next{0};
-  std::atomic<bool> failed{false};
-  std::exception_ptr failure;
-  const auto work = [&] {
-    at::set_num_threads(1);
-    try {
-      for (std::size_t i = next++; i < copies.size() && !failed; i = next++)
-        copies[i] = generators[i % columns]->edit({sources[i / columns]}).front().front();
-    } catch (...) {
-      if (!failed.exchange(true)) failure = std::current_exception();
-    }
-  };
-  std::vector<std::thread> threads;
-  for (int i = 1; i < workers; ++i) threads.emplace_back(work);
-  work();
-  for (auto& thread : threads) thread.join();
-  if (failure) std::rethrow_exception(failure);
+  parallel_for(workers, 0, copies.size(), 1, [&](std::size_t i) {
+    at::set_num_threads(1);  // a setting of the thread
+    copies[i] = generators[i % columns]->edit({sources[i / columns]}).front().front();
+  });
 
   StrengthSheet sheet;
   sheet.cdps = static_cast<int>(sources.size());

@@ -4,14 +4,13 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <atomic>
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
-#include <thread>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/parallel.h"
 #include "diffusion/transparent_autoencoder.h"
 #include "diffusion/transparent_pixels.h"
 
@@ -116,32 +115,17 @@ std::vector<CalibrationRow> measure_all(const comm::Communicator& ranks, const D
   constexpr std::size_t numbers = 3;
   std::vector<double> all(cdps.size() * choices.size() * numbers, 0.0);
   ranks.agree("calibrating", [&] {
-    std::atomic<std::size_t> next{static_cast<std::size_t>(ranks.rank())};
-    const auto stride = static_cast<std::size_t>(ranks.size());
-    std::exception_ptr failure;
-    std::atomic<bool> failed{false};
-    const auto work = [&] {
-      at::set_num_threads(1);
-      try {
-        for (std::size_t cdp = next.fetch_add(stride); cdp < cdps.size() && !failed;
-             cdp = next.fetch_add(stride)) {
-          const auto errors = measure(model, cdps[cdp], choices, votes);
-          for (std::size_t i = 0; i < choices.size(); ++i) {
-            double* at = all.data() + (cdp * choices.size() + i) * numbers;
-            at[0] = errors[i].alpha;
-            at[1] = errors[i].boundary_alpha;
-            at[2] = errors[i].colour;
-          }
-        }
-      } catch (...) {
-        if (!failed.exchange(true)) failure = std::current_exception();
-      }
-    };
-    std::vector<std::thread> threads;
-    for (int i = 1; i < workers; ++i) threads.emplace_back(work);
-    work();
-    for (auto& thread : threads) thread.join();
-    if (failure) std::rethrow_exception(failure);
+    parallel_for(workers, static_cast<std::size_t>(ranks.rank()), cdps.size(),
+                 static_cast<std::size_t>(ranks.size()), [&](std::size_t cdp) {
+                   at::set_num_threads(1);  // a setting of the thread
+                   const auto errors = measure(model, cdps[cdp], choices, votes);
+                   for (std::size_t i = 0; i < choices.size(); ++i) {
+                     double* at = all.data() + (cdp * choices.size() + i) * numbers;
+                     at[0] = errors[i].alpha;
+                     at[1] = errors[i].boundary_alpha;
+                     at[2] = errors[i].colour;
+                   }
+                 });
   });
   all = ranks.all_reduce(std::move(all), comm::Reduction::sum);  // the others' entries are 0: exact
   std::vector<CalibrationRow> rows;
