@@ -96,8 +96,9 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("set_", &set_empty);
   library.impl("_has_compatible_shallow_copy_type", &has_compatible_shallow_copy_type);
   // By default LibTorch looks for a back end that this device has none of, or takes these apart, which it
-  // does not do for CUDA.
-  for (const char* name : {"convolution", "convolution_backward", "native_group_norm", "native_layer_norm"})
+  // does not do for CUDA; losses would write to an output of a wrong size first.
+  for (const char* name : {"convolution", "convolution_backward", "native_group_norm", "native_layer_norm",
+                           "mse_loss", "smooth_l1_loss"})
     library.impl(name, torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>());
 }
 

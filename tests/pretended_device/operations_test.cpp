@@ -145,7 +145,7 @@ TEST(Operations, GradientsOfANetworkAreTheHosts) {
   SmallNetwork on_host, on_device;
   on_device.to(device);
   const auto pictures = numbers({2, 3, 8, 8});
-  const auto labels = at::tensor({1, 3});
+  const auto labels = at::tensor({1, 3}, at::kLong);
   for (int step = 0; step < 3; ++step) {
     const auto loss = at::cross_entropy_loss(on_host.forward(pictures), labels);
     loss.backward();
