@@ -18,7 +18,7 @@ at::Tensor Uploader::start(const at::Tensor& host) {
     copy.copy_(host, /*non_blocking=*/true);
   }
   // Its memory is this stream's; the allocator must not hand it out again before the kernels are through.
-  copy.record_stream(computing);
+  c10::impl::VirtualGuardImpl(device_.type()).recordDataPtrOnStream(copy.storage().data_ptr(), computing);
   if (!copied_) copied_.emplace(device_.type());
   copied_->record(stream_);
   return copy;

@@ -71,10 +71,9 @@ TEST_F(DeviceTest, MeasuresWhatASampleTakes) {
   const auto expected = (static_cast<double>(gpu_.free_bytes(0)) * 0.9 - fixed) / each;
   EXPECT_EQ(fit.at_once, static_cast<std::int64_t>(expected));
   EXPECT_THAT(fit.line, testing::HasSubstr("tensors: "));
-  const auto shared =
-      fit_into_memory(gpu_, 0, "tensors", 10000, 2, [&](std::int64_t samples) {
-        at::empty({samples, each}, at::TensorOptions(at::kByte).device(pretended::device));
-      });
+  const auto shared = fit_into_memory(gpu_, 0, "tensors", 10000, 2, [&](std::int64_t samples) {
+    at::empty({samples, each}, at::TensorOptions(at::kByte).device(pretended::device));
+  });
   EXPECT_NEAR(static_cast<double>(shared.at_once), static_cast<double>(fit.at_once) / 2, 2);
 }
 

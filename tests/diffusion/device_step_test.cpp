@@ -54,7 +54,8 @@ TEST_F(DiffusionDeviceTest, AutomaticPrecisionIsTheCards) {
 TEST_F(DiffusionDeviceTest, EditsAreTheCpusAndNeverWaitForTheDevice) {
   const auto config = models_config();
   const DiffusionModel here(config, at::kCPU), there(config, pretended::device);
-  const EditSettings settings{.steps = 10, .strength = 0.5, .guidance = 7, .resolution = test::tiny_resolution};
+  const EditSettings settings{
+      .steps = 10, .strength = 0.5, .guidance = 7, .resolution = test::tiny_resolution};
   const auto sources = edit_noise(11, 0, {2, 4, 8, 8});
   const std::vector<EditRow> rows{{0, 0, 1}, {0, 0, 2}, {1, 1, 3}};
   const LatentEditor editor_here(here, settings, unconditional_of(here)),
@@ -84,7 +85,8 @@ TEST_F(DiffusionDeviceTest, RecordedStepsOfTheUNetGiveTheBytesOfStepsKernelByKer
   const DiffusionModel eager(config, pretended::device);
   config.captured_graphs = true;
   const DiffusionModel recorded(config, pretended::device);
-  const EditSettings settings{.steps = 10, .strength = 0.5, .guidance = 7, .resolution = test::tiny_resolution};
+  const EditSettings settings{
+      .steps = 10, .strength = 0.5, .guidance = 7, .resolution = test::tiny_resolution};
   const LatentEditor expected(eager, settings, unconditional_of(eager)),
       found(recorded, settings, unconditional_of(recorded));
   const std::vector<EditRow> three{{0, 0, 1}, {0, 0, 2}, {1, 1, 3}}, one{{0, 1, 4}};
@@ -96,7 +98,8 @@ TEST_F(DiffusionDeviceTest, RecordedStepsOfTheUNetGiveTheBytesOfStepsKernelByKer
       std::swap(a[0], a[1]);
       std::swap(b[0], b[1]);
     }
-    EXPECT_TRUE(at::equal(found.edit(sources, b, three).cpu(), expected.edit(sources, a, three).cpu())) << seed;
+    EXPECT_TRUE(at::equal(found.edit(sources, b, three).cpu(), expected.edit(sources, a, three).cpu()))
+        << seed;
     EXPECT_TRUE(at::equal(found.edit(sources, b, one).cpu(), expected.edit(sources, a, one).cpu()));
   }
   EXPECT_EQ(pretended::counters().replays, 4 + 5);  // five evaluations an edit, the first sets up
@@ -104,7 +107,9 @@ TEST_F(DiffusionDeviceTest, RecordedStepsOfTheUNetGiveTheBytesOfStepsKernelByKer
 
 TEST_F(DiffusionDeviceTest, PaddedHeadsGiveTheSameAttention) {
   const auto hidden = [](std::int64_t seed) {
-    return edit_noise(static_cast<std::uint64_t>(seed), 0, {2, 16, 80}).to(pretended::device).to(at::kBFloat16);
+    return edit_noise(static_cast<std::uint64_t>(seed), 0, {2, 16, 80})
+        .to(pretended::device)
+        .to(at::kBFloat16);
   };
   const auto plain = models::attend(hidden(1), hidden(2), hidden(3), 2);
   models::pad_attention_heads(true);

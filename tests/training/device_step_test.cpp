@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include "device/host_memory.h"
 #include "pretended_device/pretended_device.h"
 #include "training/evaluation.h"
 #include "training/learner.h"
@@ -29,10 +30,9 @@ class DeviceStepTest : public TrainerTest {
     double most = 0;
     const auto others = b.tensors();
     for (const auto& [name, tensor] : a.tensors())
-      most = std::max(most, (tensor.cpu().to(at::kDouble) - others.at(name).cpu().to(at::kDouble))
-                                .abs()
-                                .max()
-                                .item<double>());
+      most = std::max(
+          most,
+          (tensor.cpu().to(at::kDouble) - others.at(name).cpu().to(at::kDouble)).abs().max().item<double>());
     return most;
   }
   DeviceFeed feed_on(c10::Device device, std::int64_t epoch = 1) const {
@@ -64,13 +64,15 @@ class PinnedStream final : public BatchStream {
 };
 
 TEST_F(DeviceStepTest, NormalisesInOneKernelCloseToTorchvisionsBits) {
-  const auto pixels = at::arange(2 * 4 * 5 * 3, at::kLong).mul(37).remainder(256).to(at::kByte).view({2, 4, 5, 3});
+  const auto pixels =
+      at::arange(2 * 4 * 5 * 3, at::kLong).mul(37).remainder(256).to(at::kByte).view({2, 4, 5, 3});
   const auto expected = Normaliser(at::kCPU, false)(pixels);
   const Normaliser on_gpu(pretended::device, true);
   const auto there = pixels.to(pretended::device);
   pretended::reset_counters();
   const auto normalised = on_gpu(there);
-  EXPECT_EQ(pretended::counters().operations, 1) << testing::PrintToString(pretended::counters().last_operations);
+  EXPECT_EQ(pretended::counters().operations, 1)
+      << testing::PrintToString(pretended::counters().last_operations);
   EXPECT_TRUE(normalised.is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_EQ(normalised.scalar_type(), at::kFloat);
   // x * a + b with rounded a and b: two roundings of numbers up to 2.7.
@@ -108,7 +110,8 @@ TEST_F(DeviceStepTest, StepsGiveTheCpusNumbersAndNeverWaitForTheDevice) {
 TEST_F(DeviceStepTest, AWaitPlantedIntoTheStepIsFound) {
   Learner learner(ranks_, config(1), test::made_up_classes, 1, gpu_place());
   auto parameter = learner.network().parameters().front();
-  parameter.register_hook([](const at::Tensor& gradient) { static_cast<void>(gradient.sum().item<float>()); });
+  parameter.register_hook(
+      [](const at::Tensor& gradient) { static_cast<void>(gradient.sum().item<float>()); });
   auto samples = test::made_up_training(ranks_, pictures, batch_size);
   DeviceFeed feed(std::make_unique<PinnedStream>(samples.open(1, 0)), pretended::device);
   const auto* batch = feed.next();
