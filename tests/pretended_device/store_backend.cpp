@@ -5,6 +5,7 @@
 #include <cstring>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <torch/csrc/distributed/c10d/Work.hpp>
 #include <utility>
 #include <vector>
@@ -115,7 +116,7 @@ class StoreBackend final : public c10d::Backend {
       }
       if (operation == c10d::ReduceOp::AVG)
         sum = at::div(sum, size,
-                      at::isIntegralType(sum.scalar_type(), true) ? std::optional<c10::string_view>("trunc")
+                      at::isIntegralType(sum.scalar_type(), true) ? std::optional<std::string_view>("trunc")
                                                                   : std::nullopt);
       tensor.copy_(sum);
     });
