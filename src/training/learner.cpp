@@ -136,10 +136,10 @@ at::Tensor Learner::run_step(const DeviceBatch& share, double weight, const std:
 }
 
 // The step as a replayed graph; false where it has to run kernel by kernel: the first ones, which set up
-// libraries, batches of another size, and where recording was refused.
+// libraries, the smaller last batch of an epoch, and where recording was refused.
 bool Learner::captured_step(const DeviceBatch& share, double learning_rate) {
   constexpr std::int64_t steps_to_set_up = 3;
-  if (!graph_.possible()) return false;
+  if (!graph_.possible() || share.size != config_.batch_size) return false;
   if (!graph_.ready()) {
     if (++steps_before_graph_ <= steps_to_set_up) return false;
     graph_batch_ = {share.size, share.pixels.clone(), share.labels.clone(), nullptr};
@@ -153,7 +153,6 @@ bool Learner::captured_step(const DeviceBatch& share, double learning_rate) {
       return false;
     }
   }
-  if (share.size != graph_batch_.size) return false;
   graph_batch_.pixels.copy_(share.pixels);
   graph_batch_.labels.copy_(share.labels);
   graph_rate_.fill_(learning_rate);

@@ -156,6 +156,7 @@ class InversionDeviceTest : public DiffusionDeviceTest {
  protected:
   test::SharedFolder shared_;
   test::InversionFixture fixture_{shared_.world, shared_.path, {{"bird", 5}, {"car", 4}}};
+  InversionDeviceTest() { fixture_.settings.invert.classes_per_batch = 2; }
 };
 
 TEST_F(InversionDeviceTest, StepsBetweenTwoLooksNeverWaitForTheDevice) {

@@ -90,6 +90,9 @@ torch::jit::Stack run_on_host(const c10::OperatorHandle& operation, torch::jit::
                               HostTensors& tensors) {
   const auto& schema = operation.schema();
   const bool recorded = current_stream_is_recorded() && !is_view(schema);
+  if (recorded) {
+    for (const auto& memory : tensors.seen()) keep_as_it_was(memory);
+  }
   torch::jit::Stack results = arguments;
   {
     const HostScope host;

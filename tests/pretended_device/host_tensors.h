@@ -31,6 +31,12 @@ class HostTensors {
   // What a result is on the device: the tensor that it was viewed from, a tensor over the same storage, or a
   // new one that takes over the result's memory.
   at::Tensor to_device(const at::Tensor& result);
+  // The device's storages that view() has seen.
+  std::vector<c10::Storage> seen() const {
+    std::vector<c10::Storage> all;
+    for (const auto& [on_device, on_host] : storages_) all.push_back(on_device);
+    return all;
+  }
   // Storages that to_device() made anew.
   const std::vector<c10::Storage>& fresh() const { return fresh_; }
 

@@ -2,6 +2,9 @@
 
 #include <c10/util/Exception.h>
 
+#include <cstdint>
+#include <cstring>
+#include <map>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -21,6 +24,11 @@ struct Recorder {
   std::int64_t number = 0, last_number = 0;  // number 0: nothing is recorded
   std::set<c10::StreamId> streams;
   std::vector<std::function<void()>> calls;
+  struct Memory {
+    c10::Storage storage;
+    std::vector<std::uint8_t> bytes;
+  };
+  std::map<void*, Memory> before;  // by address: what was there before the first operation on it
 };
 
 // Never destroyed: threads of the autograd engine may still ask when the process ends.
@@ -43,6 +51,9 @@ class RecordingScope {
 
   std::vector<std::function<void()>> end() {
     const std::lock_guard lock(recorder().mutex);
+    for (const auto& [address, memory] : recorder().before)
+      std::memcpy(address, memory.bytes.data(), memory.bytes.size());
+    recorder().before.clear();
     recorder().number = 0;
     recorder().streams.clear();
     return std::exchange(recorder().calls, {});
@@ -77,6 +88,15 @@ bool current_stream_is_recorded() {
 void record(std::function<void()> again) {
   const std::lock_guard lock(recorder().mutex);
   recorder().calls.push_back(std::move(again));
+}
+
+void keep_as_it_was(const c10::Storage& memory) {
+  const std::lock_guard lock(recorder().mutex);
+  if (recorder().number == 0 || memory.nbytes() == 0) return;
+  const auto [entry, is_new] = recorder().before.try_emplace(memory.mutable_data());
+  if (!is_new) return;
+  const auto* const first = static_cast<const std::uint8_t*>(memory.data());
+  entry->second = {memory, {first, first + memory.nbytes()}};
 }
 
 void stream_waits(c10::Stream stream, std::int64_t event_recording) {
