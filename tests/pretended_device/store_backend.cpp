@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <torch/csrc/distributed/c10d/Work.hpp>
 #include <utility>
 #include <vector>
@@ -44,6 +45,23 @@ class Meetings {
  public:
   Meetings(c10::intrusive_ptr<c10d::Store> store, int rank, int size)
       : store_{std::move(store)}, rank_{rank}, size_{size} {}
+
+  Meetings(const Meetings&) = delete;
+  Meetings& operator=(const Meetings&) = delete;
+  // The store lives in rank 0, whose values the others may still be reading: it leaves last.
+  ~Meetings() {
+    try {
+      const auto give_up = std::chrono::steady_clock::now() + store_->getTimeout();
+      auto left = store_->add("pretended/left", 1);
+      while (rank_ == 0 && left < size_ && std::chrono::steady_clock::now() < give_up) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        left = store_->add("pretended/left", 0);
+      }
+    } catch (const std::exception&) {
+      // The store is gone and with it the other ranks: they have told why.
+      return;
+    }
+  }
 
   // Every rank's bytes, in the order of ranks.
   std::vector<Bytes> exchange(Bytes own) {
