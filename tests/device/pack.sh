@@ -6,6 +6,7 @@
 # Sets up and builds first. Fails where a library would not be found there, where a path of this machine is inside, or above 60 MiB.
 source "$(dirname "${BASH_SOURCE[0]}")/../../cmake/setup.sh"
 
+refuse() { say "pack: $*"; exit 1; }
 here=$deda_root/tests/device
 data=${DEDA_TEST_DATA:-$deda_root/../shared/data}
 archive=; pets=$data/pets; pets_named=0
@@ -53,9 +54,9 @@ fi
 # ---- Open MPI: starter, daemon, plugins, help
 
 ompi_path() { ompi_info --parsable --path "$1" 2>/dev/null | sed -n "s/^path:$1://p" | head -n 1; }
-command -v ompi_info >/dev/null || fail "ompi_info is not there: only Open MPI can be carried"
+command -v ompi_info >/dev/null || refuse "ompi_info is not there: only Open MPI can be carried"
 mpi_plugins=$(ompi_path pkglibdir); mpi_texts=$(ompi_path pkgdatadir)
-compgen -G "$mpi_plugins/mca_*.so" >/dev/null || fail "Open MPI's plugins are not at $mpi_plugins"
+compgen -G "$mpi_plugins/mca_*.so" >/dev/null || refuse "Open MPI's plugins are not at $mpi_plugins"
 for name in mpirun orted prted prterun prte; do
   if command -v "$name" >/dev/null; then cp "$(readlink -f "$(command -v "$name")")" "$pack/bin/$name"; fi
 done
@@ -106,7 +107,7 @@ while [ ${#todo[@]} -gt 0 ]; do
     seen[$name]=1
     if comes_with_system "$name" || comes_with_torch "$name"; then continue; fi
     path=${found[$name]:-}
-    [ -n "$path" ] || fail "$name, which ${file##*/} needs, is nowhere on this machine"
+    [ -n "$path" ] || refuse "$name, which ${file##*/} needs, is nowhere on this machine"
     if [[ $name == libgdal.so* ]] && [[ ${file##*/} == libopencv_imgcodecs* ]] && may_replace_gdal "$file" "$path"; then
       path=$gdal; gdal_stands_in=1
     fi
@@ -141,7 +142,7 @@ for file in "${elves[@]}"; do
     lib/*/*) path="$origin/..:$origin/../../libtorch/lib" ;;
     *) path="$origin:$origin/../libtorch/lib" ;;
   esac
-  patchelf --remove-rpath "$file"
+  # Setting writes over the old path, which removing it first would leave in the file.
   patchelf --force-rpath --set-rpath "$path" "$file"
 done
 
@@ -161,7 +162,7 @@ ln -sfn "$LIBTORCH_ROOT" "$pack/libtorch"
 # shellcheck source=environment.sh
 in_pack() { (source "$pack/environment.sh"; "$@"); }
 if [ -d "$pets/images" ]; then
-  counted=$(in_pack device_check pictures "$pets" "$pack/pets" --side 256 --quality 90) || fail "the pictures of $pets could not be made smaller"
+  counted=$(in_pack device_check pictures "$pets" "$pack/pets" --side 256 --quality 90) || refuse "the pictures of $pets could not be made smaller"
   notes+=("pets: $counted, shorter side 256")
 else
   notes+=("left out: pets (there are no pictures; pack.sh --pets DIR): part 7 is skipped")
@@ -173,14 +174,14 @@ say "folder: $((SECONDS - started)) s"
 record=$work/record; rm -rf "$record"; mkdir -p "$record"
 deeplab=(); if [ -d "$pack/networks/deeplab" ]; then deeplab=(--deeplab "$pack/networks/deeplab"); fi
 in_pack device_check networks --golden "$pack/networks" --toy "$pack/configs/models/toy" --work "$record/weights" --record "$pack/record/networks" \
-  --write --inputs "$record/inputs" "${deeplab[@]}" || fail "the networks' record could not be made"
+  --write --inputs "$record/inputs" "${deeplab[@]}" || refuse "the networks' record could not be made"
 cp "$record/inputs/vae_encoder.safetensors" "$pack/networks/"
 for stage in toy decouple invert generate train; do
   in_pack deda "$stage" --config "$pack/pipeline.toml" --set "dataset.root=\"$record/toy\"" --set "models.base=\"$pack/configs/models/toy\"" \
     --set 'models.device="cpu"' --set 'train.device="cpu"' --out "$record/cpu" >"$record/$stage.log" 2>&1 \
-    || { tail -n 20 "$record/$stage.log" >&2; fail "deda $stage failed on the CPU"; }
+    || { tail -n 20 "$record/$stage.log" >&2; refuse "deda $stage failed on the CPU"; }
 done
-in_pack device_check summary "$record/cpu" >"$pack/record/pipeline.json" || fail "the pipeline's record could not be made"
+in_pack device_check summary "$record/cpu" >"$pack/record/pipeline.json" || refuse "the pipeline's record could not be made"
 say "record: $((SECONDS - started)) s"
 
 # ---- verified before it travels
@@ -199,16 +200,16 @@ for file in "${elves[@]}"; do
   done < <(in_pack ldd "$file" 2>&1 | sed 's/^[[:space:]]*//')
   if readelf -d "$file" | grep -q RUNPATH; then say "pack: ${file#"$pack"/} has RUNPATH"; wrong=$((wrong + 1)); fi
 done
-[ $wrong -eq 0 ] || fail "$wrong libraries would not be found, or not where they should be (above)"
+[ $wrong -eq 0 ] || refuse "$wrong libraries would not be found, or not where they should be (above)"
 rm "$pack/libtorch"   # run.sh makes it anew, to the LibTorch it finds
 {
   echo "pack: deda $(git -C "$deda_root" describe --always --dirty 2>/dev/null || echo 'of an unknown commit'), made $(date -u +%Y-%m-%d), for LibTorch $torch_version"
   printf '%s\n' "${notes[@]}"
 } >"$pack/PACK.txt"
 printf '%s\n' "${notes[@]}" >&2
-for path in "$deda_root" "$deda_build_dir" "$LIBTORCH_ROOT" "${HOME:-/nowhere}/"; do
+for path in "$deda_root" "$deda_build_dir" "$LIBTORCH_ROOT"; do
   if files=$(grep -rlaF -e "$path" "$pack"); then
-    fail "the path $path is inside of: $files"
+    refuse "the path $path is inside of: $files"
   fi
 done
 
@@ -217,7 +218,7 @@ mib=$(($(stat -c %s "$archive.partial") / 1048576 + 1))
 if [ $mib -gt $most_mib ]; then
   say "pack: $mib MiB; the largest:"
   (cd "$pack" && find . -type f -printf '%s %p\n' | sort -rn | head -n 15) >&2
-  fail "the pack is larger than $most_mib MiB"
+  refuse "the pack is larger than $most_mib MiB"
 fi
 mv "$archive.partial" "$archive"
 say "$archive: $mib MiB ($(du -sm "$pack" | cut -f 1) MiB unpacked, ${#elves[@]} programs and libraries), $((SECONDS - started)) s"

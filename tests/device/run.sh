@@ -153,13 +153,15 @@ part_3() {
 part_figures() {  # part_figures SUBCOMMAND
   [ -x "$pack/bin/device_figures" ] || skip "bin/device_figures is not in this pack"
   need_gpu
-  device_figures "$1" || problems=$((problems + 1))
-  if [ ! -e "$pack/peers/$1.py" ]; then
-    figure "peer" "\"peers/$1.py is not in this pack\""
-  elif ! python3 -c 'import torch' 2>/dev/null; then
-    figure "peer" '"not measured: python3 has no torch"'
+  # Neither begins a further figure after its share of the time.
+  local seconds=$((limits[$inner] * 2 / 5)) peer=$pack/peers/$1.py
+  device_figures "$1" --seconds $seconds || problems=$((problems + 1))
+  if [ ! -e "$peer" ]; then
+    figure "peers" "\"peers/$1.py is not in this pack\""
+  elif ! python3 -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2>/dev/null; then
+    figure "peers" '"not measured: there is no python3 with torch"'
   else
-    python3 "$pack/peers/$1.py" || figure "peer" "\"peers/$1.py failed, see the log\""
+    python3 "$peer" --seconds $seconds || figure "peers" "\"peers/$1.py failed, see part-$inner.log\""
   fi
   finish
 }
@@ -196,7 +198,7 @@ part_8() {
   wait
   if ours=$(device_check rates "$work/two") && copies=$(device_check rates "$work/copy0" "$work/copy1"); then
     figure "two ranks" "$ours" "pictures a second"
-    printf '{"figure": "two ranks", "value": %s, "peer": "two copies that do not communicate"}\n' "$copies"
+    printf '{"figure": "two ranks", "value": %s, "unit": "pictures a second", "peer": "two copies that do not communicate"}\n' "$copies"
   else
     problems=$((problems + 1))
   fi
@@ -229,9 +231,14 @@ find_libtorch() {
 }
 
 libtorch_version() {
-  local version=
-  [ -r "$libtorch/version.py" ] && version=$(sed -n "s/^__version__ *= *'\([^']*\)'.*/\1/p" "$libtorch/version.py" | head -n 1)
-  [ -z "$version" ] && [ -r "$libtorch/build-version" ] && version=$(cat "$libtorch/build-version")
+  local version='' header=$libtorch/include/torch/headeronly/version.h
+  if [ -r "$libtorch/version.py" ]; then
+    version=$(sed -n "s/^__version__ *= *'\([^']*\)'.*/\1/p" "$libtorch/version.py" | head -n 1)
+  elif [ -r "$libtorch/build-version" ]; then
+    version=$(cat "$libtorch/build-version")
+  elif [ -r "$header" ]; then
+    version=$(awk '/define TORCH_VERSION_(MAJOR|MINOR|PATCH) / { text = text dot $3; dot = "." } END { print text }' "$header")
+  fi
   echo "${version:-of unknown version} in $libtorch"
 }
 
@@ -246,7 +253,10 @@ write_table() {
     echo "# deda on a device"
     echo
     local cards; cards=$(card)
-    echo "- card: ${cards:-none ($DEDA_NO_GPU)}"
+    if [ -z "$cards" ]; then
+      if [ $DEDA_GPU = yes ]; then cards="named by part 1 (there is no nvidia-smi)"; else cards="none ($DEDA_NO_GPU)"; fi
+    fi
+    echo "- card: $cards"
     echo "- date: $(date -u '+%Y-%m-%d %H:%M UTC'), $(uname -sr), $(env -u OMP_NUM_THREADS nproc) cores"
     echo "- LibTorch: $(libtorch_version)"
     [ -r "$pack/PACK.txt" ] && sed 's/^/- /' "$pack/PACK.txt"

@@ -59,7 +59,8 @@ json summarise(const fs::path& output) {
                                                                     {"outcomes", manifest.at("outcomes")}};
     }
     if (fs::exists(folder / "identifiers.json")) {
-      for (const auto& each : read_json(folder / "identifiers.json").at("classes"))
+      const auto identifiers = read_json(folder / "identifiers.json");
+      for (const auto& each : identifiers.at("classes"))
         summary["identifiers"].push_back({{"outcome", each.at("outcome")},
                                           {"cdps", each.at("cdps")},
                                           {"loss_first", each.at("loss_first")},

@@ -2,6 +2,7 @@
 // lines.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -22,34 +23,50 @@ std::string free_name(const json& figures, const std::string& name) {
   return unused;
 }
 
-// A peer's line ("peer" names the program) beside ours of the same figure, with the ratio ours : theirs.
-void join_peer(json& ours, const json& line) {
-  ours["peer"] = line.at("peer");
-  ours["peer_value"] = line.value("value", json{});
-  if (line.contains("error")) ours["peer_value"] = "error: " + line["error"].dump();
-  const auto &a = ours["value"], &b = ours["peer_value"];
-  if (a.is_number() && b.is_number() && b.get<double>() != 0)
-    ours["ratio"] = a.get<double>() / b.get<double>();
-  if (line.contains("note"))
-    ours["note"] = ours.contains("note")
-                       ? ours["note"].get<std::string>() + "; peer: " + line["note"].get<std::string>()
-                       : "peer: " + line["note"].get<std::string>();
+// "NAME.eager" of the peer "eager" stands beside our NAME.
+std::string figure_of_ours(const std::string& name, const std::string& peer) {
+  const auto tail = "." + peer;
+  const bool has_tail =
+      name.size() > tail.size() && name.compare(name.size() - tail.size(), tail.size(), tail) == 0;
+  return has_tail ? name.substr(0, name.size() - tail.size()) : name;
 }
 
-// Lines that are no JSON object with a figure are passed over: programs may also print text.
+// Of these less is better.
+bool is_cost(const std::string& unit) {
+  return unit == "s" || unit == "ms" || unit == "GB";
+}
+
+double number_in(const json& line) {
+  const auto value = line.value("value", json{});
+  return value.is_number() ? value.get<double>() : std::nan("");
+}
+
+// A peer's line beside ours of the same figure; the ratio is above 1 where ours is better.
+json beside_ours(const json& ours, json line) {
+  const auto unit = line.value("unit", std::string{});
+  const double mine = number_in(ours), other = number_in(line);
+  line["peer_value"] = line.value("value", json{});
+  line["value"] = ours.value("value", json{});
+  const double ratio = is_cost(unit) ? other / mine : mine / other;
+  if (std::isfinite(ratio)) line["ratio"] = ratio;
+  return line;
+}
+
+// Lines that are no JSON object with a figure are passed over: programs may also print text. Peers are joined
+// here and not by what started them, so that a part that was cut keeps the ratios it has.
 json read_figures(std::istream& lines) {
   json figures = json::object();
   std::string text;
   while (std::getline(lines, text)) {
     auto line = json::parse(text, nullptr, false);
     if (!line.is_object() || !line.contains("figure") || !line["figure"].is_string()) continue;
-    const auto name = line["figure"].get<std::string>();
-    const bool of_peer = line.contains("peer") && line["peer"].is_string() && !line.contains("ratio");
-    if (of_peer && figures.contains(name) && !figures[name].contains("peer_value")) {
-      join_peer(figures[name], line);
-      continue;
-    }
+    auto name = line["figure"].get<std::string>();
     line.erase("figure");
+    if (const auto peer = line.value("peer", json{}); peer.is_string()) {
+      name = figure_of_ours(name, peer.get<std::string>());
+      if (figures.contains(name)) line = beside_ours(figures[name], line);
+      name = fmt::format("{} : {}", name, peer.get<std::string>());
+    }
     figures[free_name(figures, name)] = line;
   }
   return figures;
@@ -74,18 +91,19 @@ std::string cell(const json& value) {
 std::string verdict(const json& figure) {
   if (figure.contains("error")) return "error";
   if (figure.contains("passed")) return figure["passed"].get<bool>() ? "reached" : "**MISSED**";
-  // A number as goal is the least ratio to the peer, or without a peer the least value.
+  if (figure.contains("ratio")) return figure["ratio"].get<double>() >= 1 ? "ahead" : "behind";
   const auto goal = figure.value("goal", json{});
-  const auto measured = figure.contains("ratio")  ? figure["ratio"]
-                        : figure.contains("peer") ? json{}
-                                                  : figure.value("value", json{});
-  if (!goal.is_number() || !measured.is_number()) return "";
-  return measured.get<double>() >= goal.get<double>() ? "reached" : "**MISSED**";
+  const double value = number_in(figure);
+  if (!goal.is_number() || std::isnan(value)) return "";
+  const double wanted = goal.get<double>();
+  return (is_cost(figure.value("unit", std::string{})) ? value <= wanted : value >= wanted) ? "reached"
+                                                                                            : "**MISSED**";
 }
 
 void print_figures(const json& line) {
   const auto part = cell(line.value("part", json{}));
-  for (const auto& [name, figure] : line.value("figures", json::object()).items()) {
+  const auto figures = line.value("figures", json::object());
+  for (const auto& [name, figure] : figures.items()) {
     const auto value =
         figure.contains("error") ? "error: " + cell(figure["error"]) : cell(figure.value("value", json{}));
     std::string peer = cell(figure.value("peer", json{}));
