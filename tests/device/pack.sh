@@ -207,7 +207,7 @@ rm "$pack/libtorch"   # run.sh makes it anew, to the LibTorch it finds
   printf '%s\n' "${notes[@]}"
 } >"$pack/PACK.txt"
 printf '%s\n' "${notes[@]}" >&2
-for path in "$deda_root" "$deda_build_dir" "$LIBTORCH_ROOT"; do
+for path in "$deda_root" "$deda_build_dir"; do
   if files=$(grep -rlaF -e "$path" "$pack"); then
     refuse "the path $path is inside of: $files"
   fi

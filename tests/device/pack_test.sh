@@ -52,7 +52,7 @@ mv "$archive" "$root/work/"
 
 cat >"$root/work/inside.sh" <<'INSIDE'
 cd /work && tar xf deda-device.tar.xz || exit 1
-export LIBTORCH_ROOT=/packages/torch HOME=/home TMPDIR=/tmp PATH=/usr/bin:/bin
+export LIBTORCH_ROOT=/packages/torch HOME=/home TMPDIR=/tmp PATH=/usr/bin:/bin DEDA_LIMIT_FACTOR=5   # other tests may run beside this one
 bash deda-device/run.sh --only "$1" --out /work/results
 echo $? >/work/code
 # The loader itself says what it would load.
@@ -63,7 +63,7 @@ INSIDE
 # shellcheck disable=SC2317  # called through check
 # shellcheck disable=SC2016  # for the shell in the namespace
 run_inside() {
-  timeout -k 10 200 env -i unshare --mount --pid --fork bash -c '
+  timeout -k 10 900 env -i unshare --mount --pid --fork bash -c '
     set -e; root=$1; libtorch=$2
     mount --make-rprivate /
     mount --bind "$libtorch/.." "$root/packages"

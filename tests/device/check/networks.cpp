@@ -31,7 +31,7 @@ constexpr double cpu_limit = 1e-5;
 const std::vector<Way>& ways_on_a_gpu() {
   static const std::vector<Way> ways{{"fp32", at::kFloat, training::Precision::fp32, 5e-5},
                                      {"tf32", at::kFloat, training::Precision::tf32, 1e-2},
-                                     {"bf16", at::kBFloat16, training::Precision::fp32, 8e-2},
+                                     {"bf16", at::kBFloat16, training::Precision::fp32, 5e-2},
                                      {"fp16", at::kHalf, training::Precision::fp32, 1e-2}};
   return ways;
 }
