@@ -18,6 +18,7 @@ struct ForwardOptions {
   std::string model;
   fs::path weights, input, output, layer_diffuse;
   std::string mode = "eval", device = "cpu", dtype = "float32";
+  bool tf32 = false;
 };
 
 const std::vector<std::pair<std::string, torch::ScalarType>> dtypes = {{"float32", torch::kFloat},
@@ -46,6 +47,8 @@ void add_options(CLI::App& app, const std::shared_ptr<ForwardOptions>& options) 
   app.add_option("--device", options->device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--dtype", options->dtype, "precision of weights and inputs; outputs are float32")
       ->check(CLI::IsMember(dtype_names));
+  app.add_flag("--tf32", options->tf32,
+               "with float32 on a GPU: products of matrices and convolutions round their inputs to 11 bits");
 }
 
 torch::Device device_named(const std::string& name) {
@@ -73,14 +76,14 @@ ExitCode run(JobContext& context, const ForwardOptions& options) {
     for (const auto& [name, type] : dtypes) {
       if (name == options.dtype) request.dtype = type;
     }
-    training::apply_precision(training::Precision::fp32);
+    training::apply_precision(options.tf32 ? training::Precision::tf32 : training::Precision::fp32);
     const auto outputs = model.run(request);
     if (context.options.dry_run) return;
     models::write_tensors(options.output, outputs,
                           {{"model", model.name},
                            {"mode", options.mode},
                            {"device", options.device},
-                           {"dtype", options.dtype}});
+                           {"dtype", options.tf32 ? "tf32" : options.dtype}});
     for (const auto& [name, tensor] : outputs) {
       if (outputs.size() == 1 || tensor.dim() > 1) fmt::print("{} {}\n", name, c10::str(tensor.sizes()));
     }

@@ -1,0 +1,14 @@
+# shellcheck shell=bash disable=SC2154
+# The environment of a pack's programs: sourced by run.sh, and by pack.sh when it makes the record. Needs `pack`, the unpacked folder.
+# Open MPI and PMIx were built to live elsewhere and look for their plugins and help texts by these.
+export OPAL_PREFIX=$pack OPAL_BINDIR=$pack/bin OPAL_LIBDIR=$pack/lib OPAL_PKGLIBDIR=$pack/lib/openmpi OPAL_DATADIR=$pack/share
+export OPAL_PKGDATADIR=$pack/share/openmpi OPAL_SYSCONFDIR=$pack/etc OMPI_MCA_mca_base_component_path=$pack/lib/openmpi
+export PMIX_PREFIX=$pack PMIX_LIBDIR=$pack/lib PMIX_PKGLIBDIR=$pack/lib/pmix PMIX_PKGDATADIR=$pack/share/pmix PMIX_SYSCONFDIR=$pack/etc
+# One machine: no remote shell is looked for (Open MPI would not start where there is no ssh).
+export OMPI_MCA_plm=isolated
+export PMIX_MCA_mca_base_component_path=$pack/lib/pmix PMIX_MCA_pcompress_base_silence_warning=1
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
+if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+# Every library is found by the search path inside of the files; what else is on this machine must not come before.
+unset LD_LIBRARY_PATH LD_PRELOAD
+export PATH=$pack/bin:$PATH OMP_NUM_THREADS=1 DEDA_PLUGIN_DIR=$pack/lib/deda
