@@ -110,9 +110,9 @@ class DiffusionFigures {
   void print_other_order() {
     const auto& model = *parts_.model;
     const bool as_loaded = is_channels_last(*model.unet), other = !as_loaded;
-    const auto networks = std::initializer_list<torch::nn::Module*>{model.unet.get(), model.autoencoder.get(),
-                                                                    model.transparent_encoder.get(),
-                                                                    model.transparent_decoder.get()};
+    const std::vector<torch::nn::Module*> networks{model.unet.get(), model.autoencoder.get(),
+                                                   model.transparent_encoder.get(),
+                                                   model.transparent_decoder.get()};
     for (auto* network : networks) use_order(*network, other);
     const std::string variant = other ? ".channels_last" : ".plain_order";
     for (const auto rows : sizes_.unet_rows) print_unet_step(parts_, rows, variant);

@@ -86,10 +86,10 @@ void Workbench::attempt(const std::string& name, const std::function<void()>& wo
 }
 
 double Workbench::print_rate(const std::string& name, double items, const std::string& unit,
-                             const std::function<void()>& work, const Details& details) const {
+                             const std::function<void()>& work, const Remarks& remarks) const {
   if (plugin_ != nullptr) plugin_->reset_peak(device_.index());
   const double rate = items / seconds_per_call(work);
-  print({name, rate, unit, details.goal, details.note});
+  print({name, rate, unit, remarks.goal, remarks.note});
   if (plugin_ != nullptr)
     print({name + ".peak_memory", static_cast<double>(plugin_->peak_bytes(device_.index())) * 1e-9, "GB"});
   return rate;

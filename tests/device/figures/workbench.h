@@ -16,6 +16,12 @@
 
 namespace deda::figures {
 
+// What a rate's line says besides.
+struct Remarks {
+  std::optional<double> goal = std::nullopt;
+  std::string note = {};
+};
+
 class Workbench {
  public:
   // ConfigError where the device cannot be had.
@@ -39,14 +45,10 @@ class Workbench {
   // no time left. The rest goes on.
   void attempt(const std::string& name, const std::function<void()>& work) const;
 
-  struct Details {
-    std::optional<double> goal = std::nullopt;
-    std::string note = {};
-  };
   // Prints how many of `items` are done a second when `work` does so many a call, and on a GPU the most
   // memory that tensors took meanwhile ("NAME.peak_memory"). Returns items per second.
   double print_rate(const std::string& name, double items, const std::string& unit,
-                    const std::function<void()>& work, const Details& details = {}) const;
+                    const std::function<void()>& work, const Remarks& remarks = {}) const;
 
  private:
   double seconds_of_calls(const std::function<void()>& work, std::int64_t calls) const;

@@ -1,14 +1,17 @@
 """SDEdit, textual inversion, UNet and autoencoder of Stable Diffusion 1.5 in diffusers and PyTorch, eager and compiled: the peer of
 `device_figures diffusion`.
 
-    python diffusion.py [--model DIR] [--device cpu --small] [--seconds N] [--compile compiled]
+    python diffusion.py [--model DIR] [--plain] [--device cpu --small] [--seconds N] [--compile compiled]
+
+Without diffusers, or with --plain, the UNet is that of plain_unet.py and there are no figures of the autoencoder.
 
 Batches as ours: all copies of all CDPs and both halves of guidance at once, sources encoded once, texts before the clock
-starts. Keys and values of the texts are made in every step, since diffusers has no place for them; textual inversion encodes a
+starts; plain_unet.py's sampler, which is a few numbers a step. Keys and values of the texts are made in every step, since diffusers has no place for them; textual inversion encodes a
 prompt per sample and trains the embedding matrix, as the public script does, on latents that are there already."""
 import torch
 
 from measure import TYPES, Bench, compiled, error, line, matrix_rates, precision
+from plain_unet import Sampler
 
 STEPS, STRENGTH, GUIDANCE, COPIES = 25, 0.4, 7.0, 3
 LEARNING_RATE = 1e-4
@@ -21,6 +24,7 @@ class Figures:
         self.rows = (4, 2) if bench.small else (24, 48, 8, 2)
         self.usual_cdps, self.inversion_batch, self.pictures = (2, 4, 2) if bench.small else (8, 32, 4)
         self.type = "bf16"
+        self.sampler = Sampler(STEPS, STRENGTH)
 
     def randn(self, *shape, dtype=torch.float32):
         return torch.randn(*shape, device=self.bench.device, dtype=dtype)
@@ -29,7 +33,7 @@ class Figures:
         return self.randn(count, 4, self.model.side, self.model.side, dtype=dtype)
 
     def states(self, count):
-        return self.randn(count, 77, self.model.unet.config.cross_attention_dim, dtype=TYPES[self.type])
+        return self.randn(count, 77, self.model.text_width, dtype=TYPES[self.type])
 
     # --- UNet ---
     def unet_step(self, rows, peer, network):
@@ -47,18 +51,12 @@ class Figures:
     # --- SDEdit ---
     def edited(self, network, clean, states):
         """[N, 4, r, r] from clean latents of N copies; states [2 N, 77, D], unconditional first."""
-        from diffusion_model import scheduler
-        steps = scheduler()
-        steps.set_timesteps(STEPS, device=self.bench.device)
-        first = STEPS - int(STEPS * STRENGTH)
-        steps.set_begin_index(first)
-        times = steps.timesteps[first:]
-        sample = steps.add_noise(clean, torch.randn_like(clean), times[:1].repeat(len(clean)))
-        for time in times:
+        def predict(sample, time):
             both = torch.cat([sample, sample]).to(TYPES[self.type])
-            without, with_text = network(both, time, states, return_dict=False)[0].float().chunk(2)
-            sample = steps.step(without + GUIDANCE * (with_text - without), time, sample, return_dict=False)[0]
-        return sample
+            times = torch.full((len(both),), time, device=self.bench.device)
+            without, with_text = network(both, times, states, return_dict=False)[0].float().chunk(2)
+            return without + GUIDANCE * (with_text - without)
+        return self.sampler.edit(clean, predict)
 
     def latent_edit(self, cdps, peer, network):
         name = f"diffusion.sdedit.cdps{cdps}.latents.{self.type}"
@@ -85,6 +83,7 @@ class Figures:
             return self.votes(pixel, plain).float()
 
         def work():
+            model.require_autoencoder()
             pictures = torch.randint(0, 256, (cdps, 4, model.resolution, model.resolution), dtype=torch.uint8)
             states = self.states(2 * cdps * COPIES)
 
@@ -108,18 +107,16 @@ class Figures:
         name = f"diffusion.ttti.b{batch}.{self.type}"
 
         def work():
-            from diffusion_model import scheduler
             text, vocabulary = self.model.text, self.model.text.config.vocab_size
             embedding = text.get_input_embeddings()
             embedding.weight.requires_grad_(True)
             optimizer = torch.optim.AdamW([embedding.weight], lr=LEARNING_RATE)
-            steps = scheduler()
             ids = torch.randint(0, vocabulary, (batch, 77), device=self.bench.device)
             latents, noise = self.latents(batch), self.latents(batch)
             times = torch.randint(0, int(1000 * STRENGTH) + 1, (batch,), device=self.bench.device)
 
             def step():
-                noisy = steps.add_noise(latents, noise, times).to(TYPES[self.type])
+                noisy = self.sampler.add_noise(latents, noise, times).to(TYPES[self.type])
                 states = text(ids)[0].to(TYPES[self.type])
                 predicted = network(noisy, times, states, return_dict=False)[0]
                 loss = torch.nn.functional.mse_loss(predicted.float(), noise)
@@ -131,24 +128,25 @@ class Figures:
         self.bench.attempt(name, work, peer)
 
     # --- autoencoder ---
-    def autoencoder(self, name_of_type, variant="", peer="eager"):
-        model, count = self.model, self.pictures
-        dtype = model.autoencoder_type
-        encode, decode, network = model.vae.encode, model.vae.decode, model.decoder
-        if peer != "eager":
-            encode, decode, network = (compiled(f, peer) for f in (encode, decode, network))
-        pictures = torch.rand(count, 3, model.resolution, model.resolution, device=self.bench.device, dtype=dtype)
-        latents = self.latents(count, dtype)
+    def autoencoder(self, name_of_type, peer="eager"):
         from diffusion_model import decode_by_votes
-        for what, work in (("autoencoder.encode", lambda: encode(pictures * 2 - 1)),
-                           ("autoencoder.decode", lambda: decode(latents)),
-                           ("transparent_decoder", lambda: decode_by_votes(network, pictures, latents))):
-            name = f"diffusion.{what}.b{count}.{name_of_type}{variant}"
+        model, count = self.model, self.pictures
 
-            def measured(name=name, work=work):
+        def measure(what, network_of, call):
+            name = f"diffusion.{what}.b{count}.{name_of_type}"
+
+            def work():
+                model.require_autoencoder()
+                network = network_of() if peer == "eager" else compiled(network_of(), peer)
+                dtype = model.autoencoder_type
+                pictures = torch.rand(count, 3, model.resolution, model.resolution, device=self.bench.device, dtype=dtype)
+                latents = self.latents(count, dtype)
                 with torch.no_grad():
-                    self.bench.rate(name, count, "images/s", work, peer)
-            self.bench.attempt(name, measured, peer)
+                    self.bench.rate(name, count, "images/s", lambda: call(network, pictures, latents), peer)
+            self.bench.attempt(name, work, peer)
+        measure("autoencoder.encode", lambda: model.vae.encode, lambda network, pictures, latents: network(pictures * 2 - 1))
+        measure("autoencoder.decode", lambda: model.vae.decode, lambda network, pictures, latents: network(latents))
+        measure("transparent_decoder", lambda: model.decoder, decode_by_votes)
 
     # --- in the order of importance ---
     def run(self):
@@ -168,7 +166,7 @@ class Figures:
             self.latent_edit(self.usual_cdps, peer, network)
             self.inversion(peer, network)
             self.unet_step(self.rows[0], peer, network)
-            self.autoencoder("bf16", "", peer)
+            self.autoencoder("bf16", peer)
         unet.to(torch.float16 if self.bench.on_gpu else torch.float32)
         self.type = "fp16" if self.bench.on_gpu else "fp32"
         for rows in self.rows:
@@ -176,14 +174,19 @@ class Figures:
         self.inversion("eager", unet)
 
 
+def add_options(parser):
+    parser.add_argument("--model", help="a folder of make-model; without one, random weights in memory")
+    parser.add_argument("--plain", action="store_true", help="the UNet in plain PyTorch, whether diffusers is there or not")
+
+
 def main(arguments=None):
     bench = Bench(__doc__.split("\n")[0], arguments,
-                  lambda parser: parser.add_argument("--model", help="a folder of make-model; without one, random weights in memory"))
+                  add_options)
     matrix_rates(bench, "diffusion")
     precision("tf32" if bench.on_gpu else "fp32")  # text encoder and autoencoder, as ours
     try:
         from diffusion_model import Model
-        model = Model(bench, bench.options.model)
+        model = Model(bench, bench.options.model, bench.options.plain)
     except Exception as problem:  # a library that is not there, or does not fit
         return error("diffusion.eager", f"{type(problem).__name__}: {problem}".splitlines()[0], "eager")
     Figures(bench, model).run()

@@ -1,18 +1,24 @@
 """Stable Diffusion 1.5 and LayerDiffuse's transparent networks as the peers have them: diffusers' and transformers' classes, of a
-folder that `device_figures make-model` wrote or with random weights in memory."""
+folder that `device_figures make-model` wrote or with random weights in memory. Without diffusers: the UNet of plain_unet.py, and no
+autoencoder."""
 import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
-from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block, get_up_block
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from measure import fill
+from plain_unet import UNet
+
+try:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block, get_up_block
+    NO_DIFFUSERS = None
+except Exception as problem:  # not there, or libraries that it needs are too old
+    NO_DIFFUSERS = f"diffusers cannot be imported: {problem}"
 
 TOKENS, VOCABULARY = 77, 603
-SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 # As model_folder.cpp has them.
 PUBLISHED = {
     "unet": dict(sample_size=64, cross_attention_dim=768, attention_head_dim=8),
@@ -125,21 +131,27 @@ def load(network, path):
 
 
 class Model:
-    """UNet and text encoder frozen, the UNet in bf16, all else in float32 as the program has it on a GPU."""
+    """UNet and text encoder frozen, the UNet in bf16, all else in float32 as the program has it on a GPU. Without diffusers, and
+    where `plain` is asked for, `vae`, `encoder` and `decoder` are None."""
 
-    def __init__(self, bench, folder):
+    def __init__(self, bench, folder, plain):
         folder = Path(folder) if folder else None
         configs = configs_of(folder, bench.small)
+        self.plain = plain or NO_DIFFUSERS is not None
+        self.vae = self.encoder = self.decoder = None
+        files = {"unet": "unet/diffusion_pytorch_model.safetensors", "text": "text_encoder/model.safetensors"}
+        of_config = lambda kind, config: kind.from_config(config) if folder else kind(**config)
+        text = {k: v for k, v in configs["text"].items() if k not in ("architectures", "model_type")}
         with torch.device(bench.device):
-            self.unet = UNet2DConditionModel.from_config(configs["unet"]) if folder else UNet2DConditionModel(**configs["unet"])
-            self.vae = AutoencoderKL.from_config(configs["vae"]) if folder else AutoencoderKL(**configs["vae"])
-            text = {k: v for k, v in configs["text"].items() if k not in ("architectures", "model_type")}
             self.text = CLIPTextModel(CLIPTextConfig(**text))
-            self.encoder = TransparentEncoder(configs["encoder"])
-            self.decoder = TransparentDecoder(**configs["decoder"])
-        files = {"unet": "unet/diffusion_pytorch_model.safetensors", "vae": "vae/diffusion_pytorch_model.safetensors",
-                 "text": "text_encoder/model.safetensors", "encoder": "transparent_encoder.safetensors",
-                 "decoder": "transparent_decoder.safetensors"}
+            if self.plain:
+                self.unet = UNet(**configs["unet"])
+            else:
+                self.unet = of_config(UNet2DConditionModel, configs["unet"])
+                self.vae = of_config(AutoencoderKL, configs["vae"])
+                self.encoder, self.decoder = TransparentEncoder(configs["encoder"]), TransparentDecoder(**configs["decoder"])
+                files |= {"vae": "vae/diffusion_pytorch_model.safetensors", "encoder": "transparent_encoder.safetensors",
+                          "decoder": "transparent_decoder.safetensors"}
         for part, file in files.items():
             network = getattr(self, part)
             if folder:
@@ -148,17 +160,19 @@ class Model:
                 fill(network)
             network.to(bench.device).requires_grad_(False).eval()
         self.unet.to(torch.bfloat16)
-        self.side = self.unet.config.sample_size
-        self.resolution = self.side * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.side = configs["unet"]["sample_size"]
+        self.text_width = configs["unet"]["cross_attention_dim"]
+        self.resolution = self.side * 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
+
+    def require_autoencoder(self):
+        if self.vae is None:
+            raise RuntimeError(NO_DIFFUSERS or "the plain networks have no autoencoder")
 
     def set_autoencoder_type(self, dtype):
         for network in (self.vae, self.encoder, self.decoder):
-            network.to(dtype)
+            if network is not None:
+                network.to(dtype)
 
     @property
     def autoencoder_type(self):
         return self.vae.dtype
-
-
-def scheduler():
-    return DPMSolverMultistepScheduler(timestep_spacing="linspace", algorithm_type="dpmsolver++", solver_order=2, **SCHEDULE)
