@@ -19,7 +19,7 @@ struct Patience {
   double turn, figure, long_call;
   std::size_t least_turns, most_turns;
 };
-constexpr Patience patience_on_gpu{0.1, 1.5, 1.0, 3, 15}, patience_small{0.0, 0.02, 1e9, 2, 3};
+constexpr Patience patience_on_gpu{0.05, 0.6, 1.0, 3, 15}, patience_small{0.0, 0.02, 1e9, 2, 3};
 constexpr std::int64_t most_calls_a_turn = 1000;
 
 std::string reason_of(const std::exception& error) {

@@ -11,7 +11,7 @@ import time
 import torch
 
 # As workbench.cpp has it: seconds of a turn and of a figure, turns at least and at most.
-TURN, FIGURE, LEAST_TURNS, MOST_TURNS = 0.1, 1.5, 3, 15
+TURN, FIGURE, LEAST_TURNS, MOST_TURNS = 0.05, 0.6, 3, 15
 MOST_CALLS_A_TURN = 1000
 SMALL_FIGURE = 0.02
 
