@@ -1,0 +1,20 @@
+// Figures as JSON lines on standard output, each flushed: what is printed survives whatever comes after it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace deda::figures {
+
+struct Figure {
+  std::string name;  // the same for ours and a peer's, so that they can be joined
+  double value = 0;
+  std::string unit;
+  std::optional<double> goal = std::nullopt;
+  std::string note = {};
+};
+
+void print(const Figure& figure);
+void print_error(const std::string& name, const std::string& reason);
+
+}  // namespace deda::figures

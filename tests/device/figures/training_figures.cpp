@@ -1,0 +1,208 @@
+// Training steps of every classifier: the network alone, the learner on one batch, the learner on composed
+// samples; and how long the learner waits for them.
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "device/figures/learner_step.h"
+#include "device/figures/network_alone.h"
+#include "device/figures/rates.h"
+#include "device/figures/subcommands.h"
+#include "device/figures/toy_samples.h"
+#include "models/registry.h"
+#include "support/temporary_folder.h"
+#include "training/device.h"
+
+namespace deda::figures {
+namespace {
+
+using training::Precision;
+constexpr std::int64_t toy_classes = 6;
+
+struct Case {
+  std::string network;
+  std::int64_t batch = 0;
+  Precision precision = Precision::fp32;
+};
+
+const char* name_of(Precision precision) {
+  return precision == Precision::bf16 ? "bf16" : precision == Precision::tf32 ? "tf32" : "fp32";
+}
+
+// Whatever the registry can build, the paper's two first.
+std::vector<std::string> classifiers() {
+  std::vector<std::string> names{"resnet18", "resnet50"};
+  for (const auto& model : models::forward_models()) {
+    if (std::find(names.begin(), names.end(), model.name) != names.end()) continue;
+    try {
+      models::make_classifier(model.name, toy_classes);
+      names.push_back(model.name);
+    } catch (const ConfigError&) {  // no classifier
+    }
+  }
+  return names;
+}
+
+// The paper's batch and a large one.
+std::vector<std::int64_t> batches(bool small) {
+  return small ? std::vector<std::int64_t>{2} : std::vector<std::int64_t>{16, 64};
+}
+std::int64_t largest_batch(bool small) {
+  return batches(small).back();
+}
+
+// The precision that is meant for GPUs first.
+std::vector<Case> cases(bool small) {
+  std::vector<Case> all;
+  for (const auto precision : {Precision::bf16, Precision::tf32, Precision::fp32}) {
+    for (const auto& network : classifiers()) {
+      for (const auto batch : batches(small)) all.push_back({network, batch, precision});
+    }
+  }
+  return all;
+}
+
+augment::Batch made_up_batch(std::int64_t size, std::int64_t side) {
+  augment::Batch batch;
+  batch.size = size;
+  batch.height = batch.width = static_cast<std::int32_t>(side);
+  batch.classes = static_cast<std::int32_t>(toy_classes);
+  const auto pixels = at::randint(0, 256, {size * side * side * 3}, at::kByte);
+  batch.pixels.assign(pixels.data_ptr<std::uint8_t>(), pixels.data_ptr<std::uint8_t>() + pixels.numel());
+  batch.labels.assign(static_cast<std::size_t>(size * toy_classes), 1.0f / static_cast<float>(toy_classes));
+  batch.draws.resize(static_cast<std::size_t>(size));
+  return batch;
+}
+
+class TrainingFigures {
+ public:
+  explicit TrainingFigures(const Workbench& bench)
+      : bench_{bench}, side_{bench.small() ? 32 : 448}, rates_{print_rates(bench, "training")} {}
+
+  // Without samples: `ranks` and `samples` are null.
+  void print(const comm::Communicator* ranks, const ToySamples* samples) {
+    for (const auto& each : cases(bench_.small())) {
+      training::apply_precision(each.precision);
+      config_.network = each.network;
+      config_.precision = each.precision;
+      name_ =
+          fmt::format("training.{}.{}px.b{}.{}", each.network, side_, each.batch, name_of(each.precision));
+      double alone = 0;
+      bench_.attempt(name_ + ".network", [&] { alone = print_network_alone(each); });
+      if (each.precision == Precision::bf16 && each.batch == largest_batch(bench_.small()))
+        bench_.attempt(name_ + ".network.autotuned", [&] { print_autotuned(each); });
+      if (ranks == nullptr) continue;
+      bench_.attempt(name_ + ".learner", [&] { print_learner(*ranks, each.batch, alone); });
+      if (samples == nullptr) continue;
+      bench_.attempt(name_ + ".composed", [&] { print_composed(*ranks, *samples, each.batch, alone); });
+    }
+  }
+
+ private:
+  double print_network_alone(const Case& each) {
+    NetworkAlone network(config_, toy_classes, each.batch, side_, bench_.device());
+    const double operations = network.operations_per_step() / static_cast<double>(each.batch);
+    const double rate = bench_.print_rate(name_ + ".network", static_cast<double>(each.batch), "images/s",
+                                          [&] { network.step(); });
+    if (!network.finite()) throw ModelError("the loss is not finite");
+    print_share(name_ + ".network", rate * operations,
+                each.precision == Precision::bf16   ? rates_.bf16
+                : each.precision == Precision::tf32 ? rates_.tf32
+                                                    : rates_.fp32);
+    return rate;
+  }
+
+  // With kernels that cuDNN chose by trial.
+  void print_autotuned(const Case& each) {
+    struct Autotuning {
+      Autotuning() { at::globalContext().setBenchmarkCuDNN(true); }
+      ~Autotuning() { at::globalContext().setBenchmarkCuDNN(false); }
+    } autotuning;
+    NetworkAlone network(config_, toy_classes, each.batch, side_, bench_.device());
+    bench_.print_rate(name_ + ".network.autotuned", static_cast<double>(each.batch), "images/s",
+                      [&] { network.step(); });
+  }
+
+  // `alone`: of the network without an input path, images a second; 0 where that failed.
+  void print_share_of_network(const std::string& name, double rate, double alone) const {
+    if (alone > 0) figures::print({name + ".network_share", rate / alone, "of the network alone"});
+  }
+
+  void print_learner(const comm::Communicator& ranks, std::int64_t batch, double alone) {
+    LearnerSteps learner(ranks, config_, toy_classes, bench_.device());
+    const auto fixed = made_up_batch(batch, side_);
+    const double rate = bench_.print_rate(name_ + ".learner", static_cast<double>(batch), "images/s",
+                                          [&] { learner.step(fixed); });
+    print_share_of_network(name_ + ".learner", rate, alone);
+  }
+
+  void print_composed(const comm::Communicator& ranks, const ToySamples& samples, std::int64_t batch,
+                      double alone) {
+    LearnerSteps learner(ranks, config_, toy_classes, bench_.device());
+    // As training's plan of the cores has it: one launches kernels, the others compose.
+    const auto workers = static_cast<int>(std::max(2u, std::thread::hardware_concurrency()) - 1);
+    learner.open(samples.open(batch, workers));
+    at::Tensor loss;
+    double busy_from = 0, waited_from = 0, steps = 0;
+    const auto start = bench::Clock::now();
+    const double rate = bench_.print_rate(name_ + ".composed", static_cast<double>(batch), "images/s",
+                                          [&] {
+                                            loss = learner.step_on_stream();
+                                            // The first steps choose kernels: what they wait for tells
+                                            // nothing.
+                                            constexpr double warm_up_steps = 2;
+                                            if (++steps == warm_up_steps) {
+                                              busy_from = bench::seconds_since(start);
+                                              waited_from = learner.seconds_waited();
+                                            }
+                                          },
+                                          {.note = fmt::format("{} composers", workers)});
+    if (!at::isfinite(loss).item<bool>()) throw ModelError("the loss is not finite");
+    print_share_of_network(name_ + ".composed", rate, alone);
+    const double waited = learner.seconds_waited() - waited_from;
+    figures::print(
+        {name_ + ".composed.wait_share", waited / (bench::seconds_since(start) - busy_from), "of the time"});
+  }
+
+  const Workbench& bench_;
+  std::int64_t side_;
+  Rates rates_;
+  training::TrainConfig config_;
+  std::string name_;
+};
+
+}  // namespace
+
+int print_training_figures(const Options& options, int argc, char** argv) {
+  const Workbench bench(options);
+  TrainingFigures figures(bench);
+  if (options.without_samples) {
+    figures.print(nullptr, nullptr);
+    return 0;
+  }
+  comm::MpiEnvironment mpi(argc, argv);
+  set_up_log(0, 1, LogLevel::warning);
+  const auto ranks = comm::Communicator::self();
+  const test::TemporaryFolder folder;
+  std::unique_ptr<ToySamples> samples;
+  bench.attempt("training.samples", [&] {
+    const bool small = bench.small();
+    const double seconds = bench::seconds_of([&] {
+      samples = std::make_unique<ToySamples>(ranks, folder.path(), small ? 32 : 448, small ? 4 : 32);
+    });
+    print({"training.samples", seconds, "s", {}, "the toy dataset drawn and decoupled"});
+  });
+  figures.print(&ranks, samples.get());
+  return 0;
+}
+
+}  // namespace deda::figures

@@ -1,0 +1,53 @@
+"""Training steps of torchvision's classifiers in PyTorch, eager and compiled, on pictures that lie on the device already:
+the peer of `device_figures training`'s figures "...network".
+
+    python training.py [--device cpu --small] [--seconds N] [--compile compiled,compiled_longer]"""
+import torch
+
+from measure import Bench, matrix_rates, precision
+
+CLASSES = 6
+RATE = 0.0  # the weights stay, and each step costs the same
+
+
+def step_of(network, optimizer, name, pictures, labels):
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=name == "bf16"):
+            output = network(pictures)
+        torch.nn.functional.cross_entropy(output.float(), labels).backward()
+        optimizer.step()
+    return step
+
+
+def optimizer_of(network, bench):
+    options = dict(lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    return torch.optim.SGD(network.parameters(), fused=bench.on_gpu, foreach=None if bench.on_gpu else True, **options)
+
+
+def main(arguments=None):
+    bench = Bench(__doc__.split("\n")[0], arguments)
+    matrix_rates(bench, "training")
+    from torchvision import models
+    side = 32 if bench.small else 448
+    batches = (2,) if bench.small else (16, 64)
+    for name in ("bf16", "tf32", "fp32"):
+        for network_name in ("resnet18", "resnet50"):
+            for batch in batches:
+                precision(name)
+                figure = f"training.{network_name}.{side}px.b{batch}.{name}.network"
+                network = getattr(models, network_name)(num_classes=CLASSES).to(bench.device).train()
+                pictures = torch.randn(batch, 3, side, side, device=bench.device)
+                if bench.on_gpu:  # as ours; on CPUs the plain order
+                    network = network.to(memory_format=torch.channels_last)
+                    pictures = pictures.contiguous(memory_format=torch.channels_last)
+                labels = torch.randn(batch, CLASSES, device=bench.device).softmax(1)
+                for peer, make in bench.ways(network):
+                    def work(peer=peer, make=make):
+                        step = step_of(make(), optimizer_of(network, bench), name, pictures, labels)
+                        bench.rate(figure, batch, "images/s", step, peer)
+                    bench.attempt(figure, work, peer)
+
+
+if __name__ == "__main__":
+    main()
