@@ -190,19 +190,9 @@ part_7() {
 part_8() {
   need_gpu
   [ "$DEDA_GPUS" -ge 2 ] || skip "this machine has $DEDA_GPUS GPU"
-  local ours copies copy settings=(--config "$pack/pipeline.toml" --set "dataset.root=\"$work/toy\"" --set 'augment.method="plain"'
-    --set 'train.device="cuda"' --set train.epochs=20 --set train.evaluate_every=20 --set train.checkpoint_every=20 --set 'train.milestones=[18]')
   mpirun -n 2 device_check nccl || problems=$((problems + 1))
-  deda toy "${settings[@]}" --out "$work/two" >&2 || { problems=$((problems + 1)); finish; }
-  check "training on two ranks" "exit code 0" mpirun -n 2 deda train "${settings[@]}" --set train.batch_size=32 --out "$work/two"
-  for copy in 0 1; do CUDA_VISIBLE_DEVICES=$copy deda train "${settings[@]}" --set train.batch_size=16 --out "$work/copy$copy" >&2 & done
-  wait
-  if ours=$(device_check rates "$work/two") && copies=$(device_check rates "$work/copy0" "$work/copy1"); then
-    figure "two ranks" "$ours" "pictures a second"
-    printf '{"figure": "two ranks", "value": %s, "unit": "pictures a second", "peer": "two copies that do not communicate"}\n' "$copies"
-  else
-    problems=$((problems + 1))
-  fi
+  [ -x "$pack/bin/device_figures" ] || { figure "data-parallel step" '"bin/device_figures is not in this pack"'; finish; }
+  mpirun -n 2 device_figures parallel || problems=$((problems + 1))
   finish
 }
 

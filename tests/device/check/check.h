@@ -49,7 +49,6 @@ Outcome same(const Arguments& arguments);
 Outcome summary(const Arguments& arguments);
 Outcome close_to(const Arguments& arguments);
 Outcome accuracies(const Arguments& arguments);
-Outcome rates(const Arguments& arguments);
 Outcome gpu(const Arguments& arguments);
 Outcome pictures(const Arguments& arguments);
 Outcome part(const Arguments& arguments);

@@ -23,7 +23,6 @@ constexpr const char* usage =
     "  close RECORD RUN            the same of RUN against a recorded summary, within the stated tolerances\n"
     "  accuracies OUT              of the finished runs in a folder, per method and seed, with mean and "
     "deviation\n"
-    "  rates OUT...                pictures a second of all runs below the folders, added up\n"
     "  pictures FROM TO [--side 256] [--quality 90]   an Oxford-IIIT Pet folder with smaller pictures\n"
     "  part --part N --name TEXT --status S --seconds T [--reason TEXT] [--figures FILE]   one line of "
     "results.jsonl\n"
@@ -39,7 +38,6 @@ Outcome run(const std::string& name, const std::vector<std::string>& words) {
       {"summary", summary},
       {"close", close_to},
       {"accuracies", accuracies},
-      {"rates", rates},
       {"gpu", gpu},
       {"pictures", pictures},
       {"part", part},

@@ -176,17 +176,4 @@ Outcome accuracies(const Arguments& arguments) {
   return Outcome::passed;
 }
 
-Outcome rates(const Arguments& arguments) {
-  // Pictures a second of the runs below each folder, added up: copies beside each other.
-  double sum = 0;
-  for (const auto& output : arguments.plain) {
-    for (const auto& entry : fs::directory_iterator(output)) {
-      if (fs::exists(entry.path() / "results.json"))
-        sum += read_json(entry.path() / "results.json").at("images_per_second").get<double>();
-    }
-  }
-  std::printf("%.3f\n", sum);
-  return sum > 0 ? Outcome::passed : Outcome::failed;
-}
-
 }  // namespace deda::check

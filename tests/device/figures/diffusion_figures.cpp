@@ -11,6 +11,7 @@
 #include "device/figures/model_folder.h"
 #include "device/figures/subcommands.h"
 #include "models/classifier.h"
+#include "models/layers.h"
 #include "support/temporary_folder.h"
 #include "training/device.h"
 

@@ -8,27 +8,49 @@
 
 #include "augment/batch.h"
 #include "augment/pipeline.h"
+#include "device/figures/workbench.h"
+#include "training/device_feed.h"
 #include "training/learner.h"
 
 namespace deda::figures {
 
+// A pipeline's stream as training takes it.
+class PipelineStream final : public training::BatchStream {
+ public:
+  explicit PipelineStream(std::unique_ptr<augment::BatchStream> stream) : stream_{std::move(stream)} {}
+  const augment::Batch* next() override { return stream_->next(); }
+
+ private:
+  std::unique_ptr<augment::BatchStream> stream_;
+};
+
 class LearnerSteps {
  public:
   LearnerSteps(const comm::Communicator& ranks, const training::TrainConfig& config, std::int64_t classes,
-               at::Device device)
-      : learner_{ranks, config, classes, /*seed=*/1, device} {}
+               const Workbench& bench)
+      : place_{bench.place()}, learner_{ranks, config, classes, /*seed=*/1, place_} {}
 
   // The loss's sum on the device. At rate 0 the network stays as it is, and each step costs the same.
-  at::Tensor step(const augment::Batch& batch) { return learner_.step(batch, batch.size, 0.0, nullptr); }
+  at::Tensor step(const training::DeviceBatch& batch) {
+    return learner_.step(batch, batch.size, 0.0, nullptr);
+  }
 
-  // From now on step_on_stream() takes batches from there.
-  void open(std::unique_ptr<augment::BatchStream> stream) { stream_ = std::move(stream); }
-  at::Tensor step_on_stream() { return step(*stream_->next()); }
-  double seconds_waited() const { return stream_->seconds_waited(); }
+  // From now on step_on_stream() takes batches from there, each on its way while the step before computes.
+  void open(std::unique_ptr<augment::BatchStream> stream) {
+    feed_ = std::make_unique<training::DeviceFeed>(std::make_unique<PipelineStream>(std::move(stream)),
+                                                   place_.device);
+  }
+  at::Tensor step_on_stream() {
+    auto loss = step(*feed_->next());
+    feed_->prefetch();
+    return loss;
+  }
+  double seconds_waited() const { return feed_->seconds_starved(); }
 
  private:
+  device::Place place_;
   training::Learner learner_;
-  std::unique_ptr<augment::BatchStream> stream_;
+  std::unique_ptr<training::DeviceFeed> feed_;
 };
 
 }  // namespace deda::figures

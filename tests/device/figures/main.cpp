@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
     if (options.subcommand == "training") return print_training_figures(options, argc, argv);
     if (options.subcommand == "diffusion") return print_diffusion_figures(options);
     if (options.subcommand == "segmenters") return print_segmenter_figures(options);
+    if (options.subcommand == "parallel") return print_parallel_figures(options, argc, argv);
     if (options.subcommand == "make-model") return make_model(options);
     return join_figures(options);
   } catch (const std::exception& error) {

@@ -4,6 +4,7 @@
 
 #include "device/figures/operation_count.h"
 #include "models/initialise.h"
+#include "models/layers.h"
 #include "models/registry.h"
 #include "training/device.h"
 #include "training/loss.h"

@@ -31,6 +31,9 @@ Options read_options(int argc, char** argv) {
   diffusion->add_option("--model", options.model, "a folder of make-model; else one is made and removed");
   auto* segmenters = app.add_subcommand("segmenters", "Segment Anything ViT-H and GroundingDINO base");
   add_measuring_options(*segmenters, options);
+  auto* parallel =
+      app.add_subcommand("parallel", "under mpirun, a rank per device: all-reduce, data-parallel step");
+  add_measuring_options(*parallel, options);
   auto* model =
       app.add_subcommand("make-model", "Stable Diffusion 1.5's folder with random weights, in fp16");
   model->add_option("folder", options.model)->required();

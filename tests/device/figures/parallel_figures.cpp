@@ -46,12 +46,12 @@ class ParallelFigures {
 
   void print_all_reduce() {
     const bool on_cpu = place_.device.is_cpu();
-    const auto group =
-        comm::make_process_group(ranks_, on_cpu ? comm::DeviceKind::cpu : comm::DeviceKind::cuda,
-                                 on_cpu ? -1 : place_.device.index());
+    const auto group = comm::make_process_group(
+        ranks_, on_cpu ? comm::DeviceKind::cpu : comm::DeviceKind::cuda, on_cpu ? -1 : place_.device.index());
     const double bandwidth = comm::measure_all_reduce_bandwidth(*group, place_.device) / bytes_per_gigabyte;
     if (ranks_.is_root())
-      print({"parallel.all_reduce", bandwidth, "GB/s", {}, fmt::format("64 MB over {} ranks", ranks_.size())});
+      print(
+          {"parallel.all_reduce", bandwidth, "GB/s", {}, fmt::format("64 MB over {} ranks", ranks_.size())});
   }
 
   void print_step(const std::string& network, training::Precision precision) {
@@ -67,7 +67,8 @@ class ParallelFigures {
     const auto turn = [&](training::Learner& learner, std::int64_t global_size) {
       ranks_.barrier("a turn of the benchmark");
       return bench::seconds_of([&] {
-        for (int step = 0; step < (small_ ? 2 : steps_a_turn); ++step) learner.step(batch, global_size, 0.0, nullptr);
+        for (int step = 0; step < (small_ ? 2 : steps_a_turn); ++step)
+          learner.step(batch, global_size, 0.0, nullptr);
         if (place_.plugin != nullptr) place_.plugin->synchronize();
       });
     };
@@ -85,7 +86,9 @@ class ParallelFigures {
     if (ranks_.is_root())
       print({fmt::format("parallel.{}.{}px.b{}.{}.step_share", network, side, share,
                          precision == training::Precision::bf16 ? "bf16" : "fp32"),
-             bench::median(ratios), "of as many copies that do not talk", {},
+             bench::median(ratios),
+             "of as many copies that do not talk",
+             {},
              fmt::format("{} ranks, median of {} pairs", ranks_.size(), pairs)});
   }
 
@@ -102,7 +105,8 @@ int print_parallel_figures(const Options& options, int argc, char** argv) {
   const auto ranks = comm::Communicator::world();
   set_up_log(ranks.rank(), ranks.size(), LogLevel::warning);
   if (ranks.size() == 1) {
-    std::fputs("parallel measures several ranks, one per device: mpirun -n 2 device_figures parallel\n", stderr);
+    std::fputs("parallel measures several ranks, one per device: mpirun -n 2 device_figures parallel\n",
+               stderr);
     return 2;
   }
   ParallelFigures figures(ranks, options);

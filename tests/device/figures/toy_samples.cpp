@@ -40,7 +40,8 @@ ToySamples::ToySamples(const comm::Communicator& ranks, const std::filesystem::p
       augment_config, 1);
 }
 
-std::unique_ptr<augment::BatchStream> ToySamples::open(std::int64_t batch, int workers) const {
+std::unique_ptr<augment::BatchStream> ToySamples::open(std::int64_t batch, int workers,
+                                                       std::pmr::memory_resource* memory) const {
   constexpr std::size_t batches_without_end = 20000;
   augment::Plan plan;
   std::vector<std::int64_t> samples;
@@ -58,7 +59,8 @@ std::unique_ptr<augment::BatchStream> ToySamples::open(std::int64_t batch, int w
       [source = source_.get(), scratch, drawn](int worker, std::int64_t sample, std::uint8_t* pixels,
                                                float* label, augment::Draws& draws) {
         source->render(sample, ++*drawn, (*scratch)[static_cast<std::size_t>(worker)], pixels, label, draws);
-      });
+      },
+      memory);
 }
 
 }  // namespace deda::figures

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <memory_resource>
 
 #include "augment/pipeline.h"
 #include "augment/sample_source.h"
@@ -20,7 +21,8 @@ class ToySamples {
 
   std::int32_t classes() const { return source_->classes(); }
   // One stream over many epochs: none of them has to start anew while the clock runs.
-  std::unique_ptr<augment::BatchStream> open(std::int64_t batch, int workers) const;
+  std::unique_ptr<augment::BatchStream> open(std::int64_t batch, int workers,
+                                             std::pmr::memory_resource* memory) const;
 
  private:
   data::Dataset dataset_;

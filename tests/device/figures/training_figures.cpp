@@ -18,6 +18,7 @@
 #include "device/figures/rates.h"
 #include "device/figures/subcommands.h"
 #include "device/figures/toy_samples.h"
+#include "device/host_memory.h"
 #include "models/registry.h"
 #include "support/temporary_folder.h"
 #include "training/device.h"
@@ -101,7 +102,9 @@ class TrainingFigures {
       if (each.precision == Precision::bf16 && each.batch == largest_batch(bench_.small()))
         bench_.attempt(name_ + ".network.autotuned", [&] { print_autotuned(each); });
       if (ranks == nullptr) continue;
-      bench_.attempt(name_ + ".learner", [&] { print_learner(*ranks, each.batch, alone); });
+      bench_.attempt(name_ + ".learner", [&] { print_learner(*ranks, each.batch, alone, false); });
+      if (bench_.on_gpu())
+        bench_.attempt(name_ + ".learner.graph", [&] { print_learner(*ranks, each.batch, alone, true); });
       if (samples == nullptr) continue;
       bench_.attempt(name_ + ".composed", [&] { print_composed(*ranks, *samples, each.batch, alone); });
     }
@@ -137,20 +140,26 @@ class TrainingFigures {
     if (alone > 0) figures::print({name + ".network_share", rate / alone, "of the network alone"});
   }
 
-  void print_learner(const comm::Communicator& ranks, std::int64_t batch, double alone) {
-    LearnerSteps learner(ranks, config_, toy_classes, bench_.device());
-    const auto fixed = made_up_batch(batch, side_);
-    const double rate = bench_.print_rate(name_ + ".learner", static_cast<double>(batch), "images/s",
-                                          [&] { learner.step(fixed); });
-    print_share_of_network(name_ + ".learner", rate, alone);
+  // On a batch that is on the device already; `graph`: the whole step recorded.
+  void print_learner(const comm::Communicator& ranks, std::int64_t batch, double alone, bool graph) {
+    auto config = config_;
+    config.batch_size = batch;
+    config.captured_graphs = graph;
+    LearnerSteps learner(ranks, config, toy_classes, bench_);
+    const auto made_up = made_up_batch(batch, side_);
+    const auto fixed = training::on_device(made_up, bench_.device());
+    const auto name = name_ + (graph ? ".learner.graph" : ".learner");
+    const double rate =
+        bench_.print_rate(name, static_cast<double>(batch), "images/s", [&] { learner.step(fixed); });
+    print_share_of_network(name, rate, alone);
   }
 
   void print_composed(const comm::Communicator& ranks, const ToySamples& samples, std::int64_t batch,
                       double alone) {
-    LearnerSteps learner(ranks, config_, toy_classes, bench_.device());
+    LearnerSteps learner(ranks, config_, toy_classes, bench_);
     // As training's plan of the cores has it: one launches kernels, the others compose.
     const auto workers = static_cast<int>(std::max(2u, std::thread::hardware_concurrency()) - 1);
-    learner.open(samples.open(batch, workers));
+    learner.open(samples.open(batch, workers, device::host_memory_for(bench_.device())));
     at::Tensor loss;
     double busy_from = 0, waited_from = 0, steps = 0;
     const auto start = bench::Clock::now();

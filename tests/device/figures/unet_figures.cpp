@@ -5,6 +5,7 @@
 #include "device/figures/operation_count.h"
 #include "device/figures/random_weights.h"
 #include "models/classifier.h"
+#include "models/layers.h"
 #include "training/device.h"
 
 namespace deda::figures {

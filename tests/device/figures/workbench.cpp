@@ -39,8 +39,15 @@ Workbench::Workbench(const Options& options) : options_{options} {
   if (loaded.plugin == nullptr) throw ConfigError("there is no GPU to measure: " + loaded.reason, "--device");
   plugin_ = loaded.plugin;
   plugin_->set_device(0);
-  device_ = at::Device(at::kCUDA, 0);
+  device_ = at::Device(plugin_->device_type(), 0);
   training::apply_torch_threads(1);  // as the program has it beside a GPU
+}
+
+device::Place Workbench::place() const {
+  device::Place place;
+  place.device = device_;
+  place.plugin = plugin_;
+  return place;
 }
 
 void Workbench::synchronize() const {

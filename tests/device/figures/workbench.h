@@ -13,6 +13,7 @@
 #include "comm/c10d/cuda_plugin.h"
 #include "device/figures/options.h"
 #include "device/figures/report.h"
+#include "device/place.h"
 
 namespace deda::figures {
 
@@ -30,6 +31,7 @@ class Workbench {
   const Options& options() const { return options_; }
   bool small() const { return options_.small; }
   at::Device device() const { return device_; }
+  device::Place place() const;
   bool on_gpu() const { return plugin_ != nullptr; }
   const comm::CudaPlugin& plugin() const { return *plugin_; }  // only on a GPU
   at::TensorOptions of(at::ScalarType type) const { return at::TensorOptions(type).device(device_); }
