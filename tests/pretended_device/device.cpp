@@ -1,4 +1,5 @@
 // What LibTorch must know of a device: its name, its streams and events, its pinned memory.
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
@@ -76,6 +77,10 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   c10::DeviceIndex getCurrentDevice() const override { return device.index(); }
   c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return device.index(); }
   c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return device.index(); }
+  // Random operations run on the host with its generator.
+  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
+    return at::detail::getDefaultCPUGenerator();
+  }
   at::Device getDeviceFromPtr(void*) const override { return device; }
   bool isPinnedPtr(const void* pointer) const override { return is_pinned(pointer); }
   c10::Allocator* getPinnedMemoryAllocator() const override { return &pinned_allocator(); }

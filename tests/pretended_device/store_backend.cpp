@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <string>
@@ -63,9 +65,32 @@ class Meetings {
     }
   }
 
-  // Every rank's bytes, in the order of ranks.
-  std::vector<Bytes> exchange(Bytes own) {
+  // Every rank's bytes, in the order of ranks; in pieces, because a store takes no long values.
+  std::vector<Bytes> exchange(const Bytes& own) {
     const std::lock_guard lock(mutex_);
+    constexpr std::size_t piece = std::size_t{4} << 20;
+    const std::uint64_t length = own.size();
+    Bytes announced(sizeof length);
+    std::memcpy(announced.data(), &length, sizeof length);
+    std::size_t longest = 0;
+    for (const Bytes& theirs : exchange_piece(std::move(announced))) {
+      std::uint64_t other = 0;
+      std::memcpy(&other, theirs.data(), sizeof other);
+      longest = std::max<std::size_t>(longest, other);
+    }
+    std::vector<Bytes> all(static_cast<std::size_t>(size_));
+    for (std::size_t first = 0; first < longest; first += piece) {
+      const auto begin = std::min(first, own.size()), end = std::min(first + piece, own.size());
+      const auto parts = exchange_piece(
+          {own.begin() + static_cast<std::ptrdiff_t>(begin), own.begin() + static_cast<std::ptrdiff_t>(end)});
+      for (std::size_t rank = 0; rank < parts.size(); ++rank)
+        all[rank].insert(all[rank].end(), parts[rank].begin(), parts[rank].end());
+    }
+    return all;
+  }
+
+ private:
+  std::vector<Bytes> exchange_piece(Bytes own) {
     ++number_;
     own.push_back(0);  // a store may not like empty values
     store_->set(key(number_, rank_), own);
@@ -79,7 +104,6 @@ class Meetings {
     return all;
   }
 
- private:
   static std::string key(std::int64_t number, int rank) {
     return "pretended/" + std::to_string(number) + "/" + std::to_string(rank);
   }
