@@ -269,6 +269,8 @@ case $code in
   *) cat "$out/gpu.log" >&2; wrong "the programs of this pack do not start with $libtorch: exit code $code, see $out/gpu.log" ;;
 esac
 export DEDA_GPU DEDA_NO_GPU DEDA_GPUS
+# The pipeline on a CPU: four minutes of processor time.
+if [ $DEDA_GPU = no ]; then limits[3]=$((limits[3] * 3)); fi
 
 failed=0
 for part in "${order[@]}"; do
