@@ -106,7 +106,6 @@ const std::vector<ForwardModel>& forward_models() {
     for (auto& model : exported_forward_models()) list.push_back(std::move(model));
     list.push_back(sam_forward_model());
     list.push_back(grounding_dino_forward_model());
-    list.push_back(sam_forward_model());
     return list;
   }();
   return models;
