@@ -24,7 +24,7 @@ struct Pending {
   std::vector<std::int32_t> group_of;  // -1: none
 };
 
-// Pictures between two looks at predictions: looking waits for the device.
+// Looking at predictions waits for the device.
 constexpr std::size_t batches_between_looks = 10;
 
 Pending what_is_known(const augment::Batch& batch, const TestSamples& samples) {
