@@ -4,10 +4,9 @@
 
 #include <algorithm>
 
-#include "comm/c10d/cuda_plugin.h"
-#include "comm/device_map.h"
 #include "core/error.h"
 #include "decoupling/decouple.h"
+#include "device/kernels.h"
 #include "diffusion/model.h"
 #include "models/autoencoder.h"
 #include "models/unet.h"
@@ -64,28 +63,17 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
 }
 
 DiffusionMachine plan_diffusion_machine(const JobContext& context) {
-  const auto choice = context.config.models.device;
-  comm::LoadedCudaPlugin cuda{nullptr, "models.device = \"cpu\""};
-  if (choice != diffusion::Device::cpu) cuda = comm::load_cuda_plugin();
-  const auto devices = cuda.plugin != nullptr ? cuda.plugin->devices() : std::vector<comm::VisibleDevice>{};
-  if (choice == diffusion::Device::cuda && !context.ranks.any(!devices.empty())) {
-    throw ConfigError("models.device = \"cuda\" cannot be had: " +
-                          (cuda.plugin != nullptr ? std::string{"no GPU is visible"} : cuda.reason),
-                      "models.device", "Run `deda doctor`, or set models.device = \"auto\".");
-  }
-  const auto places = comm::place_ranks(context.ranks, devices);
-  const auto& mine = places.at(static_cast<std::size_t>(context.ranks.rank()));
   DiffusionMachine machine;
-  machine.lines = comm::describe_places(places);
+  machine.place = device::choose(context.ranks, context.config.models.device, "models.device");
   training::apply_torch_threads(1);
   training::apply_precision(training::Precision::fp32);
-  if (mine.device >= 0) {
-    cuda.plugin->set_device(mine.device);
-    machine.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(mine.device));
+  if (machine.place.plugin != nullptr) {
+    diffusion::allow_tf32(context.config.models, machine.place.device);
+    device::use_reproducible_kernels();
     return machine;
   }
   const auto threads = context.config.run.threads;
-  machine.workers = std::max(1, threads > 0 ? static_cast<int>(threads) : mine.cores);
+  machine.workers = std::max(1, threads > 0 ? static_cast<int>(threads) : machine.place.cores);
   return machine;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "device/place.h"
 #include "diffusion/calibration.h"
 #include "jobs/job.h"
 
@@ -32,9 +33,8 @@ DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Datase
 
 // Where this rank computes: a GPU of its own, or the CPU with `workers` units at a time, each on one core.
 struct DiffusionMachine {
-  at::Device device = at::kCPU;
+  device::Place place;
   int workers = 1;
-  std::vector<std::string> lines;  // for the log
 };
 // Collective. ConfigError when models.device = "cuda" cannot be had. Sets torch's threads to one: results
 // must not depend on the number of cores.

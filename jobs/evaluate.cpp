@@ -7,10 +7,11 @@
 
 #include "core/files.h"
 #include "core/log.h"
+#include "device/host_memory.h"
 #include "io/record_store.h"
 #include "jobs/training_run.h"
 #include "models/registry.h"
-#include "models/resnet.h"
+#include "models/layers.h"
 #include "models/weights.h"
 #include "training/cdp_evaluation.h"
 #include "training/compute_plan.h"
@@ -90,9 +91,10 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
       of_run ? run.folder / (options.weights + ".safetensors") : std::filesystem::path(options.weights);
 
   const auto compute = training::plan_compute(config.train, config.run.threads, ranks);
-  const auto device = training::device_of(compute);
+  const auto device = compute.place.device;
   training::apply_torch_threads(compute.threads.torch);
   training::apply_precision(config.train.precision);
+  training::apply_kernels(config.train.kernels, device);
   const auto network = models::make_classifier(config.train.network,
                                                static_cast<std::int64_t>(run.dataset.class_names.size()));
   ranks.agree("loading the weights", [&] {
@@ -130,7 +132,8 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
   const auto pictures = usable_pictures(context, run.dataset, split_named(options.split));
   augment::TestSource source(run.dataset, pictures, config.augment);
   const auto samples = training::test_samples(source, run.dataset, pictures, config.train.evaluation_batch,
-                                              ranks, compute.threads.composers, config.augment.ring_batches);
+                                              ranks, compute.threads.composers, config.augment.ring_batches,
+                                              device::host_memory_for(device));
   if (context.options.dry_run) {
     if (ranks.is_root())
       fmt::print("would evaluate {} on {} pictures of split {}\n", weights.string(), samples.count,

@@ -56,7 +56,7 @@ torch::Device device_named(const std::string& name) {
         "--device cuda cannot be had: " + (cuda.plugin == nullptr ? cuda.reason : "no GPU is visible"),
         "--device", "Run `deda doctor`.");
   }
-  return torch::Device(torch::kCUDA, 0);
+  return torch::Device(cuda.plugin->device_type(), 0);
 }
 
 ExitCode run(JobContext& context, const ForwardOptions& options) {

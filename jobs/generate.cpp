@@ -114,9 +114,9 @@ std::vector<diffusion::ClassPrompt> prompts_for(const PipelineConfig& config, co
 std::shared_ptr<const diffusion::DiffusionModel> load_model(const JobContext& context,
                                                             const DiffusionRun& run,
                                                             const DiffusionMachine& machine) {
-  auto model = std::make_shared<const diffusion::DiffusionModel>(context.config.models, machine.device);
+  auto model = std::make_shared<const diffusion::DiffusionModel>(context.config.models, machine.place.device);
   if (context.ranks.is_root()) {
-    for (const auto& line : machine.lines) log_info("{}", line);
+    for (const auto& line : machine.place.lines) log_info("{}", line);
     for (const auto& line : model->lines) log_info("{}", line);
     log_info("offset gain {}, {} latent for the transparent decoder ({})", run.transparency.offset_gain,
              run.transparency.scaled_latent ? "scaled" : "unscaled", run.transparency.reason);
@@ -191,7 +191,7 @@ ExitCode run_store(JobContext& context, const DiffusionRun& run, const data::Dat
     return generator;
   };
   // One unit is prepared and cleaned up on the CPU while another computes on the GPU.
-  if (machine.device.is_cuda()) request.workers = 2;
+  if (machine.place.plugin != nullptr) request.workers = 2;
   diffusion::generate(context.ranks, request);
   if (context.ranks.is_root()) print_outcomes(run.synthetic, config.generate.copies);
   return ExitCode::done;

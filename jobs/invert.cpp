@@ -140,10 +140,10 @@ ExitCode run(JobContext& context) {
   }
   DiffusionMachine machine;
   if (!finished || context.options.trace) machine = plan_diffusion_machine(context);
-  ModelOnDemand load_model(config, settings, machine.device);
+  ModelOnDemand load_model(config, settings, machine.place.device);
   if (context.options.trace) trace(context, *cdps, settings, load_model);
   if (context.ranks.is_root() && !finished) {
-    for (const auto& line : machine.lines) log_info("{}", line);
+    for (const auto& line : machine.place.lines) log_info("{}", line);
     log_info("learning {} classes from {} CDPs on {} ranks into {}", dataset.class_names.size(), cdps->size(),
              context.ranks.size(), plan.identifiers.string());
   }

@@ -6,6 +6,7 @@
 
 #include "core/files.h"
 #include "core/log.h"
+#include "device/host_memory.h"
 #include "jobs/training_run.h"
 #include "training/trace.h"
 #include "training/trainer.h"
@@ -84,12 +85,13 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
   const auto test_pictures = usable_pictures(context, run.dataset, data::Split::test);
   augment::TrainingSource source(run.dataset, training_pictures, open_pool(context, run, training_pictures),
                                  config.augment, static_cast<std::uint64_t>(config.run.seed));
+  auto* const memory = device::host_memory_for(compute.place.device);
   augment::TestSource test_source(run.dataset, test_pictures, config.augment);
-  const auto samples = training::training_samples(source, config.train.batch_size, ranks,
-                                                  compute.threads.composers, config.augment.ring_batches);
+  const auto samples = training::training_samples(
+      source, config.train.batch_size, ranks, compute.threads.composers, config.augment.ring_batches, memory);
   const auto tests =
       training::test_samples(test_source, run.dataset, test_pictures, config.train.evaluation_batch, ranks,
-                             compute.threads.composers, config.augment.ring_batches);
+                             compute.threads.composers, config.augment.ring_batches, memory);
   training::check_shares(config.train, samples, ranks.size());
   if (draws_only) {
     ranks.agree("writing the draws", [&] {
@@ -102,7 +104,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
     return ExitCode::done;
   }
 
-  for (const auto& line : compute.lines) log_info("{}", line);
+  for (const auto& line : compute.place.lines) log_info("{}", line);
   log_info("training {} ({}) on {} pictures, testing on {}, {} epochs, into {}", config.train.network,
            run.description.method, samples.count, tests.count, config.train.epochs, run.folder.string());
   const training::TrainRequest request{

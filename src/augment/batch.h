@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory_resource>
 #include <vector>
 
 namespace deda::augment {
@@ -29,11 +30,15 @@ struct Draws {
 };
 
 struct Batch {
+  Batch() = default;
+  // Pixels and labels lie in `memory`: pinned, where they travel to a GPU (device/host_memory.h).
+  explicit Batch(std::pmr::memory_resource* memory) : pixels{memory}, labels{memory} {}
+
   std::int64_t size = 0;
   std::int32_t height = 0, width = 0, classes = 0;
-  std::vector<std::uint8_t> pixels;  // [size, height, width, 3] RGB
-  std::vector<float> labels;         // [size, classes], rows sum to 1, before label smoothing
-  std::vector<Draws> draws;          // [size]
+  std::pmr::vector<std::uint8_t> pixels;  // [size, height, width, 3] RGB
+  std::pmr::vector<float> labels;         // [size, classes], rows sum to 1, before label smoothing
+  std::vector<Draws> draws;               // [size]
 };
 
 }  // namespace deda::augment

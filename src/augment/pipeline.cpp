@@ -101,13 +101,16 @@ struct BatchStream::State {
   }
 };
 
-BatchStream::BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render)
+BatchStream::BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
+                         std::pmr::memory_resource* memory)
     : state_{std::make_unique<State>()} {
   State& state = *state_;
   state.plan = std::move(plan);
   state.shape = shape;
   state.render = std::move(render);
-  state.ring.resize(static_cast<std::size_t>(std::max<std::int64_t>(2, ring_batches)));
+  const auto ring = static_cast<std::size_t>(std::max<std::int64_t>(2, ring_batches));
+  state.ring.reserve(ring);
+  for (std::size_t i = 0; i < ring; ++i) state.ring.emplace_back(memory);
   state.left.assign(state.ring.size(), 0);
   for (int worker = 0; worker < std::max(1, workers); ++worker)
     state.threads.emplace_back([&state, worker] { state.work(worker); });
@@ -149,7 +152,8 @@ double BatchStream::seconds_waited() const {
 
 std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t epoch,
                                            std::int64_t global_batch, int rank, int ranks, int workers,
-                                           std::int64_t ring_batches, std::int64_t first_batch) {
+                                           std::int64_t ring_batches, std::int64_t first_batch,
+                                           std::pmr::memory_resource* memory) {
   auto scratch =
       std::make_shared<std::vector<ComposerScratch>>(static_cast<std::size_t>(std::max(1, workers)));
   return std::make_unique<BatchStream>(
@@ -158,17 +162,20 @@ std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t
       [&source, epoch, scratch](int worker, std::int64_t sample, std::uint8_t* pixels, float* label,
                                 Draws& draws) {
         source.render(sample, epoch, (*scratch)[static_cast<std::size_t>(worker)], pixels, label, draws);
-      });
+      },
+      memory);
 }
 
 std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks,
-                                       int workers, std::int64_t ring_batches) {
+                                       int workers, std::int64_t ring_batches,
+                                       std::pmr::memory_resource* memory) {
   return std::make_unique<BatchStream>(
       test_plan(source.size(), batch, rank, ranks), BatchStream::Shape{source.side(), source.classes()},
       workers, ring_batches,
       [&source](int, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) {
         source.render(sample, pixels, label, draws);
-      });
+      },
+      memory);
 }
 
 }  // namespace deda::augment

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <memory_resource>
 #include <vector>
 
 #include "augment/batch.h"
@@ -28,10 +29,12 @@ class BatchStream {
   struct Shape {
     std::int32_t side = 0, classes = 0;
   };
-  // render(worker, sample, pixels, label, draws) must be thread-safe for different workers.
+  // render(worker, sample, pixels, label, draws) must be thread-safe for different workers. Pixels and labels
+  // of the ring lie in `memory`, which outlives the stream.
   using Render =
       std::function<void(int worker, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws)>;
-  BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render);
+  BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
+              std::pmr::memory_resource* memory = std::pmr::get_default_resource());
   ~BatchStream();  // stops the workers; never throws
   BatchStream(const BatchStream&) = delete;
   BatchStream& operator=(const BatchStream&) = delete;
@@ -45,10 +48,12 @@ class BatchStream {
   std::unique_ptr<State> state_;
 };
 
-std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t epoch,
-                                           std::int64_t global_batch, int rank, int ranks, int workers,
-                                           std::int64_t ring_batches, std::int64_t first_batch = 0);
+std::unique_ptr<BatchStream> open_training(
+    TrainingSource& source, std::uint32_t epoch, std::int64_t global_batch, int rank, int ranks, int workers,
+    std::int64_t ring_batches, std::int64_t first_batch = 0,
+    std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks,
-                                       int workers, std::int64_t ring_batches);
+                                       int workers, std::int64_t ring_batches,
+                                       std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
 }  // namespace deda::augment

@@ -70,13 +70,7 @@ void DecoupleConfig::describe_networks(ConfigVisitor& v) {
            .help = "folder of DeepLab (graph.json, labels.txt, .safetensors) for semantic",
            .identity = false},
           deeplab);
-  v.choice(
-      {.key = "device",
-       .help =
-           "where networks run; auto: a GPU of its own for every rank where there are enough, else the CPU",
-       .identity = false},
-      device,
-      {{"auto", NetworkDevice::automatic}, {"cpu", NetworkDevice::cpu}, {"cuda", NetworkDevice::cuda}});
+  describe_device(v, device);
   v.choice(
       {.key = "precision", .help = "of the networks' weights"}, precision,
       {{"fp32", NetworkPrecision::fp32}, {"fp16", NetworkPrecision::fp16}, {"bf16", NetworkPrecision::bf16}});

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/device_choice.h"
 
 namespace deda::decoupling {
 
@@ -16,7 +17,6 @@ enum class TrimapBorder : std::uint8_t { outside, inside };
 enum class Fill : std::uint8_t { alpha_pyramid, telea };
 enum class Mode : std::uint8_t { recommended, faithful };
 enum class PartsPer : std::uint8_t { label, picture };
-enum class NetworkDevice : std::uint8_t { automatic, cpu, cuda };
 enum class NetworkPrecision : std::uint8_t { fp32, fp16, bf16 };
 
 struct DecoupleConfig {
@@ -57,7 +57,7 @@ struct DecoupleConfig {
   bool fill_mask_holes = false;
 
   std::filesystem::path grounding_dino, sam, deeplab;
-  NetworkDevice device = NetworkDevice::automatic;
+  DeviceChoice device = DeviceChoice::automatic;
   NetworkPrecision precision = NetworkPrecision::fp32;
   std::int64_t batch = 1;
   std::int64_t networks_at_once = 0;

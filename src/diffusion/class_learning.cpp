@@ -21,27 +21,41 @@ bool all_finite(const IdentifierRows& rows) {
   return true;
 }
 
-IdentifierRows copies_of(const IdentifierRows& rows) {
+IdentifierRows copies_of(const IdentifierRows& rows, at::Device device) {
   IdentifierRows copies;
-  for (const auto& of_encoder : rows) copies.push_back(of_encoder.clone());
+  for (const auto& of_encoder : rows)
+    copies.push_back(of_encoder.to(device, /*non_blocking=*/false, /*copy=*/true));
   return copies;
 }
+
+// As all_finite(), but on the device: a bool to be read later.
+at::Tensor finite_flag(const IdentifierRows& gradient) {
+  std::vector<at::Tensor> flags;
+  for (const auto& of_encoder : gradient) flags.push_back(at::isfinite(of_encoder).all());
+  return at::stack(flags).all();
+}
+
+// Steps that a device may be ahead of what is known of it.
+constexpr std::size_t most_unseen = 10;
 
 }  // namespace
 
 double norm_of(const at::Tensor& rows) {
-  return rows.to(at::kDouble).norm().item<double>();
+  return rows.to(at::kCPU, at::kDouble).norm().item<double>();
 }
 
 double cosine_between(const at::Tensor& rows, const at::Tensor& others) {
   const double norms = norm_of(rows) * norm_of(others);
-  return norms > 0 ? (rows.to(at::kDouble) * others.to(at::kDouble)).sum().item<double>() / norms : 0.0;
+  return norms > 0
+             ? (rows.to(at::kCPU, at::kDouble) * others.to(at::kCPU, at::kDouble)).sum().item<double>() /
+                   norms
+             : 0.0;
 }
 
 ClassLearning::ClassLearning(const InversionContext& context, std::size_t class_id)
     : context_{context},
       class_id_{class_id},
-      rows_{copies_of(context.initial[class_id].rows)},
+      rows_{copies_of(context.initial[class_id].rows, context.model.device)},
       optimizer_{rows_, {.weight_decay = context.config.weight_decay}} {
   start_try();
 }
@@ -54,6 +68,13 @@ void ClassLearning::start_try() {
   loss_sum_ = 0;
   loss_scale_ = context_.model.unet_dtype == at::kHalf ? first_loss_scale : 1;
   curve_.clear();
+  unseen_.clear();
+}
+
+void ClassLearning::account(double loss) {
+  last_loss_ = loss;
+  loss_sum_ += loss;
+  ++loss_count_;
 }
 
 std::string ClassLearning::advance(double loss, const IdentifierRows& gradient) {
@@ -73,8 +94,43 @@ std::string ClassLearning::advance(double loss, const IdentifierRows& gradient) 
     return handle_bad_numbers("the gradient is not finite");
   }
   ++step_;
-  loss_sum_ += loss;
-  ++loss_count_;
+  account(loss);
+  if (step_ % context_.config.report_every == 0 || step_ == context_.config.steps) report();
+  if (step_ == context_.config.steps) status_ = Status::done;
+  return {};
+}
+
+void ClassLearning::advance_unseen(const at::Tensor& errors, const IdentifierRows& gradient) {
+  unseen_.push_back({errors, finite_flag(gradient)});
+  optimizer_.step(gradient, learning_rate());
+  ++step_;
+}
+
+bool ClassLearning::must_settle() const {
+  return unseen_.size() >= most_unseen || step_ % context_.config.report_every == 0 ||
+         step_ == context_.config.steps;
+}
+
+std::string ClassLearning::settle() {
+  if (unseen_.empty()) return {};
+  std::vector<at::Tensor> errors, finite;
+  for (const auto& each : unseen_) {
+    errors.push_back(each.errors);
+    finite.push_back(each.finite);
+  }
+  const auto first = step_ - static_cast<std::int64_t>(unseen_.size());
+  unseen_.clear();
+  const auto all_errors = at::stack(errors).to(at::kCPU), all_flags = at::stack(finite).to(at::kCPU);
+  for (std::int64_t i = 0; i < all_errors.size(0); ++i) {
+    const double loss = loss_of(all_errors[i]);
+    const bool bad_loss = !std::isfinite(loss);
+    if (bad_loss || !all_flags[i].item<bool>()) {
+      step_ = first + i;
+      return handle_bad_numbers(bad_loss ? "the loss is not a finite number" : "the gradient is not finite");
+    }
+    account(loss);
+  }
+  if (!all_finite(rows_)) return handle_bad_numbers("the identifier is not finite any more");
   if (step_ % context_.config.report_every == 0 || step_ == context_.config.steps) report();
   if (step_ == context_.config.steps) status_ = Status::done;
   return {};
@@ -114,9 +170,12 @@ std::string ClassLearning::prefix() const {
 void ClassLearning::save(SavedState& to) const {
   const auto name = prefix();
   for (std::size_t encoder = 0; encoder < rows_.size(); ++encoder) {
-    to.tensors[fmt::format("{}rows.{}", name, encoder)] = rows_[encoder].clone();
-    to.tensors[fmt::format("{}first.{}", name, encoder)] = optimizer_.moments()[encoder].first.clone();
-    to.tensors[fmt::format("{}second.{}", name, encoder)] = optimizer_.moments()[encoder].second.clone();
+    to.tensors[fmt::format("{}rows.{}", name, encoder)] =
+        rows_[encoder].to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+    to.tensors[fmt::format("{}first.{}", name, encoder)] =
+        optimizer_.moments()[encoder].first.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+    to.tensors[fmt::format("{}second.{}", name, encoder)] =
+        optimizer_.moments()[encoder].second.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
   }
   to.tensors[name + "counts"] = at::tensor({static_cast<std::int64_t>(status_), attempt_, step_, skipped_,
                                             steps_at_scale_, loss_count_, optimizer_.steps()});

@@ -50,15 +50,26 @@ class ClassLearning {
   // precision skips the step at half the scale; otherwise a new try at a tenth of the rate, failure, or
   // ModelError. Returns what went wrong, "" when nothing did.
   std::string advance(double loss, const IdentifierRows& gradient);
+  // The same for a device that should not be waited for: the step is taken without a look at its numbers,
+  // `errors` ([samples]) and `gradient` being still computed. settle() looks at all steps since the last time
+  // and does what advance() would have done; from a step with bad numbers on the others are as if not taken.
+  // Only where losses are not scaled: there a bad gradient ends the try, so that nothing wrong can survive.
+  void advance_unseen(const at::Tensor& errors, const IdentifierRows& gradient);
+  bool must_settle() const;
+  std::string settle();
+  // Whether steps need not be looked at one by one.
+  bool may_advance_unseen() const { return loss_scale_ == 1 && !context_.model.device.is_cpu(); }
+  double last_loss() const { return last_loss_; }
   void fail(const std::string& reason);
 
-  // Under names that begin with the class's number.
+  // Under names that begin with the class's number. Nothing may be unseen.
   void save(SavedState& to) const;
   // DataError when `from` is of another class or shape.
   void restore(const SavedState& from);
 
  private:
   void start_try();
+  void account(double loss);
   std::string handle_bad_numbers(const std::string& what);
   void report();
   std::string prefix() const;
@@ -73,6 +84,11 @@ class ClassLearning {
   AdamW optimizer_;
   std::vector<LossPoint> curve_;
   std::string reason_;
+  double last_loss_ = 0;
+  struct Unseen {
+    at::Tensor errors, finite;
+  };
+  std::vector<Unseen> unseen_;
 };
 
 // Norm of the rows, and cosine to where they started.

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/device_choice.h"
 
 namespace deda::diffusion {
 
-enum class Precision : std::uint8_t { automatic, fp32, bf16, fp16 };
-enum class Device : std::uint8_t { automatic, cpu, cuda };
+enum class Precision : std::uint8_t { automatic, fp32, tf32, bf16, fp16 };
 enum class Sampler : std::uint8_t {
   dpmpp2m_linspace,
   dpmpp2m_leading,
@@ -38,7 +38,8 @@ struct ModelsConfig {
   std::filesystem::path base = "configs/models/toy";
   std::filesystem::path layer_diffuse, transparent_encoder, transparent_decoder, calibration;
   std::vector<std::string> lora;
-  Device device = Device::automatic;
+  DeviceChoice device = DeviceChoice::automatic;
+  bool captured_graphs = false, channels_last = true, pad_attention_heads = false;
   Precision precision = Precision::automatic, vae_precision = Precision::automatic;
   void describe(ConfigVisitor& v) {
     // Files count by content, not by path: model_identity() is part of every result's identity.
@@ -71,20 +72,34 @@ struct ModelsConfig {
                      "where it is",
              .identity = false},
             calibration);
-    v.choice({.key = "device",
-              .help = "auto: a GPU of its own for every rank where there are enough, else the CPU",
-              .identity = false},
-             device, {{"auto", Device::automatic}, {"cpu", Device::cpu}, {"cuda", Device::cuda}});
+    describe_device(v, device);
+    v.field({.key = "captured_graphs",
+             .help = "on a GPU: a step of the UNet is recorded once and started as one graph, which costs "
+                     "the host microseconds instead of a launch per kernel",
+             .identity = false},
+            captured_graphs);
+    v.field({.key = "channels_last",
+             .help = "on a GPU: convolutions of UNet and autoencoder in channels-last order, as its matrix "
+                     "units want them",
+             .identity = false},
+            channels_last);
+    v.field({.key = "pad_attention_heads",
+             .help = "on a GPU in half precision: heads narrower than 64 (Stable Diffusion 1.5 has 40) are "
+                     "padded to 64; `device_figures diffusion` measures whether that is faster on a card",
+             .identity = false},
+            pad_attention_heads);
     const std::initializer_list<std::pair<std::string_view, Precision>> precisions{
         {"auto", Precision::automatic},
         {"fp32", Precision::fp32},
+        {"tf32", Precision::tf32},
         {"bf16", Precision::bf16},
         {"fp16", Precision::fp16}};
     v.choice(
         {.key = "precision", .help = "of the UNet; auto: fp32 on CPUs, bf16 on GPUs that have it, else fp16"},
         precision, precisions);
     v.choice({.key = "vae_precision",
-              .help = "of autoencoder and transparent networks; auto: fp32 on CPUs, bf16 or fp32 on GPUs"},
+              .help = "of autoencoder and transparent networks; auto: fp32 on CPUs, tf32 on GPUs: fp16 "
+                      "overflows in SDXL's, and bf16 has fewer digits than a picture"},
              vae_precision, precisions);
   }
 };
@@ -193,7 +208,8 @@ struct InvertConfig {
          .max = 64},
         classes_per_batch);
     v.field({.key = "micro_batch",
-             .help = "latents per forward pass, gradients added; 0: the whole batch",
+             .help = "latents per forward pass, gradients added; 0: the whole batch, on a GPU as many as "
+                     "its memory holds (measured at the start)",
              .min = 0,
              .max = 4096,
              .identity = false},
@@ -311,8 +327,9 @@ struct GenerateConfig {
              .min = 0},
             most_area_ratio);
     v.field({.key = "batch_cdps",
-             .help = "CDPs of one unit of work, denoised together with all their copies",
-             .min = 1,
+             .help = "CDPs of one unit of work, denoised together with all their copies; 0: on a GPU as many "
+                     "as its memory holds (measured; another card then gives other last digits), on CPUs 4",
+             .min = 0,
              .max = 256},
             batch_cdps);
     v.field({.key = "autoencoder_batch",

@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/stop.h"
+#include "device/memory_fit.h"
 #include "diffusion/generate_trace.h"
 #include "io/safetensors.h"
 #include "models/autoencoder.h"
@@ -91,6 +92,25 @@ std::vector<io::ItemResult> generate_unit(const GenerateRequest& request, const 
   return items;
 }
 
+// generate.batch_cdps, or as many CDPs as the memory of the smallest GPU holds.
+std::int64_t cdps_per_unit(const comm::Communicator& ranks, const GenerateRequest& request,
+                           const Generator& generator) {
+  constexpr std::int64_t on_cpus = 4, most = 64;
+  if (request.config.batch_cdps > 0) return request.config.batch_cdps;
+  const auto& model = generator.model();
+  auto fitting = on_cpus;
+  if (model.plugin != nullptr) {
+    ranks.agree("measuring how many CDPs fit into the memory", [&] {
+      const auto fit = device::fit_into_memory(
+          *model.plugin, model.device.index(), "CDPs of a unit of work", most, request.workers,
+          [&](std::int64_t cdps) { generator.rehearse(static_cast<std::size_t>(cdps)); });
+      log_info("{}", fit.line);
+      fitting = fit.at_once;
+    });
+  }
+  return ranks.all_reduce(fitting, comm::Reduction::minimum);
+}
+
 // One segment on this rank: threads draw units until there are none, or until the program is asked to stop.
 struct SegmentWork {
   std::vector<io::ItemResult> results;
@@ -99,10 +119,11 @@ struct SegmentWork {
 
 class SegmentWorker {
  public:
-  SegmentWorker(const GenerateRequest& request, const Generator& generator, comm::Tickets& tickets,
-                std::int64_t first, std::int64_t last, Progress& progress)
+  SegmentWorker(const GenerateRequest& request, const Generator& generator, std::int64_t unit,
+                comm::Tickets& tickets, std::int64_t first, std::int64_t last, Progress& progress)
       : request_{request},
         generator_{generator},
+        unit_{unit},
         tickets_{tickets},
         first_{first},
         last_{last},
@@ -133,9 +154,8 @@ class SegmentWorker {
     at::set_num_threads(1);  // a setting of the thread: sums must not depend on the number of cores
     try {
       for (std::int64_t ticket = draw(); ticket >= 0; ticket = draw()) {
-        const auto first = first_ + ticket * request_.config.batch_cdps;
-        auto items =
-            generate_unit(request_, generator_, first, std::min(last_, first + request_.config.batch_cdps));
+        const auto first = first_ + ticket * unit_;
+        auto items = generate_unit(request_, generator_, first, std::min(last_, first + unit_));
         const std::lock_guard lock{collecting_};
         done_ += static_cast<std::int64_t>(items.size());
         for (auto& item : items) work_.results.push_back(std::move(item));
@@ -159,6 +179,7 @@ class SegmentWorker {
 
   const GenerateRequest& request_;
   const Generator& generator_;
+  const std::int64_t unit_;  // CDPs
   comm::Tickets& tickets_;
   const std::int64_t first_, last_;
   Progress& progress_;
@@ -260,6 +281,7 @@ bool generate(const comm::Communicator& ranks, const GenerateRequest& request) {
   cv::setNumThreads(1);  // our own threads fill the cores
   std::shared_ptr<const Generator> generator;
   ranks.agree("loading the diffusion model", [&] { generator = request.load(); });
+  const auto unit = cdps_per_unit(ranks, request, *generator);
   EventLog events(request.folder, ranks.rank(), "generate");
   comm::Tickets tickets(ranks);
   const auto missing = store.missing_segments();
@@ -270,10 +292,10 @@ bool generate(const comm::Communicator& ranks, const GenerateRequest& request) {
   progress.advance_to(static_cast<std::uint64_t>(finished));
   for (const std::int64_t segment : missing) {
     const auto [first, last] = store.items_of(segment);
-    tickets.start_round((last - first + request.config.batch_cdps - 1) / request.config.batch_cdps);
+    tickets.start_round((last - first + unit - 1) / unit);
     SegmentWork work;
     ranks.agree("generating a segment", [&, first = first, last = last] {
-      work = SegmentWorker(request, *generator, tickets, first, last, progress).run();
+      work = SegmentWorker(request, *generator, unit, tickets, first, last, progress).run();
     });
     if (ranks.any(work.stopped))
       throw Stopped(fmt::format("generating stopped in segment {}: {}", segment, stop_reason()));

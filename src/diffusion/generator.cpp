@@ -43,6 +43,10 @@ bool is_finite(const at::Tensor& x) {
   return at::isfinite(x).all().item<bool>();
 }
 
+at::Tensor on_host(const at::Tensor& x) {
+  return x.to(at::kCPU, at::kFloat);
+}
+
 // Why an edited CDP cannot be used, or "".
 std::string rejection(const SilhouetteChange& change, const GenerateConfig& config) {
   if (change.mean_alpha_inside < config.least_alpha_inside)
@@ -169,17 +173,18 @@ std::vector<std::vector<EditedCopy>> Generator::edit(const std::vector<CdpToEdit
                       seed_of_copy(settings_.seed, cdps[i].source, static_cast<std::int64_t>(k))});
   }
   auto encoded = encode(cdps);
-  const auto latents =
+  const auto edited_latents =
       editor_.edit(encoded.latents, texts, rows, record != nullptr ? observer_into(*record) : EditObserver{});
-  auto decoded = decode(latents);
+  auto decoded = decode(edited_latents);
+  // All of the unit is on its way before the host waits for the first time.
+  const auto latents = on_host(edited_latents), all_argb = on_host(decoded.argb);
   std::vector<std::vector<EditedCopy>> edited(cdps.size());
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const auto& cdp = cdps[row / copies];
     EditedCopy copy;
     copy.copy = static_cast<std::int32_t>(row % copies) + 1;
     copy.seed = rows[row].seed;
-    const auto argb =
-        decoded.argb.slice(0, static_cast<std::int64_t>(row), static_cast<std::int64_t>(row) + 1);
+    const auto argb = all_argb.slice(0, static_cast<std::int64_t>(row), static_cast<std::int64_t>(row) + 1);
     if (!is_finite(latents[static_cast<std::int64_t>(row)]) || !is_finite(argb)) {
       copy.outcome = io::Outcome::failed;
       copy.reason = "its numbers are not finite";
@@ -194,6 +199,9 @@ std::vector<std::vector<EditedCopy>> Generator::edit(const std::vector<CdpToEdit
     edited[row / copies].push_back(std::move(copy));
   }
   if (record != nullptr) {
+    for (auto* tensor : {&encoded.offset, &encoded.mean, &encoded.deviation, &encoded.latents, &decoded.image,
+                         &decoded.pixel, &decoded.latent, &decoded.argb})
+      *tensor = on_host(*tensor);
     record->encoded = std::move(encoded);
     record->decoded = std::move(decoded);
     record->final_latents = latents;
@@ -202,6 +210,18 @@ std::vector<std::vector<EditedCopy>> Generator::edit(const std::vector<CdpToEdit
     record->noise = at::cat(noise);
   }
   return edited;
+}
+
+void Generator::rehearse(std::size_t cdps) const {
+  const at::NoGradGuard no_gradients;
+  const auto side = settings_.resolution / model_->factor();
+  const auto sources =
+      at::randn({static_cast<std::int64_t>(cdps), model_->autoencoder->config().latent_channels, side, side});
+  std::vector<EditRow> rows;
+  for (std::size_t i = 0; i < cdps * static_cast<std::size_t>(settings_.generate.copies); ++i)
+    rows.push_back({static_cast<std::int64_t>(i) / settings_.generate.copies, 0, i});
+  const auto latents = editor_.edit(sources, {editor_.unconditional()}, rows);
+  const auto argb = decode(latents).argb.to(at::kCPU);  // waits until all of it has been computed
 }
 
 std::optional<io::Record> record_of_copy(EditedCopy& copy, const CdpToEdit& cdp, std::int64_t item,

@@ -83,6 +83,9 @@ class Generator {
   std::vector<std::vector<EditedCopy>> edit(const std::vector<CdpToEdit>& cdps,
                                             EditRecord* record = nullptr) const;
 
+  // The work of a unit of `cdps` CDPs on made-up latents, to see what memory it takes.
+  void rehearse(std::size_t cdps) const;
+
   const DiffusionModel& model() const { return *model_; }
   const LatentEditor& editor() const { return editor_; }
   const GeneratorSettings& settings() const { return settings_; }

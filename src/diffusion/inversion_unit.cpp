@@ -24,6 +24,10 @@ at::Tensor of_all(const std::vector<at::Tensor>& per_class) {
   return per_class.size() == 1 ? per_class.front().clone() : at::stack(per_class);
 }
 
+at::Tensor on_host(const at::Tensor& x) {
+  return x.to(at::kCPU);
+}
+
 double mean_of(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value;
@@ -45,9 +49,9 @@ void trace_inputs(models::NamedTensors& trace, const InversionBatch& batch,
     std::vector<at::Tensor> rows, first, second;
     std::vector<std::int64_t> steps;
     for (const auto* learning : classes) {
-      rows.push_back(learning->rows()[encoder]);
-      first.push_back(learning->moments()[encoder].first);
-      second.push_back(learning->moments()[encoder].second);
+      rows.push_back(on_host(learning->rows()[encoder]));
+      first.push_back(on_host(learning->moments()[encoder].first));
+      second.push_back(on_host(learning->moments()[encoder].second));
       steps.push_back(learning->step() - learning->skipped_steps());
     }
     trace["row_before" + suffix_of(encoder)] = of_all(rows);
@@ -61,15 +65,15 @@ void trace_inputs(models::NamedTensors& trace, const InversionBatch& batch,
 void trace_outputs(models::NamedTensors& trace, const InversionGradients& result,
                    const std::vector<const ClassLearning*>& classes) {
   std::vector<at::Tensor> losses;
-  for (const double loss : result.losses) losses.push_back(at::scalar_tensor(loss, at::kFloat));
+  for (const double loss : result.losses()) losses.push_back(at::scalar_tensor(loss, at::kFloat));
   trace["loss"] = of_all(losses);
   for (std::size_t encoder = 0; encoder < result.gradients.front().size(); ++encoder) {
     std::vector<at::Tensor> gradients, rows, first, second;
     for (std::size_t i = 0; i < classes.size(); ++i) {
-      gradients.push_back(result.gradients[i][encoder]);
-      rows.push_back(classes[i]->rows()[encoder]);
-      first.push_back(classes[i]->moments()[encoder].first);
-      second.push_back(classes[i]->moments()[encoder].second);
+      gradients.push_back(on_host(result.gradients[i][encoder]));
+      rows.push_back(on_host(classes[i]->rows()[encoder]));
+      first.push_back(on_host(classes[i]->moments()[encoder].first));
+      second.push_back(on_host(classes[i]->moments()[encoder].second));
     }
     const auto suffix = suffix_of(encoder);
     trace["grad" + suffix] = of_all(gradients);
@@ -178,7 +182,7 @@ at::Tensor InversionUnit::take_noise(const ClassLearning& learning) {
     noise_ahead_.erase(ahead);
   }
   if (!noise.defined()) noise = noise_of(id, step);
-  if (context_.model.device.is_cuda() && step + 1 < context_.config.steps)
+  if (!context_.model.device.is_cpu() && step + 1 < context_.config.steps)
     noise_ahead_[id] = {step + 1,
                         std::async(std::launch::async, [this, id, step] { return noise_of(id, step + 1); })};
   return noise;
@@ -210,6 +214,23 @@ InversionBatch InversionUnit::batch_of(const std::vector<Samples>& samples) {
   return batch;
 }
 
+// On a GPU without a look at the numbers, until settling is due: looking waits for the device.
+void InversionUnit::take_step(ClassLearning& learning, const at::Tensor& errors,
+                              const IdentifierRows& gradient, bool look) {
+  if (learning.may_advance_unseen()) {
+    learning.advance_unseen(errors, gradient);
+    if (look || learning.must_settle()) settle(learning);
+    return;
+  }
+  const auto problem = learning.advance(loss_of(errors.to(at::kCPU)), gradient);
+  if (!problem.empty() && on_problem_) on_problem_(learning, problem);
+}
+
+void InversionUnit::settle(ClassLearning& learning) {
+  const auto problem = learning.settle();
+  if (!problem.empty() && on_problem_) on_problem_(learning, problem);
+}
+
 void InversionUnit::step(models::NamedTensors* trace) {
   const auto samples = draw_all();
   if (samples.empty()) return;
@@ -225,12 +246,12 @@ void InversionUnit::step(models::NamedTensors* trace) {
   if (trace != nullptr) trace_inputs(*trace, batch, classes);
   const auto result = context_.step.gradients(batch, rows, scales, trace);
   ++steps_taken_;
-  last_loss_ = mean_of(result.losses);
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    auto& learning = learning_[samples[i].member];
-    const auto problem = learning.advance(result.losses[i], result.gradients[i]);
-    if (!problem.empty() && on_problem_) on_problem_(learning, problem);
-  }
+  for (std::size_t i = 0; i < samples.size(); ++i)
+    take_step(learning_[samples[i].member], result.errors[static_cast<std::int64_t>(i)], result.gradients[i],
+              trace != nullptr);
+  double sum = 0;
+  for (const auto* learning : classes) sum += learning->last_loss();
+  last_loss_ = sum / static_cast<double>(classes.size());
   if (trace != nullptr) trace_outputs(*trace, result, classes);
 }
 
@@ -241,7 +262,8 @@ std::int64_t InversionUnit::progress() const {
   return steps;
 }
 
-SavedState InversionUnit::save() const {
+SavedState InversionUnit::save() {
+  for (auto& learning : learning_) settle(learning);
   SavedState state;
   for (const auto& learning : learning_) learning.save(state);
   state.tensors["steps_taken"] = at::tensor({steps_taken_});
@@ -314,7 +336,7 @@ std::vector<LearntClass> InversionUnit::results() {
     record.reason = learning.reason();
     learnt.curve = learning.curve();
     if (learning.status() == ClassLearning::Status::done) {
-      learnt.rows = learning.rows();
+      for (const auto& of_encoder : learning.rows()) learnt.rows.push_back(of_encoder.to(at::kCPU));
       record.loss_first = learnt.curve.front().loss;
       record.loss_last = learnt.curve.back().loss;
       for (std::size_t encoder = 0; encoder < learnt.rows.size(); ++encoder) {

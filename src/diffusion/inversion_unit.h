@@ -41,10 +41,10 @@ class InversionUnit {
   std::int64_t steps_taken() const { return steps_taken_; }  // further tries included
   // Steps that need not be taken any more, of classes * invert.steps.
   std::int64_t progress() const;
-  double last_loss() const { return last_loss_; }  // mean over the classes of the last step
+  double last_loss() const { return last_loss_; }  // mean over the classes of the last step looked at
   const std::vector<ClassLearning>& classes() const { return learning_; }
 
-  SavedState save() const;
+  SavedState save();                      // settles what is still unseen
   void restore(const SavedState& state);  // DataError when it is of another unit
 
   // Only when finished(). Measures the held-out CDPs.
@@ -65,6 +65,9 @@ class InversionUnit {
   at::Tensor noise_of(std::size_t class_id, std::int64_t step) const;
   at::Tensor take_noise(const ClassLearning& learning);
   void measure_held_out(std::size_t member, IdentifierRecord& record);
+  void take_step(ClassLearning& learning, const at::Tensor& errors, const IdentifierRows& gradient,
+                 bool look);
+  void settle(ClassLearning& learning);
   void fail(ClassLearning& learning, const std::string& problem) const;
 
   const InversionContext& context_;

@@ -35,7 +35,7 @@ LatentCache::LatentCache(const DiffusionModel& model, const CdpSource& cdps, dou
 at::Tensor LatentCache::encode(std::size_t cdp) const {
   std::vector<io::Image> pictures{cdps_.framed(cdp).rgba};
   if (with_mirrored_) pictures.push_back(mirrored_picture(pictures.front()));
-  auto latents = encode_cdps(model_, pictures, offset_gain_).latents;
+  auto latents = encode_cdps(model_, pictures, offset_gain_).latents.to(at::kCPU);
   if (!at::isfinite(latents).all().item<bool>())
     throw DataError("the autoencoder's latents are not finite", cdps_.source(cdp),
                     "Set models.vae_precision to \"bf16\" or \"fp32\".");

@@ -24,6 +24,7 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/stop.h"
+#include "device/memory_fit.h"
 #include "diffusion/inversion_checkpoint.h"
 #include "diffusion/inversion_unit.h"
 #include "diffusion/prompts.h"
@@ -81,15 +82,25 @@ std::vector<std::pair<std::string, std::string>> settings_of(const InversionRequ
           {"seed", fmt::format("{}", settings.seed)}};
 }
 
-// Kernels of a GPU that give the same bytes every time. Before anything is computed there: cuBLAS reads its
-// variable once.
-void ask_for_equal_bytes() {
-  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
-  auto& context = at::globalContext();
-  context.setDeterministicAlgorithms(true, /*warn_only=*/true);
-  context.setDeterministicFillUninitializedMemory(false);  // only a debugging aid, and slow
-  context.setDeterministicCuDNN(true);
-  context.setBenchmarkCuDNN(false);
+// invert.micro_batch = 0 on a GPU: as many latents at once as its memory holds.
+void fit_micro_batch(InversionContext& context) {
+  const auto& model = context.model;
+  if (context.config.micro_batch > 0 || model.plugin == nullptr) return;
+  const auto side = context.settings.resolution / model.factor();
+  const auto try_with = [&](std::int64_t samples) {
+    InversionBatch batch;
+    batch.latents = at::randn({samples, model.autoencoder->config().latent_channels, side, side});
+    batch.noise = at::randn_like(batch.latents);
+    batch.timesteps = at::zeros({samples}, at::kLong);
+    batch.prompts.assign(static_cast<std::size_t>(samples), 0);
+    for (const auto& ids : context.prompt_ids(0, 0)) batch.prompt_ids.push_back(ids.unsqueeze(0));
+    context.step.gradients(batch, {context.initial.front().rows}, {1.0});
+  };
+  const auto most = context.config.batch * context.config.classes_per_batch;
+  const auto fit = device::fit_into_memory(*model.plugin, model.device.index(),
+                                           "latents of textual inversion", most, /*sharers=*/1, try_with);
+  log_info("{}", fit.line);
+  if (fit.at_once < most) context.step.set_micro_batch(fit.at_once);
 }
 
 // The stage on one rank.
@@ -163,10 +174,10 @@ class Stage {
 
   void learn() {
     cv::setNumThreads(1);
-    ask_for_equal_bytes();
     ranks_.agree("loading the diffusion model", [&] {
       model_ = request_.load_model();
       context_ = std::make_unique<InversionContext>(*model_, request_.cdps, request_.settings);
+      fit_micro_batch(*context_);
     });
     events_ = EventLog(request_.folder, ranks_.rank(), "invert");
     comm::Tickets tickets(ranks_);

@@ -10,7 +10,9 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hash.h"
+#include "device/upload.h"
 #include "models/layer_diffuse.h"
+#include "models/layers.h"
 #include "models/lora_file.h"
 
 namespace deda::diffusion {
@@ -18,9 +20,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-at::ScalarType dtype_of(Precision precision, at::Device device, bool autoencoder) {
+at::ScalarType dtype_of(Precision precision, at::Device device, const comm::CudaPlugin* plugin,
+                        bool autoencoder) {
   switch (precision) {
     case Precision::fp32:
+    case Precision::tf32:  // float32 in memory; allow_tf32() lets products round it
       return at::kFloat;
     case Precision::bf16:
       return at::kBFloat16;
@@ -30,8 +34,9 @@ at::ScalarType dtype_of(Precision precision, at::Device device, bool autoencoder
       break;
   }
   if (device.is_cpu()) return at::kFloat;
-  // fp16 overflows in SDXL's autoencoder, and the offset multiplies a tiny deviation: bf16 or fp32.
-  return autoencoder ? at::kFloat : at::kBFloat16;
+  // fp16 overflows in SDXL's autoencoder, bf16 is coarser than 8-bit pictures.
+  if (autoencoder) return at::kFloat;
+  return plugin != nullptr && plugin->has_bfloat16(device.index()) ? at::kBFloat16 : at::kHalf;
 }
 
 // Runs every piece of work; what fails is kept, and thrown together at the end.
@@ -167,10 +172,24 @@ std::string model_identity(const ModelsConfig& config, UNetWeights weights) {
   return xxhash128_hex(text);
 }
 
+void allow_tf32(const ModelsConfig& config, at::Device device) {
+  if (device.is_cpu()) return;
+  const bool in_unet = config.precision == Precision::tf32;
+  const bool in_autoencoder =
+      config.vae_precision == Precision::tf32 || config.vae_precision == Precision::automatic;
+  // The autoencoder's work is convolutions; matrix products in float32 are the text encoder's too, through
+  // which identifiers learn, and stay exact.
+  at::globalContext().setAllowTF32CuDNN(in_unet || in_autoencoder);
+  at::globalContext().setAllowTF32CuBLAS(in_unet);
+}
+
 DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNetWeights weights)
     : device{where},
-      unet_dtype{dtype_of(config.precision, where, false)},
-      vae_dtype{dtype_of(config.vae_precision, where, true)} {
+      plugin{where.is_cpu() ? nullptr : comm::load_cuda_plugin().plugin},
+      captured_graphs{config.captured_graphs},
+      unet_dtype{dtype_of(config.precision, where, plugin, false)},
+      vae_dtype{dtype_of(config.vae_precision, where, plugin, true)} {
+  models::pad_attention_heads(config.pad_attention_heads);
   require_folder(config);
   const auto& base = config.base;
   Collector collector;
@@ -293,6 +312,7 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
     models::freeze(*network);
     network->to(device);
     network->eval();
+    if (!device.is_cpu() && config.channels_last) models::use_channels_last(*network);
   }
   identity = model_identity(config, weights);
   lines.push_back(fmt::format("diffusion model {}: {}, UNet {:.1f} M parameters in {}, autoencoder in {}",
@@ -321,7 +341,7 @@ TextCondition DiffusionModel::encode_text(const std::vector<at::Tensor>& ids,
   std::vector<at::Tensor> parts;
   for (std::size_t i = 0; i < text_encoders.size(); ++i) {
     const auto states =
-        text_encoders[i]->forward(ids[i].to(device), i < rows.size() ? rows[i] : at::Tensor{});
+        text_encoders[i]->forward(device::upload(ids[i], device), i < rows.size() ? rows[i] : at::Tensor{});
     parts.push_back(is_sdxl() ? states.penultimate : states.last);
     if (states.text_embeds.defined()) condition.pooled = states.text_embeds;
   }
@@ -342,9 +362,10 @@ models::UNet::Added DiffusionModel::added_conditions(const at::Tensor& pooled,
                                                      std::int64_t resolution) const {
   if (unet->config().added_time_width == 0) return {};
   // original height and width, crop top and left, target height and width
-  const auto ids =
+  const auto ids = device::upload(
       at::tensor({resolution, resolution, std::int64_t{0}, std::int64_t{0}, resolution, resolution})
-          .to(device, at::kFloat);
+          .to(at::kFloat),
+      device);
   return {pooled.to(unet_dtype), ids.unsqueeze(0).expand({pooled.size(0), -1})};
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/c10d/cuda_plugin.h"
 #include "diffusion/config.h"
 #include "diffusion/noise_schedule.h"
 #include "models/autoencoder.h"
@@ -42,6 +43,8 @@ class DiffusionModel {
 
   bool is_sdxl() const { return text_encoders.size() > 1; }
   at::Device device;
+  const comm::CudaPlugin* plugin = nullptr;  // of the GPU; null on the CPU
+  bool captured_graphs = false;              // as configured
   at::ScalarType unet_dtype, vae_dtype;
   // One of each for SD1.5, two for SDXL.
   std::vector<models::ClipTokenizer> tokenizers;
@@ -69,6 +72,10 @@ class DiffusionModel {
   // SDXL's further conditions for `batch` rows: pooled texts and sizes; nothing for SD1.5.
   models::UNet::Added added_conditions(const at::Tensor& pooled, std::int64_t resolution) const;
 };
+
+// Which float32 products of the whole process may be rounded to TF32 on a GPU, as the configuration's
+// precisions say: to be called before the model is used. Nothing for the CPU.
+void allow_tf32(const ModelsConfig& config, at::Device device);
 
 // What identifies the model that a configuration names, without loading it: all small files whole, of weight
 // files the size and sampled blocks. Equal text, equal results on one type of device. DataError lists the

@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "core/hash.h"
 #include "core/random.h"
+#include "device/upload.h"
 #include "diffusion/noise.h"
 
 namespace deda::diffusion {
@@ -45,7 +47,7 @@ std::vector<Pass> passes_of(const DiffusionModel& model, const TextCondition* un
   const auto keys = model.unet->keys_of(at::cat(states).to(model.device, model.unet_dtype));
   const auto total = static_cast<std::int64_t>(order.size()),
              at_once = model.device.is_cpu() ? rows_at_once_on_cpu : total;
-  const auto index = at::tensor(order).to(model.device);
+  const auto index = device::upload(at::tensor(order), model.device);
   std::vector<Pass> passes;
   for (std::int64_t first = 0; first < total; first += at_once) {
     Pass pass{first, std::min(at_once, total - first), {}, {}};
@@ -58,14 +60,15 @@ std::vector<Pass> passes_of(const DiffusionModel& model, const TextCondition* un
   return passes;
 }
 
-at::Tensor predict(const models::UNet& unet, const at::Tensor& input, const at::Tensor& times,
+at::Tensor predict(const models::UNet& unet, const at::Tensor& input, double timestep,
                    const std::vector<Pass>& passes) {
+  const auto times = at::full({input.size(0)}, timestep, input.options().dtype(at::kFloat));
   std::vector<at::Tensor> parts;
   for (const auto& pass : passes) {
     const auto rows = [&](const at::Tensor& x) { return x.slice(0, pass.first, pass.first + pass.rows); };
     parts.push_back(unet.forward(rows(input), rows(times), pass.keys, pass.added));
   }
-  return parts.size() == 1 ? parts.front() : at::cat(parts);
+  return at::cat(parts).to(at::kFloat);
 }
 
 at::Tensor noise_of_rows(const std::vector<EditRow>& rows, std::int64_t draw, const at::Tensor& sources,
@@ -73,7 +76,7 @@ at::Tensor noise_of_rows(const std::vector<EditRow>& rows, std::int64_t draw, co
   std::vector<at::Tensor> parts;
   for (const auto& row : rows)
     parts.push_back(edit_noise(row.seed, draw, {1, sources.size(1), sources.size(2), sources.size(3)}));
-  return at::cat(parts).to(device);
+  return device::upload(at::cat(parts), device);
 }
 
 }  // namespace
@@ -109,7 +112,10 @@ at::Tensor edit_noise(std::uint64_t seed, std::int64_t draw, at::IntArrayRef sha
 }
 
 LatentEditor::LatentEditor(const DiffusionModel& model, EditSettings settings, TextCondition unconditional)
-    : model_{model}, settings_{settings}, unconditional_{std::move(unconditional)} {
+    : model_{model},
+      captured_{std::make_shared<CapturedUNet>(model)},
+      settings_{settings},
+      unconditional_{std::move(unconditional)} {
   const auto scheduler =
       make_scheduler(settings_.scheduler, model.schedule, settings_.steps, settings_.strength);
   evaluations_ = scheduler->timesteps().size();
@@ -127,15 +133,18 @@ at::Tensor LatentEditor::edit(const at::Tensor& sources, const std::vector<TextC
       passes_of(model_, guided() ? &unconditional_ : nullptr, texts, rows, settings_.resolution);
   std::vector<std::int64_t> source_of_row;
   for (const auto& row : rows) source_of_row.push_back(row.source);
-  const auto clean =
-      sources.to(model_.device, at::kFloat).index_select(0, at::tensor(source_of_row).to(model_.device));
+  const auto clean = device::upload(sources.to(at::kFloat), model_.device)
+                         .index_select(0, device::upload(at::tensor(source_of_row), model_.device));
   auto sample = scheduler->add_noise(clean, noise_of_rows(rows, 0, sources, model_.device));
+  // On a CPU in several passes, elsewhere in one.
+  std::optional<CapturedUNet::Evaluations> whole;
+  if (passes.size() == 1) whole.emplace(*captured_, passes.front().keys, passes.front().added);
   for (std::size_t k = 0; k < scheduler->timesteps().size(); ++k) {
     const double timestep = scheduler->timesteps()[k];
     auto input = scheduler->model_input(sample, k).to(model_.unet_dtype);
     if (guided()) input = at::cat({input, input});
-    const auto times = at::full({input.size(0)}, timestep, input.options().dtype(at::kFloat));
-    const auto prediction = predict(*model_.unet, input, times, passes).to(at::kFloat);
+    const auto prediction =
+        whole ? whole->predict(input, timestep) : predict(*model_.unet, input, timestep, passes);
     at::Tensor unconditional, conditional = prediction, guided_prediction = prediction, fresh;
     if (guided()) {
       const auto halves = prediction.chunk(2);
@@ -151,7 +160,7 @@ at::Tensor LatentEditor::edit(const at::Tensor& sources, const std::vector<TextC
                 after, fresh});
     sample = after;
   }
-  return sample.to(at::kCPU, at::kFloat);
+  return sample.to(at::kFloat);
 }
 
 }  // namespace deda::diffusion

@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "diffusion/captured_unet.h"
 #include "diffusion/config.h"
 #include "diffusion/model.h"
 #include "diffusion/scheduler.h"
@@ -55,8 +57,8 @@ class LatentEditor {
   // The model must outlive the editor.
   LatentEditor(const DiffusionModel& model, EditSettings settings, TextCondition unconditional);
 
-  // Of `sources` [S, 4, r, r] (scaled latents, float32, CPU) and `texts` (one row each) -> [N, 4, r, r]
-  // float32 on the CPU, row i from rows[i]. Rows do not depend on each other beyond rounding. Safe from many
+  // Of `sources` [S, 4, r, r] (scaled latents, float32) and `texts` (one row each) -> [N, 4, r, r] float32 on
+  // the model's device, row i from rows[i]. Rows do not depend on each other beyond rounding. Safe from many
   // threads.
   at::Tensor edit(const at::Tensor& sources, const std::vector<TextCondition>& texts,
                   const std::vector<EditRow>& rows, const EditObserver& observer = {}) const;
@@ -70,6 +72,8 @@ class LatentEditor {
 
  private:
   const DiffusionModel& model_;
+  // Shared by all threads of the process, as the device is.
+  std::shared_ptr<CapturedUNet> captured_;
   EditSettings settings_;
   TextCondition unconditional_;
   std::size_t evaluations_ = 0;

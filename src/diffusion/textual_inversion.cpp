@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "device/upload.h"
 #include "diffusion/training_noise.h"
 
 namespace deda::diffusion {
@@ -21,7 +22,7 @@ std::vector<at::Tensor> stacked_rows(const std::vector<IdentifierRows>& rows, at
   for (std::size_t encoder = 0; encoder < rows.front().size(); ++encoder) {
     std::vector<at::Tensor> parts;
     for (const auto& of_class : rows) parts.push_back(of_class[encoder]);
-    stacked.push_back(at::cat(parts).to(device).detach());
+    stacked.push_back(device::upload(at::cat(parts).detach(), device));
   }
   return stacked;
 }
@@ -41,6 +42,20 @@ void append(models::NamedTensors& tensors, const std::string& name, const at::Te
 
 }  // namespace
 
+double loss_of(const at::Tensor& errors) {
+  const auto plain = errors.to(at::kDouble).contiguous();
+  const auto count = static_cast<double>(plain.numel());
+  double loss = 0;
+  for (std::int64_t i = 0; i < plain.numel(); ++i) loss += plain.const_data_ptr<double>()[i] / count;
+  return loss;
+}
+
+std::vector<double> InversionGradients::losses() const {
+  std::vector<double> all;
+  for (const auto& of_class : errors.to(at::kCPU).unbind()) all.push_back(loss_of(of_class));
+  return all;
+}
+
 struct TextualInversion::Part {
   at::Tensor noisy, target, timesteps;
   at::Tensor states, pooled;  // leaves of the graph
@@ -53,15 +68,18 @@ TextualInversion::TextualInversion(const DiffusionModel& model, std::int64_t res
 
 TextualInversion::Part TextualInversion::part_of(const InversionBatch& batch, const TextCondition& text,
                                                  std::int64_t first, std::int64_t last) const {
-  const auto slice = [&](const at::Tensor& x) { return x.slice(0, first, last).to(model_.device); };
+  const auto slice = [&](const at::Tensor& x) {
+    return device::upload(x.slice(0, first, last), model_.device);
+  };
   const auto clean = slice(batch.latents), noise = slice(batch.noise);
   Part part;
   part.timesteps = slice(batch.timesteps);
   part.noisy = noised(schedule_, clean, noise, part.timesteps);
   part.target = prediction_target(schedule_, clean, noise, part.timesteps);
-  const auto prompts = at::tensor(at::ArrayRef<std::int64_t>(batch.prompts.data() + first,
-                                                             static_cast<std::size_t>(last - first)))
-                           .to(model_.device);
+  const auto prompts =
+      device::upload(at::tensor(at::ArrayRef<std::int64_t>(batch.prompts.data() + first,
+                                                           static_cast<std::size_t>(last - first))),
+                     model_.device);
   const bool learning = at::GradMode::is_enabled();
   part.states = text.states.detach().index_select(0, prompts).requires_grad_(learning);
   if (text.pooled.defined() && model_.is_sdxl()) {
@@ -93,10 +111,9 @@ InversionGradients TextualInversion::gradients(const InversionBatch& batch,
   for (std::int64_t i = 0; i < samples; ++i)
     weights[static_cast<std::size_t>(i)] = static_cast<float>(
         loss_scales[static_cast<std::size_t>(i / per_class)] / static_cast<double>(per_class));
-  const auto weight = at::tensor(weights);
+  const auto weight = device::upload(at::tensor(weights), model_.device);
 
   InversionGradients result;
-  result.losses.assign(rows.size(), 0.0);
   std::vector<at::Tensor> all_errors;
   const auto step = micro_batch_ > 0 ? std::min(micro_batch_, samples) : samples;
   for (std::int64_t first = 0; first < samples; first += step) {
@@ -104,7 +121,7 @@ InversionGradients TextualInversion::gradients(const InversionBatch& batch,
     const auto part = part_of(batch, text, first, last);
     const auto predicted = predict(part);
     const auto errors = (predicted - part.target).square().mean({1, 2, 3});
-    const auto loss = (errors * weight.slice(0, first, last).to(model_.device)).sum();
+    const auto loss = (errors * weight.slice(0, first, last)).sum();
     std::vector<at::Tensor> inputs{part.states};
     if (part.pooled.defined()) inputs.push_back(part.pooled);
     const auto gradients = torch::autograd::grad({loss}, inputs);
@@ -120,25 +137,22 @@ InversionGradients TextualInversion::gradients(const InversionBatch& batch,
     append(*trace, "time_ids", part.added.time_ids);
   }
 
-  const auto errors = at::cat(all_errors).to(at::kCPU, at::kDouble);
-  for (std::int64_t i = 0; i < samples; ++i)
-    result.losses[static_cast<std::size_t>(i / per_class)] +=
-        errors.const_data_ptr<double>()[i] / static_cast<double>(per_class);
-
+  result.errors = at::cat(all_errors).view({classes, per_class});
   std::vector<at::Tensor> outputs{text.states}, output_gradients{state_gradient};
   if (pooled_gradient.defined()) {
     outputs.push_back(text.pooled);
     output_gradients.push_back(pooled_gradient);
   }
   const auto of_rows = torch::autograd::grad(outputs, leaves, output_gradients);
-  std::vector<at::Tensor> on_cpu;
-  for (const auto& gradient : of_rows) on_cpu.push_back(on_host(gradient));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     IdentifierRows of_class;
-    for (std::size_t encoder = 0; encoder < on_cpu.size(); ++encoder) {
+    for (std::size_t encoder = 0; encoder < of_rows.size(); ++encoder) {
       const auto n = rows[i][encoder].size(0);
       of_class.push_back(
-          on_cpu[encoder].slice(0, static_cast<std::int64_t>(i) * n, static_cast<std::int64_t>(i + 1) * n) /
+          of_rows[encoder]
+              .detach()
+              .to(at::kFloat)
+              .slice(0, static_cast<std::int64_t>(i) * n, static_cast<std::int64_t>(i + 1) * n) /
           loss_scales[i]);
     }
     result.gradients.push_back(std::move(of_class));

@@ -15,7 +15,7 @@
 
 namespace deda::diffusion {
 
-// The rows of one class: per text encoder [n, D] float32 on the CPU.
+// The rows of one class: per text encoder [n, D] float32, on the CPU or the model's device.
 using IdentifierRows = std::vector<at::Tensor>;
 
 // Samples class after class, the same number of each. Ids from the vocabulary upward mean the rows of the
@@ -27,10 +27,14 @@ struct InversionBatch {
   std::vector<std::int64_t> prompts;   // [N] which prompt a sample has
 };
 
+// All of it on the model's device, so that the next step can be started before this one is through.
 struct InversionGradients {
-  std::vector<double> losses;             // per class, mean squared error over its samples
+  at::Tensor errors;                      // [classes, samples per class] mean squared error of each sample
   std::vector<IdentifierRows> gradients;  // per class, of its own loss
+  std::vector<double> losses() const;     // per class, the mean over its samples; waits for the device
 };
+// Mean of one class's errors, [samples] float32 on the CPU, added up in double precision and in order.
+double loss_of(const at::Tensor& errors);
 
 // Safe from many threads.
 class TextualInversion {
@@ -48,6 +52,8 @@ class TextualInversion {
   // Mean squared error of every sample, [N]; without rows the prompts have none. `chunk` samples at a time.
   std::vector<double> losses(const InversionBatch& batch, const IdentifierRows& rows,
                              std::int64_t chunk) const;
+
+  void set_micro_batch(std::int64_t samples) { micro_batch_ = samples; }
 
  private:
   struct Part;  // samples [first, last) on the device

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "device/upload.h"
 #include "models/json_config.h"
 
 namespace deda::diffusion {
@@ -11,9 +12,8 @@ struct Shares {
   torch::Tensor signal, noise;  // [B, 1, 1, 1]
 };
 Shares shares_at(const NoiseSchedule& schedule, const torch::Tensor& like, const torch::Tensor& timesteps) {
-  const auto abar = schedule.alphas_cumprod()
-                        .to(like.device())
-                        .index_select(0, timesteps.to(like.device()))
+  const auto abar = device::upload(schedule.alphas_cumprod(), like.device())
+                        .index_select(0, device::upload(timesteps, like.device()))
                         .view({-1, 1, 1, 1});
   return {abar.sqrt(), (1 - abar).sqrt()};
 }

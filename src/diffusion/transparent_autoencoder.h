@@ -18,7 +18,8 @@ struct EncodedCdps {
   at::Tensor offset, mean, deviation;  // [B, 4, r, r]; offset with its gain
   at::Tensor latents;                  // (mean + deviation * offset) * scaling factor
 };
-// float32 on the CPU. `offset_gain` 0: the picture on grey alone.
+// float32; padded_rgb and feed on the CPU, the rest on the model's device. `offset_gain` 0: the picture on
+// grey alone.
 EncodedCdps encode_cdps(const DiffusionModel& model, const std::vector<io::Image>& rgba, double offset_gain);
 
 struct DecodeChoice {
@@ -31,7 +32,7 @@ struct DecodedCdps {
   at::Tensor pixel, latent;  // what the transparent decoder saw
   at::Tensor argb;           // [B, 4, R, R] alpha, R, G, B in 0..1
 };
-// `latents` scaled, [B, 4, r, r]. float32 on the CPU.
+// `latents` scaled, [B, 4, r, r]. float32 on the model's device.
 DecodedCdps decode_cdps(const DiffusionModel& model, const at::Tensor& latents, const DecodeChoice& choice);
 
 }  // namespace deda::diffusion

@@ -19,7 +19,4 @@ class Classifier : public torch::nn::Module {
   virtual std::int64_t classes() const = 0;
 };
 
-// Convolution kernels to channels-last order: faster on CPUs and GPUs, same results up to rounding.
-void use_channels_last(torch::nn::Module& network);
-
 }  // namespace deda::models

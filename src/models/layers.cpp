@@ -1,5 +1,7 @@
 #include "models/layers.h"
 
+#include <atomic>
+#include <cmath>
 #include <optional>
 
 namespace deda::models {
@@ -15,6 +17,18 @@ at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {
 }
 at::Tensor merge_heads(const at::Tensor& x) {
   return x.transpose(1, 2).flatten(2);
+}
+
+std::atomic<bool> heads_are_padded{false};
+constexpr std::int64_t padded_width = 64;
+
+at::Tensor attend_padded(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                         bool causal) {
+  const auto width = query.size(3), missing = padded_width - width;
+  const auto padded = [&](const at::Tensor& x) { return at::constant_pad_nd(x, {0, missing}, 0); };
+  return at::scaled_dot_product_attention(padded(query), padded(key), padded(value), {}, 0.0, causal,
+                                          1.0 / std::sqrt(static_cast<double>(width)))
+      .slice(3, 0, width);
 }
 
 }  // namespace
@@ -64,8 +78,15 @@ Embedding::Embedding(std::int64_t rows, std::int64_t width) {
 
 at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, std::int64_t heads,
                   bool causal) {
-  return merge_heads(at::scaled_dot_product_attention(split_heads(query, heads), split_heads(key, heads),
-                                                      split_heads(value, heads), {}, 0.0, causal));
+  const auto q = split_heads(query, heads), k = split_heads(key, heads), v = split_heads(value, heads);
+  const bool padded =
+      heads_are_padded && !q.is_cpu() && q.scalar_type() != at::kFloat && q.size(3) < padded_width;
+  return merge_heads(padded ? attend_padded(q, k, v, causal)
+                            : at::scaled_dot_product_attention(q, k, v, {}, 0.0, causal));
+}
+
+void pad_attention_heads(bool on) {
+  heads_are_padded = on;
 }
 
 at::Tensor attend_masked(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
@@ -83,6 +104,20 @@ std::int64_t parameter_count(const torch::nn::Module& network) {
 
 void freeze(torch::nn::Module& network) {
   for (auto& parameter : network.parameters()) parameter.set_requires_grad(false);
+}
+
+void use_channels_last(torch::nn::Module& network) {
+  torch::NoGradGuard no_gradients;
+  for (auto& parameter : network.parameters()) {
+    if (parameter.dim() != 4) continue;
+    const auto channels = parameter.size(1), height = parameter.size(2), width = parameter.size(3);
+    auto ordered = parameter.contiguous(at::MemoryFormat::ChannelsLast);
+    // The bytes of a 1x1 kernel are the same in both orders and contiguous() leaves its strides; convolutions
+    // return its gradient with channels-last ones, which the views of the gradient buckets then have to have
+    // too.
+    parameter.set_data(
+        ordered.as_strided(ordered.sizes(), {height * width * channels, 1, width * channels, channels}));
+  }
 }
 
 }  // namespace deda::models

@@ -130,18 +130,4 @@ std::shared_ptr<Classifier> make_resnet50(std::int64_t classes) {
   return std::make_shared<ResNet<Bottleneck>>(std::array<int, 4>{3, 4, 6, 3}, classes);
 }
 
-void use_channels_last(torch::nn::Module& network) {
-  torch::NoGradGuard no_gradients;
-  for (auto& parameter : network.parameters()) {
-    if (parameter.dim() != 4) continue;
-    const auto channels = parameter.size(1), height = parameter.size(2), width = parameter.size(3);
-    auto ordered = parameter.contiguous(at::MemoryFormat::ChannelsLast);
-    // The bytes of a 1x1 kernel are the same in both orders and contiguous() leaves its strides; convolutions
-    // return its gradient with channels-last ones, which the views of the gradient buckets then have to have
-    // too.
-    parameter.set_data(
-        ordered.as_strided(ordered.sizes(), {height * width * channels, 1, width * channels, channels}));
-  }
-}
-
 }  // namespace deda::models

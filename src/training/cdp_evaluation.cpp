@@ -25,8 +25,10 @@ void count_chunk(models::Classifier& network, const std::vector<io::RecordView>&
     const io::Image picture = cdp_on_grey(record, side);
     pixels.insert(pixels.end(), picture.pixels.begin(), picture.pixels.end());
   }
-  const auto pictures = normalise(pixels, static_cast<std::int64_t>(chunk.size()), side, side, device,
-                                  use_channels_last(config, device));
+  const Normaliser normalise(device, use_channels_last(config, device));
+  const auto pictures = normalise(
+      at::from_blob(pixels.data(), {static_cast<std::int64_t>(chunk.size()), side, side, 3}, at::kByte)
+          .to(device));
   const auto predicted = network.forward(pictures).argmax(1).to(at::kCPU).contiguous();
   for (std::size_t i = 0; i < chunk.size(); ++i) {
     auto& score = scores[chunk[i].info.version];

@@ -2,10 +2,6 @@
 
 #include <algorithm>
 
-#include "comm/c10d/cuda_plugin.h"
-#include "comm/device_map.h"
-#include "core/error.h"
-
 namespace deda::training {
 namespace {
 
@@ -25,21 +21,9 @@ ThreadPlan split_cores(const TrainConfig& config, std::int64_t cores, bool on_gp
 }  // namespace
 
 ComputePlan plan_compute(const TrainConfig& config, std::int64_t threads, const comm::Communicator& ranks) {
-  comm::LoadedCudaPlugin cuda{nullptr, "train.device = \"cpu\""};
-  if (config.device != DeviceChoice::cpu) cuda = comm::load_cuda_plugin();
-  const auto devices = cuda.plugin != nullptr ? cuda.plugin->devices() : std::vector<comm::VisibleDevice>{};
-  if (config.device == DeviceChoice::cuda && !ranks.any(cuda.plugin != nullptr && !devices.empty())) {
-    throw ConfigError("train.device = \"cuda\" cannot be had: " +
-                          (cuda.plugin != nullptr ? std::string{"no GPU is visible"} : cuda.reason),
-                      "train.device", "Run `deda doctor`, or set train.device = \"auto\".");
-  }
-  const auto places = comm::place_ranks(ranks, devices);
-  const auto& mine = places.at(static_cast<std::size_t>(ranks.rank()));
   ComputePlan plan;
-  plan.lines = comm::describe_places(places);
-  plan.gpu = mine.device;
-  if (plan.gpu >= 0) cuda.plugin->set_device(plan.gpu);
-  plan.threads = split_cores(config, threads > 0 ? threads : mine.cores, plan.gpu >= 0);
+  plan.place = device::choose(ranks, config.device, "train.device");
+  plan.threads = split_cores(config, threads > 0 ? threads : plan.place.cores, plan.place.plugin != nullptr);
   return plan;
 }
 

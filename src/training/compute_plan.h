@@ -1,12 +1,11 @@
-// Which device a rank computes on and how many threads it may use: decided alike on all ranks, once, before
-// work starts. No Torch.
+// Which device a rank trains on and how many threads it may use: decided alike on all ranks, once, before
+// work starts.
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "comm/communicator.h"
+#include "device/place.h"
 #include "training/config.h"
 
 namespace deda::training {
@@ -18,14 +17,11 @@ struct ThreadPlan {
 };
 
 struct ComputePlan {
-  int gpu = -1;  // index for this process; -1: the CPU
+  device::Place place;
   ThreadPlan threads;
-  std::vector<std::string> lines;  // for the log: which rank computes where
 };
 
-// Collective. auto: the GPUs where every rank sees one of its own, else the CPUs everywhere; ConfigError
-// where there are more ranks than GPUs, and where cuda was asked for and cannot be had (with the reason).
-// `threads`: cores of this rank, 0: its share of the host's.
+// Collective; errors as device::choose(). `threads`: cores of this rank, 0: its share of the host's.
 ComputePlan plan_compute(const TrainConfig& config, std::int64_t threads, const comm::Communicator& ranks);
 
 }  // namespace deda::training

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/device_choice.h"
 
 namespace deda::training {
 
 enum class ScheduleKind : std::uint8_t { step, cosine };
-enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 enum class MemoryOrder : std::uint8_t { automatic, plain, channels_last };
 enum class Precision : std::uint8_t { fp32, tf32, bf16 };
+enum class Kernels : std::uint8_t { reproducible, fastest };
 enum class WeightsHead : std::uint8_t { keep, fresh };
 
 struct TrainConfig {
@@ -45,6 +46,8 @@ struct TrainConfig {
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::fp32;
   MemoryOrder memory_order = MemoryOrder::automatic;
+  Kernels kernels = Kernels::reproducible;
+  bool captured_graphs = false;
   std::int64_t torch_threads = 0;
   std::int64_t composer_threads = 0;
   double bucket_mb = 25.0;
@@ -130,9 +133,7 @@ struct TrainConfig {
              .identity = false},
             keep_checkpoints);
 
-    v.choice({.key = "device", .help = "auto: CUDA where this build and machine have it", .identity = false},
-             device,
-             {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
+    describe_device(v, device);
     v.choice(
         {.key = "precision",
          .help = "fp32; tf32: faster fp32 matrix products on GPUs; bf16: autocast, parameters stay fp32"},
@@ -145,6 +146,16 @@ struct TrainConfig {
              {{"auto", MemoryOrder::automatic},
               {"plain", MemoryOrder::plain},
               {"channels_last", MemoryOrder::channels_last}});
+    v.choice({.key = "kernels",
+              .help = "on GPUs; reproducible: equal runs give equal bytes; fastest: convolutions are chosen "
+                      "by the clock and gradients added in any order",
+              .identity = false},
+             kernels, {{"reproducible", Kernels::reproducible}, {"fastest", Kernels::fastest}});
+    v.field({.key = "captured_graphs",
+             .help = "on one GPU: the whole step is recorded once and started as one graph; with several "
+                     "ranks, and for the smaller last batch of an epoch, it runs kernel by kernel",
+             .identity = false},
+            captured_graphs);
     v.field({.key = "torch_threads",
              .help = "threads of the network per rank; 0: the rank's share of the cores less the composers",
              .min = 0,

@@ -6,12 +6,9 @@
 #include <fmt/format.h>
 
 #include "core/log.h"
+#include "device/kernels.h"
 
 namespace deda::training {
-
-at::Device device_of(const ComputePlan& plan) {
-  return plan.gpu < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<at::DeviceIndex>(plan.gpu));
-}
 
 std::string describe(const at::Device& device) {
   return device.is_cpu() ? fmt::format("cpu, {} threads", at::get_num_threads()) : device.str();
@@ -34,6 +31,15 @@ void apply_precision(Precision precision) {
   const bool reduced = precision == Precision::tf32;
   at::globalContext().setAllowTF32CuBLAS(reduced);
   at::globalContext().setAllowTF32CuDNN(reduced);
+}
+
+void apply_kernels(Kernels kernels, at::Device device) {
+  if (device.is_cpu()) return;
+  if (kernels == Kernels::reproducible) {
+    device::use_reproducible_kernels();
+  } else {
+    device::use_fastest_kernels();
+  }
 }
 
 bool use_channels_last(const TrainConfig& config, at::Device device) {

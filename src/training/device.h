@@ -6,17 +6,17 @@
 #include <cstdint>
 #include <string>
 
-#include "training/compute_plan.h"
 #include "training/config.h"
 
 namespace deda::training {
 
-at::Device device_of(const ComputePlan& plan);
 // "cpu, 2 threads" or "cuda:0".
 std::string describe(const at::Device& device);
 // One owner of the cores: torch's intra-op pool gets its share, the inter-op pool one thread.
 void apply_torch_threads(std::int64_t threads);
 void apply_precision(Precision precision);
+// Before anything is computed on `device`; nothing for the CPU.
+void apply_kernels(Kernels kernels, at::Device device);
 // auto: channels-last on GPUs. On CPUs PyTorch's channels-last batch norm adds up in float32 one after the
 // other, 20 times farther from the exact result than its plain one, and is no faster for small pictures.
 bool use_channels_last(const TrainConfig& config, at::Device device);

@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "models/initialise.h"
 #include "models/registry.h"
-#include "models/resnet.h"
+#include "models/layers.h"
 #include "models/weights.h"
 #include "training/device.h"
 #include "training/loss.h"
@@ -55,12 +55,14 @@ std::vector<at::Tensor> values(const models::NamedTensors& tensors) {
 }  // namespace
 
 Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
-                 std::uint64_t seed, at::Device device)
+                 std::uint64_t seed, const device::Place& place)
     : ranks_{ranks},
       config_{config},
-      device_{device},
-      channels_last_{use_channels_last(config, device)},
-      network_{models::make_classifier(config.network, classes)} {
+      device_{place.device},
+      channels_last_{use_channels_last(config, device_)},
+      normalise_{device_, channels_last_},
+      network_{models::make_classifier(config.network, classes)},
+      graph_{place.plugin, "the training step"} {
   models::initialise(*network_, seed);
   if (!config.weights.empty()) {
     const auto head = config.weights_head == WeightsHead::fresh ? models::Head::fresh : models::Head::keep;
@@ -80,6 +82,8 @@ Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std
     reducer_ = std::make_unique<comm::GradientReducer>(network_->parameters(), std::move(group),
                                                        config.bucket_mb, std::move(names));
   }
+  if (config_.captured_graphs && reducer_)
+    graph_.refuse("gradients are averaged over several ranks while the backward pass runs");
 }
 
 Learner::~Learner() = default;
@@ -96,18 +100,15 @@ void Learner::clear_gradients() {
   }
 }
 
-at::Tensor Learner::forward_and_loss(const augment::Batch& share, StepTracer* tracer) {
-  const auto pictures =
-      normalise(share.pixels, share.size, share.height, share.width, device_, channels_last_);
-  const auto labels =
-      at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
+at::Tensor Learner::forward_and_loss(const DeviceBatch& share, StepTracer* tracer) {
+  const auto pictures = normalise_(share.pixels);
   at::Tensor output;
   {
     const AutocastScope autocast(config_.precision, device_.type());
     output = network_->forward(pictures);
   }
-  if (tracer) tracer->saw(pictures, labels, output, share.draws);
-  return soft_cross_entropy(output, smooth_labels(labels, config_.label_smoothing).to(device_));
+  if (tracer) tracer->saw(pictures, share.labels, output, share.host->draws);
+  return soft_cross_entropy(output, smooth_labels(share.labels, config_.label_smoothing));
 }
 
 // A rank without samples still has to take part in the averaging: zero gradients, running statistics
@@ -121,22 +122,57 @@ at::Tensor Learner::empty_share_loss() {
   return output.sum() * 0.0;
 }
 
-at::Tensor Learner::step(const augment::Batch& share, std::int64_t global_size, double learning_rate,
-                         StepTracer* tracer) {
-  if (tracer) tracer->start(*network_, optimizer_->momentum_buffers());
+at::Tensor Learner::run_step(const DeviceBatch& share, double weight, const std::function<void()>& update,
+                             StepTracer* tracer) {
   clear_gradients();
   if (reducer_) reducer_->prepare_for_forward();
   const auto loss = share.size > 0 ? forward_and_loss(share, tracer) : empty_share_loss();
-  // The reducer divides by the number of ranks; so weighted, the sum over ranks is the mean over the global
-  // batch.
-  const auto weight =
-      static_cast<double>(share.size) * static_cast<double>(ranks_.size()) / static_cast<double>(global_size);
   const auto weighted = share.size > 0 && weight != 1.0 ? loss * weight : loss;
   if (reducer_) reducer_->prepare_for_backward(weighted);
   weighted.backward();
   if (reducer_) reducer_->require_reduced();
-  optimizer_->step(learning_rate);
-  return loss.detach().to(at::kDouble) * static_cast<double>(share.size);
+  update();
+  return loss.detach();
+}
+
+// The step as a replayed graph; false where it has to run kernel by kernel: the first ones, which set up
+// libraries, the smaller last batch of an epoch, and where recording was refused.
+bool Learner::captured_step(const DeviceBatch& share, double learning_rate) {
+  constexpr std::int64_t steps_to_set_up = 3;
+  if (!graph_.possible() || share.size != config_.batch_size) return false;
+  if (!graph_.ready()) {
+    if (++steps_before_graph_ <= steps_to_set_up) return false;
+    graph_batch_ = {share.size, share.pixels.clone(), share.labels.clone(), nullptr};
+    graph_rate_ = at::full({}, learning_rate, share.labels.options());
+    const auto record = [this] {
+      graph_loss_ = run_step(
+          graph_batch_, 1.0, [this] { optimizer_->step(graph_rate_); }, nullptr);
+    };
+    if (!graph_.record(record)) {
+      graph_batch_ = {};
+      return false;
+    }
+  }
+  graph_batch_.pixels.copy_(share.pixels);
+  graph_batch_.labels.copy_(share.labels);
+  graph_rate_.fill_(learning_rate);
+  graph_.replay();
+  return true;
+}
+
+at::Tensor Learner::step(const DeviceBatch& share, std::int64_t global_size, double learning_rate,
+                         StepTracer* tracer) {
+  if (tracer) tracer->start(*network_, optimizer_->momentum_buffers());
+  // The reducer divides by the number of ranks; so weighted, the sum over ranks is the mean over the global
+  // batch.
+  const auto weight =
+      static_cast<double>(share.size) * static_cast<double>(ranks_.size()) / static_cast<double>(global_size);
+  const auto size = static_cast<double>(share.size);
+  if (config_.captured_graphs && !tracer && weight == 1.0 && captured_step(share, learning_rate))
+    return graph_loss_.to(at::kDouble) * size;
+  const auto loss = run_step(
+      share, weight, [&] { optimizer_->step(learning_rate); }, tracer);
+  return loss.to(at::kDouble) * size;
 }
 
 void Learner::synchronise_buffers() {

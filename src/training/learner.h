@@ -7,11 +7,14 @@
 #include <cstdint>
 #include <memory>
 
-#include "augment/batch.h"
 #include "comm/communicator.h"
+#include "device/captured_work.h"
+#include "device/place.h"
 #include "models/classifier.h"
 #include "models/tensor_file.h"
 #include "training/config.h"
+#include "training/device_feed.h"
+#include "training/normalise.h"
 #include "training/sgd.h"
 
 namespace deda::comm {
@@ -27,14 +30,15 @@ class Learner {
   // Collective. Initial weights are a function of the seed, or come from config.weights (DataError lists all
   // misfits).
   Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
-          std::uint64_t seed, at::Device device);
+          std::uint64_t seed, const device::Place& place);
   ~Learner();
 
   // Collective: one optimizer step over a global batch of `global_size` samples of which `share` is this
   // rank's, maybe empty. Gradients are those of the mean loss over the global batch, whatever the shares.
   // Batch norm uses the share's own statistics, as PyTorch's data parallelism does. Returns the sum of this
-  // rank's losses, a float64 scalar on the device: reading it waits for the device.
-  at::Tensor step(const augment::Batch& share, std::int64_t global_size, double learning_rate,
+  // rank's losses, a float64 scalar on the device: reading it waits for the device; nothing else in here
+  // does.
+  at::Tensor step(const DeviceBatch& share, std::int64_t global_size, double learning_rate,
                   StepTracer* tracer);
 
   // Collective: running statistics of rank 0 everywhere, as PyTorch's data parallelism has them.
@@ -51,7 +55,10 @@ class Learner {
   const Sgd& optimizer() const { return *optimizer_; }
 
  private:
-  at::Tensor forward_and_loss(const augment::Batch& share, StepTracer* tracer);
+  at::Tensor forward_and_loss(const DeviceBatch& share, StepTracer* tracer);
+  at::Tensor run_step(const DeviceBatch& share, double weight, const std::function<void()>& update,
+                      StepTracer* tracer);
+  bool captured_step(const DeviceBatch& share, double learning_rate);
   at::Tensor empty_share_loss();
   void clear_gradients();
 
@@ -59,9 +66,16 @@ class Learner {
   TrainConfig config_;
   at::Device device_;
   bool channels_last_;
+  Normaliser normalise_;
   std::shared_ptr<models::Classifier> network_;
   std::unique_ptr<Sgd> optimizer_;
   std::unique_ptr<comm::GradientReducer> reducer_;  // null with one rank
+
+  // The step as one graph (config.captured_graphs), and what it reads and leaves.
+  device::CapturedWork graph_;
+  DeviceBatch graph_batch_;
+  at::Tensor graph_rate_, graph_loss_;
+  std::int64_t steps_before_graph_ = 0;
 };
 
 }  // namespace deda::training

@@ -4,6 +4,8 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <vector>
 
 #include "core/error.h"
 
@@ -25,13 +27,14 @@ Table make_table() {
   return table;
 }
 
-at::Tensor normalise_on_cpu(std::span<const std::uint8_t> pixels, std::int64_t size, std::int64_t height,
-                            std::int64_t width, bool channels_last) {
+at::Tensor normalise_on_cpu(const at::Tensor& pixels, bool channels_last) {
+  const std::int64_t size = pixels.size(0), height = pixels.size(1), width = pixels.size(2);
   static const Table table = make_table();
   const auto order = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
   auto result = at::empty({size, 3, height, width}, at::TensorOptions(at::kFloat), order);
   float* out = result.mutable_data_ptr<float>();
-  const std::uint8_t* in = pixels.data();
+  const auto plain = pixels.contiguous();
+  const auto* in = plain.const_data_ptr<std::uint8_t>();
   const std::int64_t plane = height * width;
   constexpr std::int64_t pixels_per_task = 16384;
   const std::int64_t rows_per_task = std::max<std::int64_t>(1, pixels_per_task / width);
@@ -52,37 +55,34 @@ at::Tensor normalise_on_cpu(std::span<const std::uint8_t> pixels, std::int64_t s
   return result;
 }
 
-at::Tensor normalise_on_device(std::span<const std::uint8_t> pixels, std::int64_t size, std::int64_t height,
-                               std::int64_t width, at::Device device) {
-  const auto bytes = at::TensorOptions(at::kByte);
-  // Pinned memory of the caching host allocator: the copy runs beside the kernels, and the block is not
-  // reused before it ends.
-  auto staged = at::empty({size, height, width, 3}, bytes.pinned_memory(true));
-  std::copy(pixels.begin(), pixels.end(), staged.mutable_data_ptr<std::uint8_t>());
-  auto result = staged.to(device, /*non_blocking=*/true)
-                    .permute({0, 3, 1, 2})
-                    .to(at::kFloat)
-                    .div_(255.0);  // keeps the channels-last order
-  // Scalars go with the kernel launches; a tensor of three constants would cost a blocking copy per batch.
-  for (std::int64_t channel = 0; channel < 3; ++channel) {
-    const auto index = static_cast<std::size_t>(channel);
-    result.select(1, channel).sub_(imagenet_mean[index]).div_(imagenet_deviation[index]);
-  }
-  return result;
+// As float32 in the order in which the network's channels lie.
+at::Tensor per_channel(const std::array<double, 3>& values, at::Device device) {
+  const std::vector<double> list(values.begin(), values.end());
+  return at::tensor(list, at::kDouble).to(at::kFloat).view({1, 3, 1, 1}).to(device);
 }
 
 }  // namespace
 
-at::Tensor normalise(std::span<const std::uint8_t> pixels, std::int64_t size, std::int64_t height,
-                     std::int64_t width, at::Device device, bool channels_last) {
-  if (static_cast<std::int64_t>(pixels.size()) != size * height * width * 3) {
-    throw ModelError("a batch of " + std::to_string(pixels.size()) + " bytes does not hold " +
-                     std::to_string(size) + " pictures of " + std::to_string(height) + " x " +
-                     std::to_string(width) + " x 3");
+Normaliser::Normaliser(at::Device device, bool channels_last)
+    : device_{device}, channels_last_{channels_last} {
+  if (device.is_cpu()) return;
+  std::array<double, 3> factors{}, offsets{};
+  for (std::size_t channel = 0; channel < factors.size(); ++channel) {
+    factors[channel] = 1.0 / (255.0 * imagenet_deviation[channel]);
+    offsets[channel] = -imagenet_mean[channel] / imagenet_deviation[channel];
   }
-  if (device.is_cpu()) return normalise_on_cpu(pixels, size, height, width, channels_last);
-  auto result = normalise_on_device(pixels, size, height, width, device);
-  return channels_last ? result : result.contiguous();
+  factor_ = per_channel(factors, device);
+  offset_ = per_channel(offsets, device);
+}
+
+at::Tensor Normaliser::operator()(const at::Tensor& pixels) const {
+  if (pixels.dim() != 4 || pixels.size(3) != 3 || pixels.scalar_type() != at::kByte)
+    throw ModelError("pictures to normalise are [B, H, W, 3] bytes, not " + c10::str(pixels.sizes()) +
+                     " of " + c10::toString(pixels.scalar_type()));
+  if (device_.is_cpu()) return normalise_on_cpu(pixels, channels_last_);
+  // Bytes in, float32 out, in the order of the bytes: channels last.
+  const auto result = at::addcmul(offset_, pixels.permute({0, 3, 1, 2}), factor_);
+  return channels_last_ ? result.contiguous(at::MemoryFormat::ChannelsLast) : result.contiguous();
 }
 
 }  // namespace deda::training

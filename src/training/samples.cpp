@@ -20,30 +20,32 @@ class PipelineStream final : public BatchStream {
 
 TrainingSamples training_samples(augment::TrainingSource& source, std::int64_t batch_size,
                                  const comm::Communicator& ranks, std::int64_t composers,
-                                 std::int64_t ring_batches) {
+                                 std::int64_t ring_batches, std::pmr::memory_resource* memory) {
   TrainingSamples samples;
   samples.count = source.size();
   samples.classes = source.classes();
   samples.height = samples.width = source.side();
-  samples.open = [&source, batch_size, composers, ring_batches, rank = ranks.rank(), size = ranks.size()](
-                     std::int64_t epoch, std::int64_t first_step) {
+  samples.open = [&source, batch_size, composers, ring_batches, memory, rank = ranks.rank(),
+                  size = ranks.size()](std::int64_t epoch, std::int64_t first_step) {
     return std::make_unique<PipelineStream>(
         augment::open_training(source, static_cast<std::uint32_t>(epoch), batch_size, rank, size,
-                               static_cast<int>(composers), ring_batches, first_step));
+                               static_cast<int>(composers), ring_batches, first_step, memory));
   };
   return samples;
 }
 
 TestSamples test_samples(augment::TestSource& source, const data::Dataset& dataset,
                          const std::vector<std::size_t>& positions, std::int64_t batch_size,
-                         const comm::Communicator& ranks, std::int64_t composers, std::int64_t ring_batches) {
+                         const comm::Communicator& ranks, std::int64_t composers, std::int64_t ring_batches,
+                         std::pmr::memory_resource* memory) {
   TestSamples tests;
   tests.count = source.size();
   tests.groups = dataset.group_names;
   for (const auto position : positions) tests.group_of.push_back(dataset.items[position].group);
-  tests.open = [&source, batch_size, composers, ring_batches, rank = ranks.rank(), size = ranks.size()] {
-    return std::make_unique<PipelineStream>(
-        augment::open_test(source, batch_size, rank, size, static_cast<int>(composers), ring_batches));
+  tests.open = [&source, batch_size, composers, ring_batches, memory, rank = ranks.rank(),
+                size = ranks.size()] {
+    return std::make_unique<PipelineStream>(augment::open_test(
+        source, batch_size, rank, size, static_cast<int>(composers), ring_batches, memory));
   };
   return tests;
 }

@@ -10,6 +10,12 @@
 #include "core/error.h"
 
 namespace deda::training {
+namespace {
+
+constexpr double dampening = 0.0;
+constexpr bool maximize = false, is_first_step = false;
+
+}  // namespace
 
 Sgd::Sgd(std::vector<at::Tensor> parameters, SgdOptions options)
     : parameters_{std::move(parameters)}, options_{options} {
@@ -17,8 +23,7 @@ Sgd::Sgd(std::vector<at::Tensor> parameters, SgdOptions options)
   for (const auto& parameter : parameters_) momentum_.push_back(at::zeros_like(parameter.detach()));
 }
 
-void Sgd::step(double learning_rate) {
-  const at::NoGradGuard no_gradients;
+std::vector<at::Tensor> Sgd::gradients_in_order() const {
   std::vector<at::Tensor> gradients;
   gradients.reserve(parameters_.size());
   for (const auto& parameter : parameters_) {
@@ -34,12 +39,23 @@ void Sgd::step(double learning_rate) {
     }
     gradients.push_back(std::move(gradient));
   }
-  constexpr double dampening = 0.0;
-  constexpr bool maximize = false, is_first_step = false;
-  const bool with_momentum = options_.momentum != 0.0;
-  at::_fused_sgd_(parameters_, gradients, with_momentum ? at::TensorList(momentum_) : at::TensorList(),
-                  options_.weight_decay, options_.momentum, learning_rate, dampening, options_.nesterov,
-                  maximize, is_first_step);
+  return gradients;
+}
+
+void Sgd::step(double learning_rate) {
+  const at::NoGradGuard no_gradients;
+  const auto gradients = gradients_in_order();
+  const bool on_cpu = parameters_.empty() || parameters_.front().is_cpu();
+  const double rate = on_cpu ? learning_rate : static_cast<double>(static_cast<float>(learning_rate));
+  at::_fused_sgd_(parameters_, gradients, momentum_list(), options_.weight_decay, options_.momentum, rate,
+                  dampening, options_.nesterov, maximize, is_first_step);
+}
+
+void Sgd::step(const at::Tensor& learning_rate) {
+  const at::NoGradGuard no_gradients;
+  const auto gradients = gradients_in_order();
+  at::_fused_sgd_(parameters_, gradients, momentum_list(), options_.weight_decay, options_.momentum,
+                  learning_rate, dampening, options_.nesterov, maximize, is_first_step);
 }
 
 }  // namespace deda::training

@@ -23,10 +23,18 @@ class Sgd {
   Sgd(std::vector<at::Tensor> parameters, SgdOptions options);
   // Uses the parameters' grad(); ModelError when one has none.
   void step(double learning_rate);
+  // The same with the rate in a float32 scalar on the parameters' device, for recorded steps. On a GPU both
+  // give equal bytes: step() rounds the rate to float32 there.
+  void step(const at::Tensor& learning_rate);
   // In the order of the parameters, for checkpoints.
   const std::vector<at::Tensor>& momentum_buffers() const { return momentum_; }
 
  private:
+  std::vector<at::Tensor> gradients_in_order() const;
+  at::TensorList momentum_list() const {
+    return options_.momentum != 0.0 ? at::TensorList(momentum_) : at::TensorList();
+  }
+
   std::vector<at::Tensor> parameters_;
   std::vector<at::Tensor> momentum_;
   SgdOptions options_;

@@ -20,6 +20,7 @@
 #include "models/weights.h"
 #include "training/checkpoint.h"
 #include "training/device.h"
+#include "training/device_feed.h"
 #include "training/evaluation.h"
 #include "training/learner.h"
 #include "training/schedule.h"
@@ -50,8 +51,8 @@ class Trainer {
         tests_{tests},
         run_{request.run},
         steps_per_epoch_{(samples.count + config_.batch_size - 1) / config_.batch_size},
-        device_{device_of(request.compute)},
-        learner_{ranks, config_, samples.classes, request.seed, device_},
+        device_{request.compute.place.device},
+        learner_{ranks, config_, samples.classes, request.seed, request.compute.place},
         checkpoints_{request.folder, config_.keep_checkpoints},
         progress_{"training " + config_.network, "images",
                   static_cast<std::uint64_t>(samples.count * config_.epochs), ranks.is_root()} {
@@ -124,19 +125,20 @@ class Trainer {
 
   void train_epoch() {
     if (state_.step >= steps_per_epoch_) return;
-    if (!stream_) open_stream(state_.epoch, state_.step);
+    if (!feed_) open_feed(state_.epoch, state_.step);
     epoch_start_ = Clock::now();
     seconds_before_ = state_.seconds;
     while (state_.step < steps_per_epoch_) {
-      const auto wait_start = Clock::now();
-      const augment::Batch& share = next_share(*stream_);
-      state_.waited_s += seconds_since(wait_start);
+      const double starved_before = feed_->seconds_starved();
+      const DeviceBatch& share = next_share(*feed_);
       const std::int64_t global_size =
           std::min(config_.batch_size, samples_.count - state_.step * config_.batch_size);
       const double rate = learning_rate(config_, state_.epoch, state_.step, steps_per_epoch_);
       StepTracer* tracer = tracer_ && tracer_->wants_more() ? tracer_.get() : nullptr;
       pending_losses_.push_back(learner_.step(share, global_size, rate, tracer));
       pending_samples_.push_back(global_size);
+      if (!tracer && state_.step + 1 < steps_per_epoch_) feed_->prefetch();
+      state_.waited_s += feed_->seconds_starved() - starved_before;
       ++state_.step;
       ++state_.global_step;
       const bool talk = device_.is_cpu() || tracer || state_.step == steps_per_epoch_ ||
@@ -147,22 +149,23 @@ class Trainer {
       report(rate);
       if (stop) stop_here();
     }
-    stream_.reset();
+    feed_.reset();
     // The next epoch's first batches are made while this one is evaluated and saved.
-    if (state_.epoch < config_.epochs) open_stream(state_.epoch + 1, 0);
+    if (state_.epoch < config_.epochs) open_feed(state_.epoch + 1, 0);
   }
 
-  void open_stream(std::int64_t epoch, std::int64_t first_step) {
-    ranks_.agree("opening the training pictures", [&] { stream_ = samples_.open(epoch, first_step); });
+  void open_feed(std::int64_t epoch, std::int64_t first_step) {
+    ranks_.agree("opening the training pictures",
+                 [&] { feed_ = std::make_unique<DeviceFeed>(samples_.open(epoch, first_step), device_); });
   }
 
   // A rank whose data fails keeps in step with empty shares until the ranks talk, so that nobody waits for
   // it.
-  const augment::Batch& next_share(BatchStream& stream) {
-    static const augment::Batch nothing;
+  const DeviceBatch& next_share(DeviceFeed& feed) {
+    static const DeviceBatch nothing;
     if (data_error_) return nothing;
     try {
-      const auto* share = stream.next();
+      const auto* share = feed.next();
       if (share == nullptr)
         throw DataError(fmt::format("the pictures of epoch {} ended at step {} of {}", state_.epoch,
                                     state_.step, steps_per_epoch_));
@@ -335,7 +338,7 @@ class Trainer {
   CheckpointFolder checkpoints_;
   Progress progress_;
   EventLog events_;
-  std::unique_ptr<BatchStream> stream_;
+  std::unique_ptr<DeviceFeed> feed_;
   std::unique_ptr<StepTracer> tracer_;
 
   TrainingState state_;
@@ -397,6 +400,7 @@ TrainingState train(const comm::Communicator& ranks, const TrainRequest& request
   check_shares(request.config, samples, ranks.size());
   apply_torch_threads(request.compute.threads.torch);
   apply_precision(request.config.precision);
+  apply_kernels(request.config.kernels, request.compute.place.device);
   std::optional<io::FolderLock> lock;  // two runs in one folder would overwrite each other's checkpoints
   ranks.agree("making the run folder", [&] {
     if (!ranks.is_root()) return;

@@ -74,7 +74,7 @@ void run(const comm::Communicator& ranks, const fs::path& network, const fs::pat
   config.sources = {"semantic"};
   config.split = decoupling::SplitChoice::all;
   config.deeplab = network;
-  config.device = decoupling::NetworkDevice::cpu;
+  config.device = DeviceChoice::cpu;
   config.networks_at_once = networks_at_once;
   // As many threads as may be inside the network: what a device of its own would be.
   const int network_threads = networks_at_once > 0 ? networks_at_once : threads;

@@ -59,7 +59,7 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
 
   training::apply_torch_threads(options.torch_threads);
   const training::TrainConfig config;
-  training::Learner learner(ranks, config, source.classes(), 1, at::kCPU);
+  training::Learner learner(ranks, config, source.classes(), 1, {});
   std::uint32_t epoch = 1;
   std::unique_ptr<augment::BatchStream> stream;
   const auto next_batch = [&]() -> const augment::Batch& {
@@ -76,7 +76,7 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
     const auto start = Clock::now();
     for (std::int64_t step = 0; step < options.steps; ++step) {
       // The rate is 0, so that the network stays as it is and each step costs the same.
-      learner.step(streamed ? next_batch() : fixed, options.batch, 0.0, nullptr);
+      learner.step(training::as_tensors(streamed ? next_batch() : fixed), options.batch, 0.0, nullptr);
     }
     return static_cast<double>(options.steps * options.batch) / seconds_since(start);
   };

@@ -72,7 +72,7 @@ struct Scene {
     config.sources = {"semantic", "annotated"};
     config.semantic_classes = {"beetle"};
     config.deeplab = shared.path / "network";
-    config.device = NetworkDevice::cpu;
+    config.device = DeviceChoice::cpu;
     config.items_per_segment = 7;
     config.batch = 3;
     register_network_sources(shared.world, config);

@@ -558,7 +558,7 @@ TEST(TinyNetworks, GoTheWholeRouteAndTraceWhatTheySaw) {
   bench.config.sources = {"text_box_sam", "box_sam"};
   bench.config.sam = bench.folder / "sam";
   bench.config.grounding_dino = bench.folder / "dino";
-  bench.config.device = NetworkDevice::cpu;
+  bench.config.device = DeviceChoice::cpu;
   bench.config.mode = Mode::faithful;
   bench.config.box_threshold = 0.2;  // made-up weights are not sure of anything
   bench.config.text_threshold = 0.1;

@@ -119,7 +119,7 @@ TEST_P(PlainLoop, GivesTheSameLossesAndRowsInTenSteps) {
     const auto result = inversion.gradients(inputs.batch(step), {rows}, {1.0});
     optimizer.step(result.gradients.front(), 5e-3);
     const double expected = losses[step].item<double>();
-    EXPECT_NEAR(result.losses.front(), expected, 1e-5 * expected) << "step " << step;
+    EXPECT_NEAR(result.losses().front(), expected, 1e-5 * expected) << "step " << step;
     for (std::size_t encoder = 0; encoder < rows.size(); ++encoder)
       EXPECT_LT(relative_difference(rows[encoder],
                                     golden.at(golden_case.name + ".rows." + std::to_string(encoder))[step]),

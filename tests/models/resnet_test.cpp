@@ -1,5 +1,6 @@
 // ResNets against torchvision: names, shapes, forward passes and gradients; initial weights; weight files
 // with faults.
+#include "models/layers.h"
 #include "models/resnet.h"
 
 #include <filesystem>

@@ -41,9 +41,9 @@ class Reference {
       if (share.size == 0) continue;
       std::vector<at::Tensor> before;
       for (const auto& buffer : buffers_) before.push_back(buffer.clone());
-      const auto input = normalise(share.pixels, share.size, share.height, share.width, at::kCPU, false);
-      const auto labels =
-          at::from_blob(const_cast<float*>(share.labels.data()), {share.size, share.classes}, at::kFloat);
+      const auto batch = as_tensors(share);
+      const auto input = Normaliser(at::kCPU, false)(batch.pixels);
+      const auto labels = batch.labels;
       const auto loss = soft_cross_entropy(network_->forward(input), labels);
       (loss * (static_cast<double>(share.size) / static_cast<double>(global_size))).backward();
       loss_sum += loss.item<double>() * static_cast<double>(share.size);
@@ -75,7 +75,7 @@ TEST_F(LearnerTest, StepsAreThoseOfOneProcessThatAddsUpTheSharesUnevenAndEmptyOn
   const auto settings = config(1);
   const auto order = permutation(pictures, RandomStream(1, Purpose::shuffle, 1, 0));
   const int size = ranks_.size();
-  Learner learner(ranks_, settings, test::made_up_classes, 1, at::kCPU);
+  Learner learner(ranks_, settings, test::made_up_classes, 1, {});
   Reference reference(settings);
   // Even shares; uneven ones; and a batch for two ranks alone, the others having nothing.
   struct Cut {
@@ -95,7 +95,7 @@ TEST_F(LearnerTest, StepsAreThoseOfOneProcessThatAddsUpTheSharesUnevenAndEmptyOn
     learner.synchronise_buffers();
     reference.follow(learner);
     const double own =
-        learner.step(shares[static_cast<std::size_t>(ranks_.rank())], global_size, 0.01, nullptr)
+        learner.step(as_tensors(shares[static_cast<std::size_t>(ranks_.rank())]), global_size, 0.01, nullptr)
             .item<double>();
     const double loss = ranks_.all_reduce(std::vector<double>{own}, comm::Reduction::sum).at(0) /
                         static_cast<double>(global_size);

@@ -3,6 +3,7 @@
 #include <numbers>
 
 #include "core/error.h"
+#include "models/layers.h"
 #include "models/golden_network.h"
 #include "models/resnet.h"
 #include "training/loss.h"
@@ -123,7 +124,8 @@ TEST(Normalise, GivesTorchvisionsBitsInChannelsLastOrder) {
   for (const auto byte : bytes) pixels.insert(pixels.end(), 3, byte);
   const auto width = static_cast<std::int64_t>(bytes.size());
   for (const bool channels_last : {true, false}) {
-    const auto picture = normalise(pixels, 1, 1, width, at::kCPU, channels_last);
+    const auto picture =
+        Normaliser(at::kCPU, channels_last)(at::from_blob(pixels.data(), {1, 1, width, 3}, at::kByte));
     ASSERT_EQ(picture.sizes(), at::IntArrayRef({1, 3, 1, width}));
     for (std::int64_t channel = 0; channel < 3; ++channel) {
       for (std::int64_t x = 0; x < width; ++x) {
@@ -135,9 +137,11 @@ TEST(Normalise, GivesTorchvisionsBitsInChannelsLastOrder) {
       }
     }
   }
-  EXPECT_TRUE(normalise(std::vector<std::uint8_t>(2 * 4 * 5 * 3), 2, 4, 5, at::kCPU, true)
-                  .is_contiguous(at::MemoryFormat::ChannelsLast));
-  EXPECT_THROW(normalise(pixels, 2, 1, width, at::kCPU, true), ModelError);
+  const Normaliser normalise(at::kCPU, true);
+  EXPECT_TRUE(normalise(at::zeros({2, 4, 5, 3}, at::kByte)).is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_THROW(normalise(at::zeros({2, 4, 5}, at::kByte)), ModelError);
+  EXPECT_THROW(normalise(at::zeros({2, 3, 4, 5}, at::kByte)), ModelError);
+  EXPECT_THROW(normalise(at::zeros({2, 4, 5, 3})), ModelError);
 }
 
 }  // namespace

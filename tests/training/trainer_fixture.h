@@ -56,6 +56,7 @@ class TrainerTest : public testing::Test {
                    .seed = 1,
                    .epochs = epochs,
                    .ranks = 0,
+                   .masks = {},
                    .groups = {}};
     request.identity = "identity of " + name;
     request.folder = folder_ / name;

@@ -74,9 +74,11 @@ c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const Communicator& ra
   plugin.set_device(device);
   const auto store = make_shared_store(ranks);
   auto group = c10::make_intrusive<Group>(store, ranks.rank(), ranks.size());
-  group->setBackend(c10::DeviceType::CUDA, Group::BackendType::NCCL,
+  const auto type =
+      plugin.device_type() == c10::DeviceType::CUDA ? Group::BackendType::NCCL : Group::BackendType::CUSTOM;
+  group->setBackend(plugin.device_type(), type,
                     plugin.make_nccl_backend(store, ranks.rank(), ranks.size(), timeout()));
-  group->setDefaultBackend(Group::BackendType::NCCL);
+  group->setDefaultBackend(type);
   return group;
 }
 

@@ -4,12 +4,11 @@
 
 #include <memory>
 
-#include "comm/c10d/cuda_plugin.h"
-#include "comm/device_map.h"
-#include "core/error.h"
 #include "decoupling/networks/box_sources.h"
 #include "decoupling/networks/semantic_masks.h"
 #include "decoupling/weights_identity.h"
+#include "device/kernels.h"
+#include "device/place.h"
 
 namespace deda::decoupling {
 
@@ -30,22 +29,13 @@ c10::ScalarType type_of(NetworkPrecision precision) {
 }  // namespace
 
 std::string register_network_sources(const comm::Communicator& ranks, const DecoupleConfig& config) {
-  comm::LoadedCudaPlugin cuda;
-  if (config.device != NetworkDevice::cpu) cuda = comm::load_cuda_plugin();
-  std::vector<comm::VisibleDevice> devices;
-  if (cuda.plugin != nullptr) devices = cuda.plugin->devices();
-  if (config.device == NetworkDevice::cuda && ranks.any(devices.empty()))
-    throw ConfigError("decouple.device is cuda, but a rank has no GPU: " +
-                          (cuda.plugin == nullptr ? cuda.reason : std::string{"none is visible"}),
-                      "decouple.device", "Run `deda doctor`.");
-  const auto places = comm::place_ranks(ranks, devices);
-  const comm::RankPlace& here = places.at(static_cast<std::size_t>(ranks.rank()));
+  const auto here = device::choose(ranks, config.device, "decouple.device");
   NetworkPlace place;
+  place.device = here.device;
   place.dtype = type_of(config.precision);
   place.at_once = config.networks_at_once;
-  if (here.device >= 0) {
-    cuda.plugin->set_device(here.device);
-    place.device = c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(here.device));
+  if (here.plugin != nullptr) {
+    device::use_reproducible_kernels();
     if (place.at_once == 0) place.at_once = 1;
   }
   const auto pool = std::make_shared<NetworkPool>(place);
@@ -54,7 +44,7 @@ std::string register_network_sources(const comm::Communicator& ranks, const Deco
     return std::make_unique<SemanticMasks>(own, dataset, pool);
   });
   register_box_sources(pool);
-  return here.device < 0 ? "cpu" : fmt::format("{} ({})", place.device.str(), here.device_name);
+  return here.plugin == nullptr ? "cpu" : fmt::format("{} ({})", place.device.str(), here.name);
 }
 
 }  // namespace deda::decoupling

@@ -1,0 +1,14 @@
+// Which kernels LibTorch may choose from, for the whole process.
+#pragma once
+
+namespace deda::device {
+
+// Equal bytes in equal runs: no kernel that adds up in the order in which threads happen to finish, and none
+// chosen by a race against the clock. To be called before anything is computed on a GPU, because cuBLAS reads
+// its variable once. No effect on CPUs, whose kernels are reproducible as they are.
+void use_reproducible_kernels();
+// Whatever is fastest: convolutions are timed and chosen at their first use, gradients may be added in any
+// order. Two runs differ in the last digits.
+void use_fastest_kernels();
+
+}  // namespace deda::device
