@@ -7,7 +7,14 @@
 # Targets  LibTorch::cpu   c10 + torch_cpu + torch: all that a CPU build needs
 #          LibTorch::cuda  c10_cuda + torch_cuda: only where the wheel has them; linked by the CUDA plugin alone
 # Sets     LibTorch_FOUND, LibTorch_VERSION, LibTorch_HAS_CUDA
-set(_torch_hints ${LIBTORCH_ROOT} $ENV{LIBTORCH_ROOT} $ENV{HOME}/.cache/deda/libtorch-2.11.0/torch)
+# One folder only: a CPU build's own LibTorch must not be completed with the CUDA libraries of another release.
+if(LIBTORCH_ROOT)
+  set(_torch_hints ${LIBTORCH_ROOT})
+elseif(DEFINED ENV{LIBTORCH_ROOT})
+  set(_torch_hints $ENV{LIBTORCH_ROOT})
+else()
+  set(_torch_hints $ENV{HOME}/.cache/deda/libtorch-2.11.0/torch)
+endif()
 find_path(LibTorch_INCLUDE_DIR torch/csrc/api/include/torch/torch.h
           HINTS ${_torch_hints} PATH_SUFFIXES include NO_DEFAULT_PATH)
 find_library(LibTorch_C10 c10 HINTS ${_torch_hints} PATH_SUFFIXES lib NO_DEFAULT_PATH)

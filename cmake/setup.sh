@@ -12,8 +12,13 @@ set -euo pipefail
 deda_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 deda_build_dir=${DEDA_BUILD_DIR:-$deda_root/build}
 torch_version=2.11.0
-# What libtorch_cpu of that wheel loads besides itself; the other NVIDIA packages (4 GB) are for GPUs only.
-torch_companions=(nvidia-cuda-cupti==13.0.85 nvidia-cuda-runtime==13.0.96)
+# What libtorch_cpu of each wheel loads besides itself (readelf -d), in the versions that the wheel asks for; the other NVIDIA
+# packages (4 GB) are for GPUs only. Releases besides the first are there for tests/libtorch_versions.sh.
+declare -A torch_companions=(
+  [2.11.0]="nvidia-cuda-cupti==13.0.85 nvidia-cuda-runtime==13.0.96"
+  [2.7.1]="nvidia-cuda-cupti-cu12==12.6.80 nvidia-cuda-runtime-cu12==12.6.77"
+  [2.13.0]="nvidia-cuda-cupti==13.0.85 nvidia-cuda-runtime==13.0.96"
+)
 packages_run=(g++ cmake ninja-build ccache git ca-certificates python3 python3-pip unzip openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools
   libopencv-dev libfmt-dev libspdlog-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libpugixml-dev libmatio-dev libxxhash-dev
   libpng-dev libutf8proc-dev libgtest-dev libgmock-dev libbenchmark-dev)
@@ -40,25 +45,31 @@ deda_packages() {   # deda_packages NAME...: install what dpkg does not know, or
     >"$deda_build_dir/packages.log" 2>&1 || { tail -n 20 "$deda_build_dir/packages.log" >&2; fail "apt-get failed; all of its output is in $deda_build_dir/packages.log"; }
 }
 
-deda_libtorch() {   # finds LibTorch or unpacks the wheel of PyPI; exports LIBTORCH_ROOT
+deda_libtorch_is_complete() {   # deda_libtorch_is_complete FOLDER: where libcupti is, its companions were unpacked
+  [ -e "$1/torch/lib/libtorch_cpu.so" ] && compgen -G "$1/nvidia/*/lib/libcupti.so.*" >/dev/null
+}
+
+deda_libtorch() {   # deda_libtorch [VERSION]: finds LibTorch or unpacks the wheel of PyPI; exports LIBTORCH_ROOT
   if [ -n "${LIBTORCH_ROOT:-}" ]; then
     [ -e "$LIBTORCH_ROOT/lib/libtorch_cpu.so" ] || fail "LIBTORCH_ROOT=$LIBTORCH_ROOT holds no lib/libtorch_cpu.so"
     export LIBTORCH_ROOT; return 0
   fi
-  local cache=${DEDA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/deda} target
-  target=$cache/libtorch-$torch_version
+  local version=${1:-$torch_version} cache=${DEDA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/deda} target companions
+  read -r -a companions <<<"${torch_companions[$version]:-}"
+  [ ${#companions[@]} -gt 0 ] || fail "what LibTorch $version loads is not written down yet: see torch_companions in cmake/setup.sh"
+  target=$cache/libtorch-$version
   export LIBTORCH_ROOT=$target/torch
-  [ -e "$LIBTORCH_ROOT/lib/libtorch_cpu.so" ] && [ -d "$target/nvidia/cu13/lib" ] && return 0
+  deda_libtorch_is_complete "$target" && return 0
   mkdir -p "$cache"
   exec 8>"$cache/lock"; flock 8                  # two set-ups at once: the second waits and finds it done
-  if [ ! -e "$LIBTORCH_ROOT/lib/libtorch_cpu.so" ] || [ ! -d "$target/nvidia/cu13/lib" ]; then
-    say "set-up: fetching LibTorch $torch_version (530 MB) into $target"
+  if ! deda_libtorch_is_complete "$target"; then
+    say "set-up: fetching LibTorch $version (0.5 to 0.9 GB) into $target"
     local work=$target.partial wheel
     rm -rf "$work" "$target"; mkdir -p "$work/wheels"
     # Wheels for one fixed Python: only headers and libraries are used, whatever Python is installed.
     python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 \
       --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
-      -d "$work/wheels" "torch==$torch_version" "${torch_companions[@]}" >"$deda_build_dir/libtorch.log" 2>&1 \
+      -d "$work/wheels" "torch==$version" "${companions[@]}" >"$deda_build_dir/libtorch.log" 2>&1 \
       || { tail -n 20 "$deda_build_dir/libtorch.log" >&2; fail "could not fetch LibTorch; set LIBTORCH_ROOT to one that your site has"; }
     for wheel in "$work"/wheels/*.whl; do
       unzip -q -o "$wheel" 'torch/lib/*' 'torch/include/*' 'nvidia/*/lib/*' -d "$work" 2>/dev/null || [ $? -eq 11 ]  # 11: a pattern matched nothing
@@ -70,13 +81,13 @@ deda_libtorch() {   # finds LibTorch or unpacks the wheel of PyPI; exports LIBTO
   exec 8>&-
 }
 
-deda_setup() {      # deda_setup run|test: packages, LibTorch, configured build folder
+deda_setup() {      # deda_setup run|test [CMAKE_OPTION...]: packages, LibTorch, configured build folder
   mkdir -p "$deda_build_dir"
   deda_packages "${packages_run[@]}"
   if [ "${1:-run}" = test ]; then deda_packages "${packages_test[@]}"; fi
   deda_libtorch
   if [ ! -e "$deda_build_dir/build.ninja" ] || [ "$(cat "$deda_build_dir/.libtorch" 2>/dev/null)" != "$LIBTORCH_ROOT" ]; then
-    cmake --preset default -S "$deda_root" -B "$deda_build_dir" -DLIBTORCH_ROOT="$LIBTORCH_ROOT" >"$deda_build_dir/configure.log" 2>&1 \
+    cmake --preset default -S "$deda_root" -B "$deda_build_dir" -DLIBTORCH_ROOT="$LIBTORCH_ROOT" "${@:2}" >"$deda_build_dir/configure.log" 2>&1 \
       || { tail -n 30 "$deda_build_dir/configure.log" >&2; fail "CMake could not configure; all of its output is in $deda_build_dir/configure.log"; }
     grep -E '^--   |^-- deda ' "$deda_build_dir/configure.log" | sed 's/^-- //' >&2
     printf '%s' "$LIBTORCH_ROOT" >"$deda_build_dir/.libtorch"

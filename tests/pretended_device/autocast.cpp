@@ -3,11 +3,8 @@
 
 namespace {
 
-using at::DimnameList;
-using at::IntArrayRef;
-using at::Scalar;
-using at::ScalarType;
-using at::Tensor;
+// LibTorch's lists name its types without at::, and which ones differs by release (2.13 has no DimnameList).
+using namespace at;
 
 // As CUDA's: probabilities in half precision cannot be told from 0 and 1.
 Tensor refuse_binary_cross_entropy(const Tensor&, const Tensor&, const std::optional<Tensor>&, std::int64_t) {

@@ -102,5 +102,11 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
     library.impl(name, torch::CppFunction::makeFromBoxedFunction<&boxed_kernel>());
 }
 
+// LibTorch 2.7 has no fallback for autograd of such devices, and an operation that is made of others loses
+// its own there with the kernel above.
+TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, library) {
+  library.impl("_has_compatible_shallow_copy_type", torch::CppFunction::makeFallthrough());
+}
+
 }  // namespace
 }  // namespace deda::pretended

@@ -23,8 +23,9 @@ constexpr bool skip_unused_parameters = false;
 constexpr bool use_python_reducer = false;
 constexpr std::size_t listed_parameters = 5;
 
-// Releases of LibTorch append arguments to this constructor (2.7: eleven; 2.11: twelve). Asking the compiler
-// which one is there holds for patched builds too, which a comparison of version numbers does not.
+// Releases of LibTorch append arguments to this constructor (2.7: nine; 2.11: twelve; 2.13: thirteen, the
+// last with a default). Asking the compiler which one is there holds for patched builds too, which a
+// comparison of version numbers does not.
 template <class Reducer>
 std::unique_ptr<Reducer> make_reducer(std::vector<at::Tensor> parameters,
                                       std::vector<std::vector<std::size_t>> buckets,
@@ -46,13 +47,15 @@ std::unique_ptr<Reducer> make_reducer(std::vector<at::Tensor> parameters,
                               std::int64_t, bool, bool, std::vector<std::int64_t>>;
   constexpr bool two_flags = std::is_constructible_v<Reducer, Tensors, Buckets, Group, Flags, std::int64_t,
                                                      bool, bool, Names, std::int64_t, bool, bool>;
+  constexpr bool plain = std::is_constructible_v<Reducer, Tensors, Buckets, Group, Flags, std::int64_t, bool,
+                                                 bool, Names, std::int64_t>;
   if constexpr (two_flags) {
     return base(skip_unused_parameters, use_python_reducer);
   } else if constexpr (lists_caps) {
     return base(skip_unused_parameters, use_python_reducer, std::vector<std::int64_t>{});
   } else {
-    static_assert(two_flags || lists_caps,
-                  "c10d::Reducer of this LibTorch takes arguments that this file does not know");
+    static_assert(plain, "c10d::Reducer of this LibTorch takes arguments that this file does not know");
+    return base();
   }
 }
 
