@@ -47,6 +47,7 @@ notes=()
 if [ $figures -eq 1 ]; then cp "$(built device_figures)" "$pack/bin/"; else notes+=("left out: bin/device_figures (no such target; parts 4 to 6 are skipped)"); fi
 if [ $plugin -eq 1 ]; then
   cp "$deda_build_dir/lib/deda/libdeda_cuda.so" "$pack/lib/deda/"   # by its place: the pretended GPU's has the same name
+  readelf -d "$pack/lib/deda/libdeda_cuda.so" | grep -q 'NEEDED.*libtorch_cuda' || refuse "the plugin that was built is not the CUDA one"
 else
   notes+=("left out: the CUDA/NCCL plugin (this build found no CUDA toolkit or NCCL headers): nothing runs on a GPU")
 fi
