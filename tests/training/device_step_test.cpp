@@ -188,8 +188,7 @@ TEST_F(DeviceStepTest, AWholeRunOnTheGpuFindsTheSameClassesAndContinuesWhereItSt
   ASSERT_EQ(found.history.size(), expected.history.size());
   for (std::size_t epoch = 0; epoch < expected.history.size(); ++epoch) {
     // The steps themselves are compared above, each from the same start. Over a run their roundings grow:
-    // with LibTorch 2.7 the second epochs of the CPU's own two memory orders are 5 % apart, and this pair 8
-    // %.
+    // with LibTorch 2.7 the CPU's own two memory orders are 5 % apart in the second epoch, these two 8 %.
     const double limit = epoch == 0 ? 0.02 : 0.2;
     EXPECT_NEAR(found.history[epoch].loss, expected.history[epoch].loss,
                 limit * expected.history[epoch].loss);
