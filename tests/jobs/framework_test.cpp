@@ -91,8 +91,12 @@ TEST(SeveralRanks, ShareTheCodeOfOne) {
 }
 
 TEST(Stopping, FollowsASignal) {
+  // The signal comes once the job says that it waits: on a busy machine a program takes seconds to start.
   const CommandResult result =
-      run_command(DEDA_FRAMEWORK_PROGRAM " wait & program=$!; sleep 1; kill -USR2 $program; wait $program");
+      run_command("log=$(mktemp); " DEDA_FRAMEWORK_PROGRAM
+                  " wait 2>$log & program=$!; "
+                  "for i in $(seq 300); do grep -q waiting $log && break; sleep 0.1; done; "
+                  "kill -USR2 $program; wait $program; code=$?; cat $log >&2; rm $log; exit $code");
   EXPECT_EQ(result.code, 75);
   EXPECT_THAT(result.errors,
               HasSubstr("deda: stopped: epoch 3 of 7 is saved. Run the same command to continue."));

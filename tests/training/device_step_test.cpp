@@ -187,9 +187,11 @@ TEST_F(DeviceStepTest, AWholeRunOnTheGpuFindsTheSameClassesAndContinuesWhereItSt
   const auto expected = run(ranks_, on_cpu), found = run(ranks_, whole);
   ASSERT_EQ(found.history.size(), expected.history.size());
   for (std::size_t epoch = 0; epoch < expected.history.size(); ++epoch) {
-    // Step by step the numbers are the CPU's (above); over a run the pixels' roundings grow with every step, by
-    // other kernels of another release of LibTorch to another end. What is asked here is that it learns alike.
-    EXPECT_NEAR(found.history[epoch].loss, expected.history[epoch].loss, 0.25 * expected.history[epoch].loss);
+    // The steps themselves are compared above, each from the same start. Over a run their roundings grow:
+    // with LibTorch 2.7 the CPU's own two memory orders are 5 % apart in the second epoch, these two 8 %.
+    const double limit = epoch == 0 ? 0.02 : 0.2;
+    EXPECT_NEAR(found.history[epoch].loss, expected.history[epoch].loss,
+                limit * expected.history[epoch].loss);
     EXPECT_EQ(found.history[epoch].scores.front().total, expected.history[epoch].scores.front().total);
   }
   EXPECT_THROW(run(ranks_, stopped, {.stop_epoch = 2, .stop_step = 1}), Stopped);
