@@ -2,7 +2,7 @@
 # The one set-up step that jobs/demo.sh and tests/run.sh share. Idempotent: what is there is reused, the second run takes seconds.
 #   source cmake/setup.sh; deda_setup run|test; deda_build TARGET...
 # Reuses a site's own modules and LibTorch. Environment it honours:
-#   LIBTORCH_ROOT         a LibTorch of your own (folder with include/ and lib/), any version 2.7 to 2.13
+#   LIBTORCH_ROOT         a LibTorch of your own (folder with include/ and lib/), 2.7 or newer (README says with which it was tested)
 #   DEDA_CACHE            where LibTorch is kept between clones (default ~/.cache/deda)
 #   DEDA_SKIP_PACKAGES=1  do not look at Debian packages (the site's modules bring everything)
 #   DEDA_BUILD_DIR        build folder (default <clone>/build)
