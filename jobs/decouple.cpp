@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <memory>
-#include <thread>
 
 #include "core/log.h"
 #include "data/dataset.h"
 #include "decoupling/looks.h"
 #include "jobs/job.h"
+#include "jobs/worker_threads.h"
 #include "report/overlay.h"
 #ifdef DEDA_TORCH
 #include "jobs/decoupling_networks.h"
@@ -43,12 +43,6 @@ void print_outcomes(const std::filesystem::path& folder) {
     fmt::print("  {}: {}: {}\n", store.description().sources[static_cast<std::size_t>(item)],
                io::name_of(remark.first), remark.second);
   }
-}
-
-int worker_threads(const comm::Communicator& ranks, std::int64_t configured) {
-  if (configured > 0) return static_cast<int>(configured);
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return std::max(1, cores / ranks.local_size());
 }
 
 struct Options {

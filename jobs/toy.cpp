@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "jobs/job.h"
+#include "jobs/worker_threads.h"
 
 namespace deda::jobs {
 
@@ -24,7 +25,8 @@ ExitCode run(JobContext& context) {
                  root.string());
     return ExitCode::done;
   }
-  const bool was_complete = data::make_toy_dataset(context.ranks, config.toy, root);
+  const bool was_complete = data::make_toy_dataset(context.ranks, config.toy, root,
+                                                   worker_threads(context.ranks, config.run.threads));
   if (context.ranks.is_root())
     log_info("{} {} pictures of {} classes in {}", was_complete ? "already drawn:" : "drew", pictures,
              config.toy.classes, root.string());

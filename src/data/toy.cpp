@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/parallel.h"
 #include "core/stop.h"
 #include "data/toy_shapes.h"
 #include "io/image_codec.h"
@@ -116,7 +117,7 @@ ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t in
 }
 
 bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
-                      const std::filesystem::path& root) {
+                      const std::filesystem::path& root, int threads) {
   const std::string identity = canonical_config(config);
   const std::filesystem::path manifest = root / "toy.json";
   bool complete = false;
@@ -139,22 +140,28 @@ bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
   });
   // Rows of labels.csv of this rank: index of the row, text.
   std::string rows;
-  std::int64_t row = 0;
+  std::int64_t first_row = 0;  // of a set
   ranks.agree("drawing the toy dataset", [&] {
     for (const ToySet set : {ToySet::train, ToySet::usual_test, ToySet::swapped_test}) {
-      for (std::int64_t index = 0; index < pictures_of(config, set); ++index, ++row) {
-        if (row % ranks.size() != ranks.rank()) continue;
+      const std::int64_t pictures = pictures_of(config, set);
+      std::vector<std::string> drawn(static_cast<std::size_t>(pictures));  // in order, whoever drew them
+      parallel_for(threads, 0, drawn.size(), 1, [&](std::size_t number) {
+        const auto index = static_cast<std::int64_t>(number), row = first_row + index;
+        if (row % ranks.size() != ranks.rank()) return;
         if (stop_requested()) throw Stopped("drawing the toy dataset: " + stop_reason());
         const ToyPicture picture = draw_toy_picture(config, set, index);
         const std::string name = file_name(set, index);
         io::write_image(root / "images" / name, picture.image);
         io::write_image(root / "masks" / name, picture.mask);
         const auto box = box_of(picture.mask);
-        rows += fmt::format("{:08}\timages/{},masks/{},{},{},{},{},{},{},{},{}\n", row, name, name,
-                            toy_class_names[index % config.classes],
-                            set_folders[static_cast<std::size_t>(set)], set == ToySet::swapped_test ? 1 : 0,
-                            toy_ground_names[picture.background], box[0], box[1], box[2], box[3]);
-      }
+        drawn[number] =
+            fmt::format("{:08}\timages/{},masks/{},{},{},{},{},{},{},{},{}\n", row, name, name,
+                        toy_class_names[index % config.classes], set_folders[static_cast<std::size_t>(set)],
+                        set == ToySet::swapped_test ? 1 : 0, toy_ground_names[picture.background], box[0],
+                        box[1], box[2], box[3]);
+      });
+      for (const std::string& text : drawn) rows += text;
+      first_row += pictures;
     }
   });
   const auto parts = ranks.all_gather(rows);

@@ -37,10 +37,11 @@ struct ToyPicture {
 // arguments.
 ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t index);
 
-// Collective. Draws everything into `root` (pictures dealt out over the ranks) and writes toy.json last. True
-// when it was all there already. DataError when `root` holds a toy dataset of other settings.
+// Collective. Draws everything into `root` (pictures dealt out over the ranks and each rank's `threads`: the
+// same bytes for any number of both) and writes toy.json last. True when it was all there already. DataError
+// when `root` holds a toy dataset of other settings.
 bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
-                      const std::filesystem::path& root);
+                      const std::filesystem::path& root, int threads = 1);
 
 extern const char* const toy_class_names[6];
 extern const char* const toy_ground_names[6];

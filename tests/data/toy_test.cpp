@@ -51,7 +51,7 @@ TEST(Toy, MasksCoverTheBeetleOnly) {
   }
 }
 
-TEST(Toy, IsDrawnAlikeByAnyNumberOfRanksAndOnlyOnce) {
+TEST(Toy, IsDrawnAlikeByAnyNumberOfRanksAndThreadsAndOnlyOnce) {
   const auto world = comm::Communicator::world();
   std::unique_ptr<test::TemporaryFolder> owned;
   if (world.is_root()) owned = std::make_unique<test::TemporaryFolder>();
@@ -66,7 +66,8 @@ TEST(Toy, IsDrawnAlikeByAnyNumberOfRanksAndOnlyOnce) {
   other.size = 25;
   EXPECT_THROW(make_toy_dataset(world, other, root / "toy"), DataError);
   if (world.is_root()) {
-    make_toy_dataset(comm::Communicator::self(), config, root / "alone");
+    constexpr int threads = 3;
+    make_toy_dataset(comm::Communicator::self(), config, root / "alone", threads);
     for (const char* name :
          {"labels.csv", "toy.json", "images/train/00017.png", "masks/test_swapped/00011.png"}) {
       EXPECT_EQ(read_text(root / "toy" / name), read_text(root / "alone" / name)) << name;

@@ -18,7 +18,8 @@ ToySamples::ToySamples(const comm::Communicator& ranks, const std::filesystem::p
   toy.size = side + side / 4;
   toy.train_per_class = pictures_per_class;
   toy.test_per_class = 1;
-  data::make_toy_dataset(ranks, toy, folder / "toy");
+  const auto threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  data::make_toy_dataset(ranks, toy, folder / "toy", threads);
   data::DatasetConfig dataset_config;
   dataset_config.root = folder / "toy";
   dataset_ = data::load_dataset(dataset_config);
@@ -26,7 +27,7 @@ ToySamples::ToySamples(const comm::Communicator& ranks, const std::filesystem::p
   decoupling::decouple(ranks, {.dataset = dataset_,
                                .config = decouple_config,
                                .folder = folder / "store",
-                               .threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())),
+                               .threads = threads,
                                .trace = {},
                                .trace_steps = 0});
   augment::AugmentConfig augment_config;
