@@ -74,6 +74,10 @@ std::vector<std::uint8_t> read_bytes(const fs::path& path, std::uint64_t max_byt
 }
 
 void write_atomically(const fs::path& path, std::string_view bytes) {
+  write_atomically(path, std::vector<std::string_view>{bytes});
+}
+
+void write_atomically(const fs::path& path, const std::vector<std::string_view>& pieces) {
   PartialFile partial{path.string() + ".partial." + std::to_string(::getpid())};
   // What lies there was left by a killed process that had our number; O_EXCL then proves that nobody else
   // writes it now.
@@ -81,7 +85,7 @@ void write_atomically(const fs::path& path, std::string_view bytes) {
   posix::FileDescriptor file = posix::open_file(partial.path(), O_WRONLY | O_CREAT | O_EXCL, file_mode);
   if (::fchmod(file.get(), file_mode) != 0)
     throw posix::system_error("set the mode of", partial.path(), errno);
-  posix::write_all(file, bytes, partial.path());
+  for (const auto piece : pieces) posix::write_all(file, piece, partial.path());
   posix::sync_file(file, partial.path());
   if (const int error_number = file.reset(); error_number != 0)
     throw posix::system_error("close", partial.path(), error_number);

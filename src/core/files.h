@@ -20,6 +20,8 @@ std::vector<std::uint8_t> read_bytes(const fs::path& path, std::uint64_t max_byt
 // `path`, fsyncs the folder. On any failure the old file is untouched and IoError names path and reason (disk
 // full, permission).
 void write_atomically(const fs::path& path, std::string_view bytes);
+// The pieces end to end: what is in memory in several places need not be copied together.
+void write_atomically(const fs::path& path, const std::vector<std::string_view>& pieces);
 // Appends one line in a single O_APPEND write and fsyncs it when `sync`. Adds the newline.
 void append_line(const fs::path& path, std::string_view line, bool sync = false);
 // fsync of a file or folder by path.

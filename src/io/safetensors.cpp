@@ -276,14 +276,14 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   }
   std::string text = header.dump();
   while ((length_bytes + text.size()) % 8 != 0) text += ' ';  // the data begin aligned
-  std::string bytes;
-  bytes.reserve(length_bytes + text.size() + offset);
+  std::string head;
   for (std::uint64_t length = text.size(), i = 0; i < length_bytes; ++i)
-    bytes += static_cast<char>(length >> (8 * i) & 0xff);
-  bytes += text;
+    head += static_cast<char>(length >> (8 * i) & 0xff);
+  head += text;
+  std::vector<std::string_view> pieces{head};
   for (const TensorToWrite* tensor : order)
-    bytes.append(reinterpret_cast<const char*>(tensor->bytes.data()), tensor->bytes.size());
-  write_atomically(path, bytes);
+    pieces.emplace_back(reinterpret_cast<const char*>(tensor->bytes.data()), tensor->bytes.size());
+  write_atomically(path, pieces);
 }
 
 }  // namespace deda::io

@@ -1,9 +1,12 @@
 #include "models/weight_files.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 
 #include "core/files.h"
+#include "core/parallel.h"
 #include "models/tensor_file.h"
 #include "models/weights.h"
 
@@ -11,6 +14,9 @@ namespace deda::models {
 namespace {
 
 namespace fs = std::filesystem;
+
+// More do not make the memory faster, and other ranks of the host load too.
+constexpr unsigned most_threads = 8;
 
 std::string shape_text(at::IntArrayRef shape) {
   std::string text = "[";
@@ -147,13 +153,25 @@ void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& fil
           {"tensor " + name + " " + shape_text(target.sizes()) + " is missing", files.where, {}});
   }
   if (!problems.empty()) throw DataError(std::move(problems));
-  torch::NoGradGuard no_gradients;
-  for (const auto& [name, source] : sources) {
-    auto target = state.at(name);
-    const auto whole = to_tensor(*source.view).flatten();
-    target.copy_(whole.narrow(0, source.part * target.numel(), target.numel()).reshape(target.sizes()));
-    note_overflow(name, target, files.where, problems);
-  }
+  // Tensor by tensor on several threads: one alone takes seconds to read, convert and check gigabytes.
+  struct Filled {
+    const std::string* name;
+    const Source* source;
+    std::vector<Problem> problems;
+  };
+  std::vector<Filled> all;
+  for (const auto& [name, source] : sources) all.push_back({&name, &source, {}});
+  const auto threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, most_threads));
+  parallel_for(threads, 0, all.size(), 1, [&](std::size_t i) {
+    const torch::NoGradGuard no_gradients;  // a setting of the thread
+    auto& each = all[i];
+    auto target = state.at(*each.name);
+    const auto whole = to_tensor(*each.source->view).flatten();
+    target.copy_(whole.narrow(0, each.source->part * target.numel(), target.numel()).reshape(target.sizes()));
+    note_overflow(*each.name, target, files.where, each.problems);
+  });
+  for (auto& each : all)  // in the order of the names, whoever was first
+    problems.insert(problems.end(), each.problems.begin(), each.problems.end());
   if (!problems.empty()) throw DataError(std::move(problems));
 }
 

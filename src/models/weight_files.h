@@ -1,6 +1,6 @@
 // Weights of one part of a model: one safetensors file, a half-precision variant, or shards with an index, as
-// diffusers and transformers lay them out; copied tensor by tensor into a network, so that a model of ten
-// gigabytes needs its own size and one tensor.
+// diffusers and transformers lay them out; copied tensor by tensor into a network on up to eight threads, so
+// that a model of ten gigabytes needs its own size and a few tensors.
 #pragma once
 
 #include <torch/nn/module.h>
