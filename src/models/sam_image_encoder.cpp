@@ -1,6 +1,8 @@
 #include "models/sam_image_encoder.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 
 namespace deda::models {
 namespace {
@@ -9,16 +11,25 @@ namespace {
 // the caches; other devices: a part of what any card has, and enough to fill it.
 constexpr std::int64_t bias_bytes_cpu = std::int64_t{16} << 20;
 constexpr std::int64_t bias_bytes_device = std::int64_t{256} << 20;
+// What fused attention asks of a head's width.
+constexpr std::int64_t width_multiple = 8;
+
+std::atomic<PositionFolding> folding{PositionFolding::nowhere};
 
 at::TensorOptions parameter_options() {
   return at::TensorOptions().dtype(at::get_default_dtype());
 }
 
-// [side, side, d]: row (q, k) of the result is row q - k + side - 1 of the table.
-at::Tensor by_distance(const at::Tensor& table, std::int64_t side) {
-  const auto places = at::arange(side, table.options().dtype(at::kLong));
-  const auto distance = places.unsqueeze(1) - places.unsqueeze(0) + (side - 1);
-  return table.index_select(0, distance.flatten()).view({side, side, -1});
+// [side * side]: for every pair of rows (or columns) the table's row of their distance.
+at::Tensor make_distances(std::int64_t side) {
+  const auto along = at::arange(side, at::kLong);
+  return (along.unsqueeze(1) - along.unsqueeze(0) + (side - 1)).flatten();
+}
+
+at::Tensor make_marks(std::int64_t side) {
+  const auto one = at::eye(side);
+  const auto row = one.repeat_interleave(side, 0), column = one.repeat({side, 1});
+  return at::cat({row, column}, 1);
 }
 
 // How much of the logits is worked on at a time.
@@ -51,7 +62,8 @@ class Mlp : public torch::nn::Module {
 // Self-attention on a square grid, a window or the whole picture.
 class GridAttention : public torch::nn::Module {
  public:
-  GridAttention(const SamVisionConfig& config, std::int64_t side) : heads_{config.heads} {
+  GridAttention(const SamVisionConfig& config, std::int64_t side, bool global)
+      : heads_{config.heads}, global_{global}, places_{side} {
     const auto width = config.hidden_size;
     qkv_ = register_module("qkv", std::make_shared<Linear>(width, 3 * width, config.qkv_bias));
     proj_ = register_module("proj", std::make_shared<Linear>(width, width));
@@ -65,26 +77,83 @@ class GridAttention : public torch::nn::Module {
     const auto qkv = qkv_->forward(x)
                          .view({x.size(0), places, 3, heads_, -1})
                          .permute({2, 0, 3, 1, 4});  // [3, B, heads, N, d]
-    const auto out = rel_pos_h_.defined()
-                         ? attend_with_positions(qkv[0], qkv[1], qkv[2], rel_pos_h_, rel_pos_w_, side,
-                                                 x.is_cpu() ? bias_bytes_cpu : bias_bytes_device)
-                         : at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-    return proj_->forward(out.transpose(1, 2).reshape(x.sizes()));
+    return proj_->forward(attend(qkv[0], qkv[1], qkv[2]).transpose(1, 2).reshape(x.sizes()));
   }
 
  private:
+  at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) const {
+    if (!rel_pos_h_.defined()) return at::scaled_dot_product_attention(query, key, value);
+    if (folds(query)) return attend_with_folded_positions(query, key, value, rel_pos_h_, rel_pos_w_, places_);
+    return attend_with_positions(query, key, value, rel_pos_h_, rel_pos_w_, places_,
+                                 query.is_cpu() ? bias_bytes_cpu : bias_bytes_device);
+  }
+  bool folds(const at::Tensor& query) const {
+    const auto where = folding.load();
+    return !query.is_cpu() && query.scalar_type() != at::kFloat &&
+           (where == PositionFolding::everywhere || (where == PositionFolding::global_layers && global_));
+  }
+
   std::int64_t heads_;
+  bool global_;
+  GridPlaces places_;
   std::shared_ptr<Linear> qkv_, proj_;
   at::Tensor rel_pos_h_, rel_pos_w_;
 };
 
 }  // namespace
 
+GridPlaces::GridPlaces(std::int64_t side)
+    : side_{side}, distances_{[side] { return make_distances(side); }}, marks_{[side] {
+        return make_marks(side);
+      }} {}
+
+at::Tensor GridPlaces::by_distance(const at::Tensor& table) const {
+  return table.index_select(0, distances_.on(table.device(), at::kLong)).view({side_, side_, -1});
+}
+
+PositionFolding fold_positions(PositionFolding where) {
+  return folding.exchange(where);
+}
+
+at::Tensor attend_with_folded_positions(const at::Tensor& query, const at::Tensor& key,
+                                        const at::Tensor& value, const at::Tensor& rel_height,
+                                        const at::Tensor& rel_width, const GridPlaces& places) {
+  const auto batch = query.size(0), heads = query.size(1), width = query.size(3), side = places.side();
+  const auto folded = width + 2 * side;
+  const auto padded = (folded + width_multiple - 1) / width_multiple * width_multiple;
+  const double root = std::sqrt(static_cast<double>(width));
+  const auto grid = query.view({batch, heads, side, side, width});
+  // [B, heads, y, x, side]: a product for every row (axis 2) or column (axis 3) of the grid, rounded once,
+  // with the root in it.
+  const auto along = [&](std::int64_t axis, const at::Tensor& table) {
+    const auto rows = grid.movedim(axis, 0).reshape({side, batch * heads * side, width});
+    return at::baddbmm(at::empty({}, query.options()), rows, places.by_distance(table).transpose(1, 2),
+                       /*beta=*/0, /*alpha=*/root)
+        .view({side, batch, heads, side, side})
+        .movedim(0, axis);
+  };
+  const auto wide = at::empty({3, batch, heads, side * side, padded}, query.options());
+  const auto queries = wide[0], keys = wide[1], values = wide[2];
+  queries.slice(3, 0, width).copy_(query);
+  const auto queries_on_grid = queries.view({batch, heads, side, side, padded});
+  queries_on_grid.slice(4, width, width + side).copy_(along(2, rel_height));
+  queries_on_grid.slice(4, width + side, folded).copy_(along(3, rel_width));
+  keys.slice(3, 0, width).copy_(key);
+  keys.slice(3, width, folded).copy_(places.marks(query.device(), query.scalar_type()));
+  values.slice(3, 0, width).copy_(value);
+  // What lies in memory could be infinite.
+  values.slice(3, width).zero_();
+  if (padded > folded) wide.slice(0, 0, 2).slice(4, folded).zero_();
+  return at::scaled_dot_product_attention(queries, keys, values, {}, 0.0, /*is_causal=*/false, 1.0 / root)
+      .slice(3, 0, width);
+}
+
 at::Tensor attend_with_positions(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                 const at::Tensor& rel_height, const at::Tensor& rel_width, std::int64_t side,
-                                 std::int64_t bias_budget) {
-  const auto batch = query.size(0), heads = query.size(1), places = side * side;
-  const auto by_row = by_distance(rel_height, side), by_column = by_distance(rel_width, side);
+                                 const at::Tensor& rel_height, const at::Tensor& rel_width,
+                                 const GridPlaces& grid_places, std::int64_t bias_budget) {
+  const auto side = grid_places.side(), places = side * side;
+  const auto batch = query.size(0), heads = query.size(1);
+  const auto by_row = grid_places.by_distance(rel_height), by_column = grid_places.by_distance(rel_width);
   const auto piece =
       piece_of(batch, heads, side, bias_budget / static_cast<std::int64_t>(query.element_size()));
   auto out = at::empty({batch, places, heads, query.size(3)}, query.options()).transpose(1, 2);
@@ -122,7 +191,7 @@ class SamImageEncoder::Layer : public torch::nn::Module {
     const auto width = config.hidden_size;
     norm1_ = register_module("layer_norm1", std::make_shared<LayerNorm>(width, config.norm_epsilon));
     attention_ = register_module(
-        "attn", std::make_shared<GridAttention>(config, window_ > 0 ? window_ : config.grid()));
+        "attn", std::make_shared<GridAttention>(config, window_ > 0 ? window_ : config.grid(), window_ == 0));
     norm2_ = register_module("layer_norm2", std::make_shared<LayerNorm>(width, config.norm_epsilon));
     mlp_ = register_module("mlp", std::make_shared<Mlp>(width, config.mlp_dim));
   }

@@ -392,7 +392,24 @@ TEST(Sam, ChunkedAttentionWithRelativePositionsEqualsThePlainForm) {
   // Rows one by one, four and two, single heads, all heads, two windows and one, everything.
   for (const std::int64_t budget :
        {std::int64_t{1}, 4 * row_bytes, head_bytes, 2 * head_bytes, 4 * head_bytes, std::int64_t{1} << 30}) {
-    EXPECT_LT(farthest(attend_with_positions(q, k, v, rel_h, rel_w, side, budget), plain), 2e-6) << budget;
+    EXPECT_LT(farthest(attend_with_positions(q, k, v, rel_h, rel_w, GridPlaces(side), budget), plain), 2e-6)
+        << budget;
+  }
+}
+
+// ViT-H's heads, in a window and on the whole grid.
+TEST(Sam, PositionsFoldedIntoQueriesAndKeysEqualThoseThatAreAdded) {
+  constexpr std::int64_t batch = 2, heads = 2, width = 80, budget = std::int64_t{64} << 20;
+  for (const std::int64_t side : {14, 64}) {
+    const std::vector<std::int64_t> shape{side == 14 ? batch : 1, heads, side * side, width};
+    const auto q = made_up(1, shape, -2, 2), k = made_up(2, shape, -2, 2), v = made_up(3, shape);
+    const auto rel_h = made_up(4, {2 * side - 1, width}), rel_w = made_up(5, {2 * side - 1, width});
+    const GridPlaces places(side);
+    const auto added = attend_with_positions(q, k, v, rel_h, rel_w, places, budget);
+    const auto folded = attend_with_folded_positions(q, k, v, rel_h, rel_w, places);
+    ASSERT_EQ(folded.sizes(), added.sizes());
+    EXPECT_LT(farthest(folded, added), 1e-5) << side;
+    EXPECT_GT(added.abs().max().item<double>(), 0.1) << "else the bound says nothing";
   }
 }
 
