@@ -2,6 +2,18 @@
 
 namespace deda::models {
 
+at::Tensor extents_of(const std::vector<MapSize>& levels, at::Device device) {
+  auto extents =
+      at::empty({static_cast<std::int64_t>(levels.size()), 2}, at::TensorOptions(at::kFloat).device(device));
+  // Filled number by number: a copy from the host's memory would wait for all that the device has to do.
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    const auto level = extents[static_cast<std::int64_t>(i)];
+    level[0].fill_(levels[i].width);
+    level[1].fill_(levels[i].height);
+  }
+  return extents;
+}
+
 at::Tensor sample_deformably(const at::Tensor& value, const std::vector<MapSize>& levels,
                              const at::Tensor& locations, const at::Tensor& weights) {
   constexpr std::int64_t bilinear = 0, zeros = 0;  // grid_sample's numbers of these modes
@@ -34,7 +46,7 @@ DeformableAttention::DeformableAttention(std::int64_t width, std::int64_t heads,
 
 at::Tensor DeformableAttention::forward(const at::Tensor& query, const at::Tensor& values,
                                         const at::Tensor& padding, const at::Tensor& reference,
-                                        const std::vector<MapSize>& levels) const {
+                                        const std::vector<MapSize>& levels, const at::Tensor& extents) const {
   const auto batch = query.size(0), queries = query.size(1);
   auto value = value_->forward(values);
   if (padding.defined()) value = value.masked_fill(padding.unsqueeze(-1), 0);
@@ -48,10 +60,7 @@ at::Tensor DeformableAttention::forward(const at::Tensor& query, const at::Tenso
   const auto places = reference.unsqueeze(2).unsqueeze(4);  // [B, Q, 1, levels, 1, 2 or 4]
   if (reference.size(-1) == 2) {
     // Offsets count pixels of their level.
-    std::vector<float> extent;
-    for (const auto& level : levels)
-      extent.insert(extent.end(), {static_cast<float>(level.width), static_cast<float>(level.height)});
-    offsets = offsets / at::tensor(extent, offsets.options()).view({1, 1, 1, levels_, 1, 2});
+    offsets = offsets / extents.view({1, 1, 1, levels_, 1, 2});
   } else {
     // Offsets count half boxes, all points together.
     offsets = offsets / static_cast<double>(points_) * places.slice(-1, 2, 4) * 0.5;

@@ -15,6 +15,9 @@ struct MapSize {
   std::int64_t places() const { return height * width; }
 };
 
+// [levels, 2] float32: width and height of every level. The host waits for nothing; once a picture.
+at::Tensor extents_of(const std::vector<MapSize>& levels, at::Device device);
+
 // value [B, S, heads, c], S the levels' places end to end; locations [B, Q, heads, levels, points, 2] as (x,
 // y), 0..1 over a level's extent; weights [B, Q, heads, levels, points] -> [B, Q, heads * c] in the
 // locations' type.
@@ -28,7 +31,8 @@ class DeformableAttention : public torch::nn::Module {
   // place is no part of the picture (undefined: none is); reference [B, Q, levels, 2] points (x, y) or [B, Q,
   // levels, 4] boxes (centre x, centre y, width, height), float32, 0..1 -> [B, Q, width].
   at::Tensor forward(const at::Tensor& query, const at::Tensor& values, const at::Tensor& padding,
-                     const at::Tensor& reference, const std::vector<MapSize>& levels) const;
+                     const at::Tensor& reference, const std::vector<MapSize>& levels,
+                     const at::Tensor& extents) const;
 
  private:
   std::int64_t heads_, levels_, points_;

@@ -53,8 +53,7 @@ at::Tensor encoder_reference(const GroundingDinoPlaces& places) {
   for (std::size_t i = 0; i < places.levels.size(); ++i) {
     const auto& level = places.levels[i];
     const auto ratio = places.valid_ratios.narrow(1, static_cast<std::int64_t>(i), 1);
-    const auto extent =
-        at::tensor({static_cast<float>(level.width), static_cast<float>(level.height)}, ratio.options());
+    const auto extent = places.extents[static_cast<std::int64_t>(i)];
     levels.push_back(centres(level, ratio.device()) / (ratio * extent));
   }
   return at::cat(levels, 1).unsqueeze(2) * places.valid_ratios.unsqueeze(1);
@@ -193,8 +192,11 @@ GroundingDinoPlaces GroundingDino::encode_picture(const at::Tensor& pixel_values
   places.features = at::cat(features, 1);
   places.position = at::cat(positions, 1);
   places.valid_ratios = at::stack(ratios, 1);
-  const auto padding = at::cat(masks, 1).logical_not();
-  if (padding.any().item<bool>()) places.padding = padding;
+  places.extents = extents_of(places.levels, places.features.device());
+  if (pixel_mask.defined()) {  // else nothing is padded, and nobody need wait to learn it
+    const auto padding = at::cat(masks, 1).logical_not();
+    if (padding.any().item<bool>()) places.padding = padding;
+  }
   return places;
 }
 
@@ -215,8 +217,7 @@ at::Tensor proposal_boxes(const GroundingDinoPlaces& places) {
   for (std::size_t i = 0; i < places.levels.size(); ++i, side *= 2) {
     const auto& level = places.levels[i];
     const auto ratio = places.valid_ratios.narrow(1, static_cast<std::int64_t>(i), 1);
-    const auto extent =
-        at::tensor({static_cast<float>(level.width), static_cast<float>(level.height)}, ratio.options());
+    const auto extent = places.extents[static_cast<std::int64_t>(i)];
     const auto centre = centres(level, ratio.device()) / (ratio * extent).round();  // whole places
     boxes.push_back(at::cat({centre, at::full_like(centre, side)}, -1).expand({batch, -1, -1}));
   }

@@ -27,8 +27,9 @@ at::Tensor GroundingDinoDecoderLayer::forward(at::Tensor queries, const at::Tens
   queries = self_norm_->forward(queries + self_->forward(placed, placed, queries, {}));
   queries = text_norm_->forward(queries + text_->forward(queries + position, text.features, text.features,
                                                          text.real.unsqueeze(1).unsqueeze(1)));
-  queries = places_norm_->forward(
-      queries + places_->forward(queries + position, places.features, places.padding, boxes, places.levels));
+  queries =
+      places_norm_->forward(queries + places_->forward(queries + position, places.features, places.padding,
+                                                       boxes, places.levels, places.extents));
   return final_norm_->forward(queries + narrow_->forward(widen_->forward(queries).relu_()));
 }
 

@@ -108,8 +108,9 @@ class GroundingDinoEncoderLayer::DeformableLayer : public torch::nn::Module {
   }
   void forward(GroundingDinoPlaces& places, const at::Tensor& reference) const {
     const auto& x = places.features;
-    const auto attended = attention_norm_->forward(
-        x + attention_->forward(x + places.position, x, places.padding, reference, places.levels));
+    const auto attended =
+        attention_norm_->forward(x + attention_->forward(x + places.position, x, places.padding, reference,
+                                                         places.levels, places.extents));
     places.features = final_norm_->forward(attended + narrow_->forward(widen_->forward(attended).relu_()));
   }
 

@@ -24,6 +24,7 @@ struct GroundingDinoPlaces {
   at::Tensor padding;       // [B, S] bool; undefined where no picture is padded
   at::Tensor valid_ratios;  // [B, levels, 2] float32: (width, height) of the picture over the batch's
   std::vector<MapSize> levels;
+  at::Tensor extents;       // [levels, 2]: their sizes again, where the features are
   at::Tensor real() const;  // [B, 1, 1, S] as a mask for attention; undefined where no picture is padded
 };
 

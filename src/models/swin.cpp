@@ -1,6 +1,9 @@
 #include "models/swin.h"
 
 #include <algorithm>
+#include <array>
+
+#include "models/kept_tensor.h"
 
 namespace deda::models {
 namespace {
@@ -35,10 +38,25 @@ at::Tensor relative_position_index(std::int64_t window) {
   return (difference(row) * (2 * window - 1) + difference(column)).flatten();
 }
 
+// [window^2, window^2], to be added to the logits of a window that the shift put together from several
+// places.
+at::Tensor region_mask(std::int64_t window, std::int64_t shift, bool last_row, bool last_column) {
+  const auto wrapped = at::arange(window, at::kLong) >= window - shift;
+  auto region = at::zeros({window, window}, at::kLong);
+  if (last_row) region += 2 * wrapped.to(at::kLong).unsqueeze(1);
+  if (last_column) region += wrapped.to(at::kLong).unsqueeze(0);
+  region = region.flatten();
+  return between_regions * (region.unsqueeze(0) != region.unsqueeze(1)).to(at::kFloat);
+}
+
 class WindowAttention : public torch::nn::Module {
  public:
-  WindowAttention(const SwinConfig& config, std::int64_t width, std::int64_t heads)
-      : window_{config.window_size}, heads_{heads}, index_{relative_position_index(config.window_size)} {
+  WindowAttention(const SwinConfig& config, std::int64_t width, std::int64_t heads, std::int64_t shift)
+      : window_{config.window_size},
+        heads_{heads},
+        shift_{shift},
+        index_{[window = config.window_size] { return relative_position_index(window); }},
+        masks_{mask_of(false, false), mask_of(false, true), mask_of(true, false), mask_of(true, true)} {
     auto self = std::make_shared<torch::nn::Module>("self");
     query_ = self->register_module("query", std::make_shared<Linear>(width, width, config.qkv_bias));
     key_ = self->register_module("key", std::make_shared<Linear>(width, width, config.qkv_bias));
@@ -54,10 +72,10 @@ class WindowAttention : public torch::nn::Module {
   }
   // [B, rows, columns, window^2, C]. Only the last row and the last column of windows hold tokens that the
   // shift brought together, so at most four masks are needed.
-  at::Tensor forward(const at::Tensor& x, std::int64_t shift) const {
+  at::Tensor forward(const at::Tensor& x) const {
     const auto query = query_->forward(x), key = key_->forward(x), value = value_->forward(x);
     const auto bias = relative_bias();
-    if (shift == 0) {
+    if (shift_ == 0) {
       const auto flat = [](const at::Tensor& t) { return t.flatten(0, 2); };
       return output_->forward(
           attend_masked(flat(query), flat(key), flat(value), heads_, bias).view(x.sizes()));
@@ -73,7 +91,7 @@ class WindowAttention : public torch::nn::Module {
         auto target = part(out);
         if (target.numel() == 0) continue;
         const auto flat = [&](const at::Tensor& t) { return part(t).flatten(0, 2); };
-        const auto mask = bias + region_mask(last_row, last_column, shift).to(bias.options());
+        const auto mask = bias + masks_[2 * last_row + last_column].on(bias.device(), bias.scalar_type());
         target.copy_(attend_masked(flat(query), flat(key), flat(value), heads_, mask).view(target.sizes()));
       }
     }
@@ -83,23 +101,22 @@ class WindowAttention : public torch::nn::Module {
  private:
   at::Tensor relative_bias() const {  // [1, heads, window^2, window^2]
     const auto tokens = window_ * window_;
-    return bias_table_.index_select(0, index_.to(bias_table_.device()))
+    return bias_table_.index_select(0, index_.on(bias_table_.device(), at::kLong))
         .view({tokens, tokens, heads_})
         .permute({2, 0, 1})
         .unsqueeze(0)
         .contiguous();
   }
-  at::Tensor region_mask(bool last_row, bool last_column, std::int64_t shift) const {
-    const auto wrapped = at::arange(window_, at::kLong) >= window_ - shift;
-    auto region = at::zeros({window_, window_}, at::kLong);
-    if (last_row) region += 2 * wrapped.to(at::kLong).unsqueeze(1);
-    if (last_column) region += wrapped.to(at::kLong).unsqueeze(0);
-    region = region.flatten();
-    return between_regions * (region.unsqueeze(0) != region.unsqueeze(1)).to(at::kFloat);
+  KeptTensor mask_of(bool last_row, bool last_column) const {
+    return KeptTensor{[window = window_, shift = shift_, last_row, last_column] {
+      return region_mask(window, shift, last_row, last_column);
+    }};
   }
 
-  std::int64_t window_, heads_;
-  at::Tensor index_, bias_table_;
+  std::int64_t window_, heads_, shift_;
+  KeptTensor index_;
+  std::array<KeptTensor, 4> masks_;  // 2 * (last row) + (last column)
+  at::Tensor bias_table_;
   std::shared_ptr<Linear> query_, key_, value_, output_;
 };
 
@@ -118,7 +135,8 @@ class Block : public torch::nn::Module {
     const auto inner = static_cast<std::int64_t>(config.mlp_ratio * static_cast<double>(width));
     norm_before_ =
         register_module("layernorm_before", std::make_shared<LayerNorm>(width, config.norm_epsilon));
-    attention_ = register_module("attention", std::make_shared<WindowAttention>(config, width, heads));
+    attention_ =
+        register_module("attention", std::make_shared<WindowAttention>(config, width, heads, shift_));
     norm_after_ = register_module("layernorm_after", std::make_shared<LayerNorm>(width, config.norm_epsilon));
     widen_ = register_dense(*this, "intermediate", width, inner);
     narrow_ = register_dense(*this, "output", inner, width);
@@ -127,7 +145,7 @@ class Block : public torch::nn::Module {
     const auto height = x.size(1), width = x.size(2);
     auto padded = pad_to_multiple(norm_before_->forward(x), window_);
     if (shift_ > 0) padded = at::roll(padded, {-shift_, -shift_}, {1, 2});
-    padded = from_windows(attention_->forward(to_windows(padded, window_), shift_), window_);
+    padded = from_windows(attention_->forward(to_windows(padded, window_)), window_);
     if (shift_ > 0) padded = at::roll(padded, {shift_, shift_}, {1, 2});
     const auto attended = x + padded.slice(1, 0, height).slice(2, 0, width);
     return attended + narrow_->forward(at::gelu(widen_->forward(norm_after_->forward(attended))));

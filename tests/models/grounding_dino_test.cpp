@@ -422,6 +422,7 @@ TEST(DeformableAttention, PointsAndBoxesAreWhereTheyBelong) {
     return at::linear(x, state.at(name + ".weight"), state.at(name + ".bias"));
   };
   const auto query = made_up(4, {1, 5, 8}), values = made_up(5, {1, 30, 8});
+  const auto extents = extents_of(levels, at::kCPU);
   auto padding = at::zeros({1, 30}, at::kBool);
   padding[0][23] = true;
   const auto value = linear("value_proj", values).masked_fill(padding.unsqueeze(-1), 0).view({1, 30, 2, 4});
@@ -431,9 +432,11 @@ TEST(DeformableAttention, PointsAndBoxesAreWhereTheyBelong) {
   const auto check = [&](const at::Tensor& reference, const at::Tensor& places) {
     const auto expected =
         linear("output_proj", sampled_naively(value, levels, places, weights).to(at::kFloat));
-    EXPECT_LT(
-        (attention.forward(query, values, padding, reference, levels) - expected).abs().max().item<double>(),
-        1e-5);
+    EXPECT_LT((attention.forward(query, values, padding, reference, levels, extents) - expected)
+                  .abs()
+                  .max()
+                  .item<double>(),
+              1e-5);
   };
   const auto points = made_up(6, {1, 5, 2, 2}, 0, 1), boxes = made_up(7, {1, 5, 2, 4}, 0, 1);
   const auto extent = at::tensor({6.0f, 4.0f, 3.0f, 2.0f}).view({1, 1, 1, 2, 1, 2});
