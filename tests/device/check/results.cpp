@@ -31,6 +31,9 @@ std::string figure_of_ours(const std::string& name, const std::string& peer) {
   return has_tail ? name.substr(0, name.size() - tail.size()) : name;
 }
 
+// Ratios of one and the same kernel differ by so much from one run to the next.
+constexpr double level_within = 0.02;
+
 // Of these less is better.
 bool is_cost(const std::string& unit) {
   return unit == "s" || unit == "ms" || unit == "GB";
@@ -91,7 +94,11 @@ std::string cell(const json& value) {
 std::string verdict(const json& figure) {
   if (figure.contains("error")) return "error";
   if (figure.contains("passed")) return figure["passed"].get<bool>() ? "reached" : "**MISSED**";
-  if (figure.contains("ratio")) return figure["ratio"].get<double>() >= 1 ? "ahead" : "behind";
+  if (figure.contains("ratio")) {
+    const double ratio = figure["ratio"].get<double>();
+    if (std::abs(ratio - 1) <= level_within) return "level";
+    return ratio > 1 ? "ahead" : "behind";
+  }
   const auto goal = figure.value("goal", json{});
   const double value = number_in(figure);
   if (!goal.is_number() || std::isnan(value)) return "";

@@ -35,6 +35,9 @@ std::string figure_of_ours(const Json& line) {
   return name;
 }
 
+// Ratios of one and the same kernel differ by so much from one run to the next.
+constexpr double level_within = 0.02;
+
 // Of these less is better.
 bool is_cost(const std::string& unit) {
   return unit == "s" || unit == "ms" || unit == "GB";
@@ -58,7 +61,9 @@ void print_pair(const Json& ours, const Json& peer) {
             {"peer", peer.value("peer", "")},
             {"peer_value", other},
             {"ratio", ratio},
-            {"verdict", ratio >= 1 ? "ahead" : "behind"}};
+            {"verdict", std::abs(ratio - 1) <= level_within ? "level"
+                        : ratio > 1                         ? "ahead"
+                                                            : "behind"}};
   if (!std::isfinite(ratio)) line["error"] = "no ratio can be had";
   std::printf("%s\n", line.dump().c_str());
 }
