@@ -14,7 +14,7 @@ constexpr const char* usage =
     "  gpu                         whether there is a GPU to check, in a sentence\n"
     "  nccl                        the plugin, its GPUs and memory, a NCCL group over the ranks of mpirun\n"
     "  networks --golden DIR --toy DIR --work DIR --record DIR [--deeplab DIR] [--device cpu|cuda] "
-    "[--write [--inputs DIR]] [--precisions all]\n"
+    "[--write [--inputs DIR]] [--precisions all] [--only NAME,NAME]\n"
     "                              every network of `deda forward` against the record; --write makes the "
     "record\n"
     "  compare A B [--limit R]     the tensors of two safetensors files: relative and largest error\n"

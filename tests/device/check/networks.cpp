@@ -114,7 +114,10 @@ Outcome networks(const Arguments& arguments) {
   bool passed = true;
   // On a CPU "all" shows what the lower precisions cost there, which the limits on a GPU were chosen by.
   const bool all = !device.is_cpu() || arguments.get("precisions") == "all";
+  // All, or those that were named, comma-separated.
+  const std::string chosen = "," + arguments.get("only") + ",";
   for (const auto& one : cases) {
+    if (chosen != ",," && chosen.find("," + one.name + ",") == std::string::npos) continue;
     const auto expected = models::read_tensors(record / (one.name + ".safetensors"));
     for (const auto& way : all ? ways_on_a_gpu() : ways_on_a_cpu())
       passed = check_case(one, way, device, expected) && passed;
