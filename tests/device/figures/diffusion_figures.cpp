@@ -48,7 +48,7 @@ std::shared_ptr<diffusion::DiffusionModel> load_model(const Workbench& bench,
     made.emplace();
     config.base = made->path();
     const double seconds = bench::seconds_of(
-        [&] { write_model_folder(config.base, bench.small() ? tiny_shape() : published_shape()); });
+        [&] { write_model_folder(config.base, bench.small() ? tiny_shape() : published_shape(), bench.device()); });
     print({"diffusion.model.made", seconds, "s"});
   }
   std::shared_ptr<diffusion::DiffusionModel> model;

@@ -16,9 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Drawn on `device`: a core needs seconds for as many numbers as Stable Diffusion has.
 template <class Make>
-void write_network(const fs::path& file, const Make& make, std::uint64_t seed) {
+void write_network(const fs::path& file, at::Device device, const Make& make, std::uint64_t seed) {
   const auto network = models::build_as(at::kHalf, make);
+  network->to(device);
   fill_with_random_weights(*network, seed);
   make_folder(file.parent_path());
   models::save_weights(*network, file, {{"format", "pt"}});
@@ -57,7 +59,8 @@ ModelShape tiny_shape() {
   return shape;
 }
 
-void write_model_folder(const fs::path& folder, const ModelShape& shape, const fs::path& tokenizer) {
+void write_model_folder(const fs::path& folder, const ModelShape& shape, at::Device device,
+                        const fs::path& tokenizer) {
   std::uint64_t seed = 1;
   write_tokenizer(folder / "tokenizer", tokenizer);
   const auto words = models::ClipTokenizer::from_folder(folder / "tokenizer");
@@ -65,24 +68,24 @@ void write_model_folder(const fs::path& folder, const ModelShape& shape, const f
   text.vocab_size = words.vocabulary();
   text.eos_token_id = words.end_id();
   write_network(
-      folder / "text_encoder" / "model.safetensors", [&] { return std::make_shared<models::ClipText>(text); },
-      seed++);
+      folder / "text_encoder" / "model.safetensors", device,
+      [&] { return std::make_shared<models::ClipText>(text); }, seed++);
   write_atomically(folder / "text_encoder" / "config.json", models::to_json(text));
   write_network(
-      folder / "unet" / "diffusion_pytorch_model.safetensors",
+      folder / "unet" / "diffusion_pytorch_model.safetensors", device,
       [&] { return std::make_shared<models::UNet>(shape.unet); }, seed++);
   write_atomically(folder / "unet" / "config.json", models::to_json(shape.unet));
   write_network(
-      folder / "vae" / "diffusion_pytorch_model.safetensors",
+      folder / "vae" / "diffusion_pytorch_model.safetensors", device,
       [&] { return std::make_shared<models::Autoencoder>(shape.autoencoder); }, seed++);
   write_atomically(folder / "vae" / "config.json", models::to_json(shape.autoencoder));
   const auto channels = shape.autoencoder.latent_channels;
   write_network(
-      folder / "transparent_encoder.safetensors",
+      folder / "transparent_encoder.safetensors", device,
       [&] { return std::make_shared<models::TransparentEncoder>(shape.transparent_encoder, channels); },
       seed++);
   write_network(
-      folder / "transparent_decoder.safetensors",
+      folder / "transparent_decoder.safetensors", device,
       [&] { return std::make_shared<models::TransparentDecoder>(shape.transparent_decoder); }, seed++);
   make_folder(folder / "scheduler");
   write_atomically(folder / "scheduler" / "scheduler_config.json",
@@ -95,7 +98,8 @@ void write_model_folder(const fs::path& folder, const ModelShape& shape, const f
 }
 
 int make_model(const Options& options) {
-  write_model_folder(options.model, options.tiny ? tiny_shape() : published_shape(), options.tokenizer);
+  write_model_folder(options.model, options.tiny ? tiny_shape() : published_shape(), at::kCPU,
+                     options.tokenizer);
   return 0;
 }
 

@@ -21,8 +21,9 @@ struct ModelShape {
 ModelShape published_shape();
 ModelShape tiny_shape();
 
-// `tokenizer`: a folder to copy; empty: a tokenizer of the prompt templates' words is made. Weights in fp16.
-void write_model_folder(const std::filesystem::path& folder, const ModelShape& shape,
+// `tokenizer`: a folder to copy; empty: a tokenizer of the prompt templates' words is made. Weights in fp16,
+// drawn on `device`.
+void write_model_folder(const std::filesystem::path& folder, const ModelShape& shape, at::Device device,
                         const std::filesystem::path& tokenizer = {});
 
 }  // namespace deda::figures
