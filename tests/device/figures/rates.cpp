@@ -17,14 +17,17 @@ double print_matrix_rate(const Workbench& bench, const std::string& name, at::Sc
     const auto a = at::randn({side, side}, bench.of(type)), b = at::randn({side, side}, bench.of(type));
     auto c = at::empty({side, side}, bench.of(type));
     const auto cube = static_cast<double>(side) * static_cast<double>(side) * static_cast<double>(side);
-    rate = 2 * cube / bench.seconds_per_call([&] { at::mm_out(c, a, b); });
+    rate = 2 * cube / bench.seconds_per_call([&] { at::mm_out(c, a, b); }, /*briefly=*/true);
     print({name, rate * 1e-12, "TFLOP/s", {}, std::to_string(side) + " a side"});
   });
   training::apply_precision(training::Precision::fp32);
   return rate;
 }
 
-void print_copy_rates(const Workbench& bench, const std::string& prefix) {
+}  // namespace
+
+void print_copy_rates(const Workbench& bench, const std::string& subcommand) {
+  const auto prefix = subcommand + ".rate.copy";
   const std::int64_t bytes = bench.small() ? std::int64_t{1} << 20 : std::int64_t{1} << 30;
   bench.attempt(prefix + ".device", [&] {
     const auto from = at::randint(0, 255, {bytes}, bench.of(at::kByte));
@@ -46,8 +49,6 @@ void print_copy_rates(const Workbench& bench, const std::string& prefix) {
   }
 }
 
-}  // namespace
-
 Rates print_rates(const Workbench& bench, const std::string& prefix) {
   using training::Precision;
   Rates rates;
@@ -56,7 +57,6 @@ Rates print_rates(const Workbench& bench, const std::string& prefix) {
   rates.fp16 = print_matrix_rate(bench, matrix + "fp16", at::kHalf, Precision::fp32);
   rates.tf32 = print_matrix_rate(bench, matrix + "tf32", at::kFloat, Precision::tf32);
   rates.fp32 = print_matrix_rate(bench, matrix + "fp32", at::kFloat, Precision::fp32);
-  print_copy_rates(bench, prefix + ".rate.copy");
   return rates;
 }
 

@@ -13,8 +13,10 @@ struct Rates {
   }
 };
 
-// Prints PREFIX.rate.matrix.* and PREFIX.rate.copy.*; leaves TF32 off.
+// Prints PREFIX.rate.matrix.*; leaves TF32 off.
 Rates print_rates(const Workbench& bench, const std::string& prefix);
+// Prints SUBCOMMAND.rate.copy.*. No other figure needs them: they come last.
+void print_copy_rates(const Workbench& bench, const std::string& subcommand);
 
 // Prints NAME.rate_share: operations a second over a matrix-product rate.
 void print_share(const std::string& name, double operations_per_second, double rate);

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "device/figures/subcommands.h"
 #include "models/grounding_dino.h"
 #include "models/sam.h"
+#include "models/sam_image_encoder.h"
 #include "training/device.h"
 
 namespace deda::figures {
@@ -87,6 +89,46 @@ double rate_of(const Rates& rates, const Way& way) {
   return way.precision == Precision::tf32 ? rates.tf32 : rates.of(way.type);
 }
 
+// The encoder's ways of attending with relative positions (models/sam_image_encoder.h).
+struct PositionWay {
+  models::PositionFolding folding;
+  const char* variant;
+};
+constexpr PositionWay position_ways[] = {{models::PositionFolding::nowhere, ".added"},
+                                         {models::PositionFolding::global_layers, ".folded_where_global"},
+                                         {models::PositionFolding::everywhere, ".folded"}};
+
+class UsingFolding {
+ public:
+  explicit UsingFolding(models::PositionFolding folding) : before_{models::fold_positions(folding)} {}
+  ~UsingFolding() { models::fold_positions(before_); }
+  UsingFolding(const UsingFolding&) = delete;
+  UsingFolding& operator=(const UsingFolding&) = delete;
+  models::PositionFolding before() const { return before_; }
+
+ private:
+  models::PositionFolding before_;
+};
+
+double relative_difference(const at::Tensor& a, const at::Tensor& b) {
+  const auto wide = b.to(at::kDouble);
+  return ((a.to(at::kDouble) - wide).norm() / wide.norm()).item<double>();
+}
+
+// Those that the program does not choose, on the same pictures.
+void print_other_position_ways(const Workbench& bench, const std::string& name, std::int64_t batch,
+                               const std::function<at::Tensor()>& embed) {
+  const auto embeddings = embed();
+  for (const auto& way : position_ways) {
+    const UsingFolding using_folding(way.folding);
+    if (using_folding.before() == way.folding) continue;
+    at::Tensor other;
+    bench.print_rate(name + way.variant, static_cast<double>(batch), "images/s", [&] { other = embed(); },
+                     {.goal = pictures_per_second_wanted});
+    print({name + way.variant + ".difference", relative_difference(other, embeddings), "relative error"});
+  }
+}
+
 void print_sam(const Workbench& bench, const Rates& rates, const Way& way) {
   const auto config = sam_config(bench.small());
   const std::string prefix = "segmenters.sam_vit_h.";
@@ -102,7 +144,11 @@ void print_sam(const Workbench& bench, const Rates& rates, const Way& way) {
     bench.attempt(name, [&] {
       const auto pixels = at::randn({batch, 3, config.image_size(), config.image_size()}, bench.of(way.type));
       const auto pass = [&] { embeddings = network->embed(pixels); };
-      const double operations = operations_in(pass) / static_cast<double>(batch);
+      const double operations = [&] {
+        // Without what folding adds to them.
+        const UsingFolding plain(models::PositionFolding::nowhere);
+        return operations_in(pass) / static_cast<double>(batch);
+      }();
       const double rate =
           bench.print_rate(name, static_cast<double>(batch), "images/s", pass,
                            {.goal = pictures_per_second_wanted,
@@ -110,6 +156,8 @@ void print_sam(const Workbench& bench, const Rates& rates, const Way& way) {
       print_share(name, rate * operations, rate_of(rates, way));
       if (!at::isfinite(embeddings).all().item<bool>())
         print_error(name + ".finite", "the embeddings are not finite");
+      if (bench.on_gpu() && way.type != at::kFloat)
+        print_other_position_ways(bench, name, batch, [&] { return network->embed(pixels); });
     });
   }
   const std::int64_t boxes = 4;
@@ -171,6 +219,7 @@ int print_segmenter_figures(const Options& options) {
   print_sam(bench, rates, tf32);
   print_grounding_dino(bench, rates, fp32);
   print_sam(bench, rates, fp32);
+  print_copy_rates(bench, "segmenters");
   return 0;
 }
 

@@ -1,11 +1,13 @@
 // Training steps of every classifier: the network alone, the learner on one batch, the learner on composed
-// samples; and how long the learner waits for them.
+// samples; and how long the learner waits for them. The samples take seconds to draw and are for the last of
+// a precision's figures: the others do not wait for them.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,6 +35,7 @@ struct Case {
   std::string network;
   std::int64_t batch = 0;
   Precision precision = Precision::fp32;
+  double alone = 0;  // images a second of the network without an input path; 0 where that failed
 };
 
 const char* name_of(Precision precision) {
@@ -61,13 +64,10 @@ std::int64_t largest_batch(bool small) {
   return batches(small).back();
 }
 
-// The precision that is meant for GPUs first.
-std::vector<Case> cases(bool small) {
+std::vector<Case> cases_of(Precision precision, bool small) {
   std::vector<Case> all;
-  for (const auto precision : {Precision::bf16, Precision::tf32, Precision::fp32}) {
-    for (const auto& network : classifiers()) {
-      for (const auto batch : batches(small)) all.push_back({network, batch, precision});
-    }
+  for (const auto& network : classifiers()) {
+    for (const auto batch : batches(small)) all.push_back({network, batch, precision});
   }
   return all;
 }
@@ -86,31 +86,61 @@ augment::Batch made_up_batch(std::int64_t size, std::int64_t side) {
 
 class TrainingFigures {
  public:
-  explicit TrainingFigures(const Workbench& bench)
-      : bench_{bench}, side_{bench.small() ? 32 : 448}, rates_{print_rates(bench, "training")} {}
+  // `ranks`: null where there are no samples.
+  TrainingFigures(const Workbench& bench, const comm::Communicator* ranks)
+      : bench_{bench},
+        ranks_{ranks},
+        side_{bench.small() ? 32 : 448},
+        rates_{print_rates(bench, "training")} {}
 
-  // Without samples: `ranks` and `samples` are null.
-  void print(const comm::Communicator* ranks, const ToySamples* samples) {
-    for (const auto& each : cases(bench_.small())) {
-      training::apply_precision(each.precision);
-      config_.network = each.network;
-      config_.precision = each.precision;
-      name_ =
-          fmt::format("training.{}.{}px.b{}.{}", each.network, side_, each.batch, name_of(each.precision));
-      double alone = 0;
-      bench_.attempt(name_ + ".network", [&] { alone = print_network_alone(each); });
-      if (each.precision == Precision::bf16 && each.batch == largest_batch(bench_.small()))
-        bench_.attempt(name_ + ".network.autotuned", [&] { print_autotuned(each); });
-      if (ranks == nullptr) continue;
-      bench_.attempt(name_ + ".learner", [&] { print_learner(*ranks, each.batch, alone, false); });
-      if (bench_.on_gpu())
-        bench_.attempt(name_ + ".learner.graph", [&] { print_learner(*ranks, each.batch, alone, true); });
-      if (samples == nullptr) continue;
-      bench_.attempt(name_ + ".composed", [&] { print_composed(*ranks, *samples, each.batch, alone); });
-    }
+  // The precision that is meant for GPUs first.
+  void print() {
+    for (const auto precision : {Precision::bf16, Precision::tf32, Precision::fp32}) print(precision);
   }
 
  private:
+  void print(Precision precision) {
+    training::apply_precision(precision);
+    auto cases = cases_of(precision, bench_.small());
+    for (auto& each : cases) {
+      choose(each);
+      bench_.attempt(name_ + ".network", [&] { each.alone = print_network_alone(each); });
+      if (ranks_ == nullptr) continue;
+      bench_.attempt(name_ + ".learner", [&] { print_learner(each, false); });
+      if (bench_.on_gpu()) bench_.attempt(name_ + ".learner.graph", [&] { print_learner(each, true); });
+    }
+    for (const auto& each : cases) {
+      if (ranks_ == nullptr) break;
+      choose(each);
+      draw_samples();
+      bench_.attempt(name_ + ".composed", [&] { print_composed(each); });
+    }
+    for (const auto& each : cases) {
+      if (precision != Precision::bf16 || each.batch != largest_batch(bench_.small())) continue;
+      choose(each);
+      bench_.attempt(name_ + ".network.autotuned", [&] { print_autotuned(each); });
+    }
+  }
+
+  // What the next figures are of.
+  void choose(const Case& each) {
+    config_.network = each.network;
+    config_.precision = each.precision;
+    name_ = fmt::format("training.{}.{}px.b{}.{}", each.network, side_, each.batch, name_of(each.precision));
+  }
+
+  // Once, when the first figure needs them.
+  void draw_samples() {
+    if (samples_) return;
+    bench_.attempt("training.samples", [&] {
+      const std::int64_t pictures_per_class = bench_.small() ? 4 : 8;
+      const double seconds = bench::seconds_of([&] {
+        samples_ = std::make_unique<ToySamples>(*ranks_, folder_.path(), side_, pictures_per_class);
+      });
+      figures::print({"training.samples", seconds, "s", {}, "the toy dataset drawn and decoupled"});
+    });
+  }
+
   double print_network_alone(const Case& each) {
     NetworkAlone network(config_, toy_classes, each.batch, side_, bench_.device());
     const double operations = network.operations_per_step() / static_cast<double>(each.batch);
@@ -135,35 +165,34 @@ class TrainingFigures {
                       [&] { network.step(); });
   }
 
-  // `alone`: of the network without an input path, images a second; 0 where that failed.
-  void print_share_of_network(const std::string& name, double rate, double alone) const {
-    if (alone > 0) figures::print({name + ".network_share", rate / alone, "of the network alone"});
+  static void print_share_of_network(const std::string& name, double rate, const Case& each) {
+    if (each.alone > 0) figures::print({name + ".network_share", rate / each.alone, "of the network alone"});
   }
 
   // On a batch that is on the device already; `graph`: the whole step recorded.
-  void print_learner(const comm::Communicator& ranks, std::int64_t batch, double alone, bool graph) {
+  void print_learner(const Case& each, bool graph) {
     auto config = config_;
-    config.batch_size = batch;
+    config.batch_size = each.batch;
     config.captured_graphs = graph;
-    LearnerSteps learner(ranks, config, toy_classes, bench_);
-    const auto made_up = made_up_batch(batch, side_);
+    LearnerSteps learner(*ranks_, config, toy_classes, bench_);
+    const auto made_up = made_up_batch(each.batch, side_);
     const auto fixed = training::on_device(made_up, bench_.device());
     const auto name = name_ + (graph ? ".learner.graph" : ".learner");
     const double rate =
-        bench_.print_rate(name, static_cast<double>(batch), "images/s", [&] { learner.step(fixed); });
-    print_share_of_network(name, rate, alone);
+        bench_.print_rate(name, static_cast<double>(each.batch), "images/s", [&] { learner.step(fixed); });
+    print_share_of_network(name, rate, each);
   }
 
-  void print_composed(const comm::Communicator& ranks, const ToySamples& samples, std::int64_t batch,
-                      double alone) {
-    LearnerSteps learner(ranks, config_, toy_classes, bench_);
+  void print_composed(const Case& each) {
+    if (!samples_) throw std::runtime_error("there are no samples");
+    LearnerSteps learner(*ranks_, config_, toy_classes, bench_);
     // As training's plan of the cores has it: one launches kernels, the others compose.
     const auto workers = static_cast<int>(std::max(2u, std::thread::hardware_concurrency()) - 1);
-    learner.open(samples.open(batch, workers, device::host_memory_for(bench_.device())));
+    learner.open(samples_->open(each.batch, workers, device::host_memory_for(bench_.device())));
     at::Tensor loss;
     double busy_from = 0, waited_from = 0, steps = 0;
     const auto start = bench::Clock::now();
-    const double rate = bench_.print_rate(name_ + ".composed", static_cast<double>(batch), "images/s",
+    const double rate = bench_.print_rate(name_ + ".composed", static_cast<double>(each.batch), "images/s",
                                           [&] {
                                             loss = learner.step_on_stream();
                                             // The first steps choose kernels: what they wait for tells
@@ -176,15 +205,18 @@ class TrainingFigures {
                                           },
                                           {.note = fmt::format("{} composers", workers)});
     if (!at::isfinite(loss).item<bool>()) throw ModelError("the loss is not finite");
-    print_share_of_network(name_ + ".composed", rate, alone);
+    print_share_of_network(name_ + ".composed", rate, each);
     const double waited = learner.seconds_waited() - waited_from;
     figures::print(
         {name_ + ".composed.wait_share", waited / (bench::seconds_since(start) - busy_from), "of the time"});
   }
 
   const Workbench& bench_;
+  const comm::Communicator* ranks_;
   std::int64_t side_;
   Rates rates_;
+  test::TemporaryFolder folder_;
+  std::unique_ptr<ToySamples> samples_;
   training::TrainConfig config_;
   std::string name_;
 };
@@ -193,24 +225,16 @@ class TrainingFigures {
 
 int print_training_figures(const Options& options, int argc, char** argv) {
   const Workbench bench(options);
-  TrainingFigures figures(bench);
   if (options.without_samples) {
-    figures.print(nullptr, nullptr);
+    TrainingFigures(bench, nullptr).print();
+    print_copy_rates(bench, "training");
     return 0;
   }
   comm::MpiEnvironment mpi(argc, argv);
   set_up_log(0, 1, LogLevel::warning);
   const auto ranks = comm::Communicator::self();
-  const test::TemporaryFolder folder;
-  std::unique_ptr<ToySamples> samples;
-  bench.attempt("training.samples", [&] {
-    const bool small = bench.small();
-    const double seconds = bench::seconds_of([&] {
-      samples = std::make_unique<ToySamples>(ranks, folder.path(), small ? 32 : 448, small ? 4 : 32);
-    });
-    print({"training.samples", seconds, "s", {}, "the toy dataset drawn and decoupled"});
-  });
-  figures.print(&ranks, samples.get());
+  TrainingFigures(bench, &ranks).print();
+  print_copy_rates(bench, "training");
   return 0;
 }
 

@@ -14,20 +14,22 @@ namespace deda::figures {
 namespace {
 
 // How long a figure is measured for. A turn is long enough that waiting for the device at its end does not
-// count; a call longer than `long_call` warms up once instead of twice.
+// count; a call longer than `long_call` warms up once instead of twice, and two turns of it are enough.
 struct Patience {
   double turn, figure, long_call;
   std::size_t least_turns, most_turns;
 };
+constexpr std::size_t turns_of_long_calls = 2;
 constexpr Patience patience_on_gpu{0.05, 0.6, 1.0, 3, 15}, patience_small{0.0, 0.02, 1e9, 2, 3};
 constexpr std::int64_t most_calls_a_turn = 1000;
 
+}  // namespace
+
 std::string reason_of(const std::exception& error) {
   const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
-  return of_torch != nullptr ? of_torch->what_without_backtrace() : error.what();
+  const std::string text = of_torch != nullptr ? of_torch->what_without_backtrace() : error.what();
+  return text.substr(0, text.find('\n'));
 }
-
-}  // namespace
 
 Workbench::Workbench(const Options& options) : options_{options} {
   if (options.device == "cpu") {
@@ -63,18 +65,20 @@ double Workbench::seconds_of_calls(const std::function<void()>& work, std::int64
          static_cast<double>(calls);
 }
 
-double Workbench::seconds_per_call(const std::function<void()>& work) const {
+double Workbench::seconds_per_call(const std::function<void()>& work, bool briefly) const {
   const auto& patience = small() ? patience_small : patience_on_gpu;
   double expected = seconds_of_calls(work, 1);
   // The first call also chooses kernels and fetches memory: only another one tells how long it takes.
-  if (expected < patience.long_call) expected = seconds_of_calls(work, 1);
+  const bool is_long = expected >= patience.long_call;
+  if (!is_long) expected = seconds_of_calls(work, 1);
   const auto calls =
       std::clamp<std::int64_t>(std::llround(patience.turn / std::max(expected, 1e-9)), 1, most_calls_a_turn);
   const auto start = bench::Clock::now();
+  const auto least_turns = is_long ? turns_of_long_calls : patience.least_turns;
   std::vector<double> turns;
   const auto enough = [&] {
     if (turns.size() >= patience.most_turns || time_is_up()) return true;
-    return turns.size() >= patience.least_turns && bench::seconds_since(start) > patience.figure;
+    return turns.size() >= least_turns && (briefly || bench::seconds_since(start) > patience.figure);
   };
   do turns.push_back(seconds_of_calls(work, calls));
   while (!enough());

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string>
@@ -23,6 +24,9 @@ struct Remarks {
   std::string note = {};
 };
 
+// One line of what an exception says.
+std::string reason_of(const std::exception& error);
+
 class Workbench {
  public:
   // ConfigError where the device cannot be had.
@@ -40,8 +44,8 @@ class Workbench {
   bool time_is_up() const { return bench::seconds_since(start_) > options_.seconds; }
 
   // Median over several turns of the seconds that a call takes, in a row of calls that is waited for at its
-  // end only, as in a loop that keeps the device busy.
-  double seconds_per_call(const std::function<void()>& work) const;
+  // end only, as in a loop that keeps the device busy. `briefly`: with as few turns as a median may have.
+  double seconds_per_call(const std::function<void()>& work, bool briefly = false) const;
 
   // Runs `work`. What it throws, out of memory included, becomes the error of figure `name`; so does having
   // no time left. The rest goes on.

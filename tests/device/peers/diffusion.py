@@ -154,18 +154,19 @@ class Figures:
         self.unet_step(self.rows[0], "eager", unet)
         self.inversion("eager", unet)
         self.edit(self.usual_cdps, "eager", unet)
+        self.autoencoder("tf32" if self.bench.on_gpu else "fp32")
         self.latent_edit(self.usual_cdps, "eager", unet)
+        for peer in self.bench.compiled:
+            network = compiled(unet, peer)  # a size of its own is compiled anew
+            self.unet_step(self.rows[0], peer, network)
+            self.inversion(peer, network)
+            self.latent_edit(self.usual_cdps, peer, network)
         for rows in self.rows[1:]:
             self.unet_step(rows, "eager", unet)
-        self.autoencoder("tf32" if self.bench.on_gpu else "fp32")
         self.model.set_autoencoder_type(torch.bfloat16)
         self.autoencoder("bf16")
         self.edit(self.usual_cdps, "eager", unet, ".autoencoder_bf16")
         for peer in self.bench.compiled:
-            network = compiled(unet, peer)  # a size of its own is compiled anew: the fewest first
-            self.latent_edit(self.usual_cdps, peer, network)
-            self.inversion(peer, network)
-            self.unet_step(self.rows[0], peer, network)
             self.autoencoder("bf16", peer)
         unet.to(torch.float16 if self.bench.on_gpu else torch.float32)
         self.type = "fp16" if self.bench.on_gpu else "fp32"
@@ -182,7 +183,6 @@ def add_options(parser):
 def main(arguments=None):
     bench = Bench(__doc__.split("\n")[0], arguments,
                   add_options)
-    matrix_rates(bench, "diffusion")
     precision("tf32" if bench.on_gpu else "fp32")  # text encoder and autoencoder, as ours
     try:
         from diffusion_model import Model
@@ -190,6 +190,7 @@ def main(arguments=None):
     except Exception as problem:  # a library that is not there, or does not fit
         return error("diffusion.eager", f"{type(problem).__name__}: {problem}".splitlines()[0], "eager")
     Figures(bench, model).run()
+    matrix_rates(bench, "diffusion")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import time
 
 import torch
 
-# As workbench.cpp has it: seconds of a turn and of a figure, turns at least and at most.
+# As workbench.cpp has it: seconds of a turn and of a figure, turns at least and at most; of calls that take long two are enough.
 TURN, FIGURE, LEAST_TURNS, MOST_TURNS = 0.05, 0.6, 3, 15
+LONG_CALL, TURNS_OF_LONG_CALLS = 1.0, 2
 MOST_CALLS_A_TURN = 1000
 SMALL_FIGURE = 0.02
 
@@ -63,7 +64,7 @@ class Bench:
         self.seconds_of_calls(work, 1)  # compiles, chooses kernels, fetches memory
         expected = TURN if self.small else self.seconds_of_calls(work, 1)
         calls = min(MOST_CALLS_A_TURN, max(1, round(TURN / max(expected, 1e-9))))
-        least, figure = (2, SMALL_FIGURE) if self.small else (LEAST_TURNS, FIGURE)
+        least, figure = (2, SMALL_FIGURE) if self.small else (TURNS_OF_LONG_CALLS if expected > LONG_CALL else LEAST_TURNS, FIGURE)
         start, turns = time.perf_counter(), []
         while not turns or not (len(turns) >= MOST_TURNS or self.time_is_up()
                                 or len(turns) >= least and time.perf_counter() - start > figure):

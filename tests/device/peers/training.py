@@ -25,28 +25,33 @@ def optimizer_of(network, bench):
     return torch.optim.SGD(network.parameters(), fused=bench.on_gpu, foreach=None if bench.on_gpu else True, **options)
 
 
-def main(arguments=None):
-    bench = Bench(__doc__.split("\n")[0], arguments)
-    matrix_rates(bench, "training")
+def print_figure(bench, peer, name, network_name, batch):
     from torchvision import models
     side = 32 if bench.small else 448
-    batches = (2,) if bench.small else (16, 64)
+    figure = f"training.{network_name}.{side}px.b{batch}.{name}.network"
+
+    def work():
+        precision(name)
+        network = getattr(models, network_name)(num_classes=CLASSES).to(bench.device).train()
+        pictures = torch.randn(batch, 3, side, side, device=bench.device)
+        if bench.on_gpu:  # as ours; on CPUs the plain order
+            network = network.to(memory_format=torch.channels_last)
+            pictures = pictures.contiguous(memory_format=torch.channels_last)
+        labels = torch.randn(batch, CLASSES, device=bench.device).softmax(1)
+        way = dict(bench.ways(network))[peer]()
+        step = step_of(way, optimizer_of(network, bench), name, pictures, labels)
+        bench.rate(figure, batch, "images/s", step, peer)
+    bench.attempt(figure, work, peer)
+
+
+def main(arguments=None):
+    bench = Bench(__doc__.split("\n")[0], arguments)
     for name in ("bf16", "tf32", "fp32"):
-        for network_name in ("resnet18", "resnet50"):
-            for batch in batches:
-                precision(name)
-                figure = f"training.{network_name}.{side}px.b{batch}.{name}.network"
-                network = getattr(models, network_name)(num_classes=CLASSES).to(bench.device).train()
-                pictures = torch.randn(batch, 3, side, side, device=bench.device)
-                if bench.on_gpu:  # as ours; on CPUs the plain order
-                    network = network.to(memory_format=torch.channels_last)
-                    pictures = pictures.contiguous(memory_format=torch.channels_last)
-                labels = torch.randn(batch, CLASSES, device=bench.device).softmax(1)
-                for peer, make in bench.ways(network):
-                    def work(peer=peer, make=make):
-                        step = step_of(make(), optimizer_of(network, bench), name, pictures, labels)
-                        bench.rate(figure, batch, "images/s", step, peer)
-                    bench.attempt(figure, work, peer)
+        for peer in ["eager", *bench.compiled]:  # compiling takes long: what is eager comes first
+            for network_name in ("resnet18", "resnet50"):
+                for batch in (2,) if bench.small else (16, 64):
+                    print_figure(bench, peer, name, network_name, batch)
+    matrix_rates(bench, "training")
 
 
 if __name__ == "__main__":
