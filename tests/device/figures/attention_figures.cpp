@@ -112,19 +112,28 @@ class AttentionFigures {
 
 }  // namespace
 
-void print_attention(const Workbench& bench) {
-  // Stable Diffusion 1.5 at 64 x 64 latents: the two finest levels, and looking at a text.
-  std::vector<Shape> shapes{{"self4096x40", 4096, 4096, 40, 64},
-                            {"text4096x40", 4096, 77, 40, 64},
-                            {"self1024x80", 1024, 1024, 80, 128}};
-  if (bench.small()) {
-    for (auto& shape : shapes) shape.queries = shape.keys = 64;
-  }
-  std::vector<at::ScalarType> types{at::kBFloat16};
-  if (bench.on_gpu()) types.push_back(at::kHalf);
-  for (const auto type : types) {
-    for (const auto& shape : shapes) AttentionFigures(bench, shape, type).print();
-  }
+namespace {
+
+// Stable Diffusion 1.5 at 64 x 64 latents: the two finest levels, and looking at a text.
+constexpr Shape finest{"self4096x40", 4096, 4096, 40, 64}, of_text{"text4096x40", 4096, 77, 40, 64},
+    second{"self1024x80", 1024, 1024, 80, 128};
+
+void print_shape(const Workbench& bench, Shape shape, at::ScalarType type) {
+  constexpr std::int64_t small_places = 64;
+  if (bench.small()) shape.queries = shape.keys = small_places;
+  AttentionFigures(bench, shape, type).print();
+}
+
+}  // namespace
+
+void print_finest_attention(const Workbench& bench) {
+  print_shape(bench, finest, at::kBFloat16);
+}
+
+void print_other_attention(const Workbench& bench) {
+  for (const auto& shape : {of_text, second}) print_shape(bench, shape, at::kBFloat16);
+  if (!bench.on_gpu()) return;
+  for (const auto& shape : {finest, of_text, second}) print_shape(bench, shape, at::kHalf);
 }
 
 }  // namespace deda::figures

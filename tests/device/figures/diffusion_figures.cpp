@@ -4,7 +4,9 @@
 #include <ATen/Context.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "device/figures/diffusion_parts.h"
@@ -47,8 +49,9 @@ std::shared_ptr<diffusion::DiffusionModel> load_model(const Workbench& bench,
   if (given.empty()) {
     made.emplace();
     config.base = made->path();
-    const double seconds = bench::seconds_of(
-        [&] { write_model_folder(config.base, bench.small() ? tiny_shape() : published_shape(), bench.device()); });
+    const double seconds = bench::seconds_of([&] {
+      write_model_folder(config.base, bench.small() ? tiny_shape() : published_shape(), bench.device());
+    });
     print({"diffusion.model.made", seconds, "s"});
   }
   std::shared_ptr<diffusion::DiffusionModel> model;
@@ -68,23 +71,69 @@ class DiffusionFigures {
 
   void print() {
     use_tf32(parts_, bench_.on_gpu());  // the autoencoder's products, as the program has them on a GPU
-    print_as_the_program_runs();
+    // What takes the program's time, then whether its other ways of running are better.
+    print_unet_step(parts_, sizes_.unet_rows.front());
+    print_inversion(parts_, sizes_.inversion_batch);
+    print_edit(parts_, sizes_.usual_cdps, 1);
+    if (bench_.on_gpu()) print_graphs();
+    print_padded_heads();
+    print_equal_bytes();
+    print_edit(parts_, sizes_.usual_cdps, 2);
+    print_autoencoder("");
+    print_latent_edit(parts_, sizes_.usual_cdps);
+    print_other_batches();
+    print_finest_attention(bench_);
     print_other_autoencoders();
     print_other_order();
-    print_other_ways();
+    print_autotuned();
     print_other_type();
-    print_attention(bench_);
+    print_other_attention(bench_);
     print_with_branches();
+    print_copy_rates(bench_, "diffusion");
   }
 
  private:
-  void print_as_the_program_runs() {
-    for (const auto rows : sizes_.unet_rows) print_unet_step(parts_, rows);
-    print_inversion(parts_, sizes_.inversion_batch);
-    print_edit(parts_, sizes_.usual_cdps, 1);
-    print_latent_edit(parts_, sizes_.usual_cdps);
-    print_edit(parts_, sizes_.usual_cdps, 2);
-    print_autoencoder("");
+  // Kernels recorded as a graph.
+  void print_graphs() {
+    print_unet_graph(parts_, sizes_.usual_rows);
+    auto& graphs = parts_.model->captured_graphs;
+    const bool as_loaded = std::exchange(graphs, true);
+    print_edit(parts_, sizes_.usual_cdps, 1, ".graph");
+    graphs = as_loaded;
+  }
+
+  // Only on a GPU is anything padded.
+  void print_padded_heads() {
+    if (!bench_.on_gpu()) return;
+    models::pad_attention_heads(true);
+    print_unet_step(parts_, sizes_.usual_rows, ".padded_heads");
+    print_inversion(parts_, sizes_.inversion_batch, ".padded_heads");
+    models::pad_attention_heads(false);
+  }
+
+  // Kernels that give the same bytes every time: those that there are (as `deda invert` asks for), or an
+  // error where there is none.
+  void print_equal_bytes() {
+    ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+    auto& context = at::globalContext();
+    context.setDeterministicFillUninitializedMemory(false);
+    context.setDeterministicCuDNN(true);
+    for (const bool warn_only : {true, false}) {
+      const std::string variant = warn_only ? ".equal_bytes" : ".equal_bytes_or_error";
+      context.setDeterministicAlgorithms(true, warn_only);
+      print_gradients_twice(parts_, sizes_.inversion_batch, variant);
+      print_inversion(parts_, sizes_.inversion_batch, variant);
+    }
+    context.setDeterministicAlgorithms(false, /*warn_only=*/false);
+    context.setDeterministicCuDNN(false);
+  }
+
+  void print_other_batches() {
+    for (const auto rows : sizes_.unet_rows) {
+      if (rows == sizes_.usual_rows) continue;
+      print_unet_step(parts_, rows);
+      if (bench_.on_gpu()) print_unet_graph(parts_, rows);
+    }
     for (const auto cdps : sizes_.cdps) print_edit(parts_, cdps, 1);
   }
 
@@ -123,21 +172,12 @@ class DiffusionFigures {
     for (auto* network : networks) use_order(*network, as_loaded);
   }
 
-  // Kernels chosen by trial, kernels that give the same bytes every time, and kernels recorded as a graph.
-  void print_other_ways() {
-    auto& context = at::globalContext();
-    context.setBenchmarkCuDNN(true);
+  // Kernels chosen by trial.
+  void print_autotuned() {
+    at::globalContext().setBenchmarkCuDNN(true);
     print_unet_step(parts_, sizes_.usual_rows, ".autotuned");
     print_autoencoder(".autotuned");
-    context.setBenchmarkCuDNN(false);
-    context.setDeterministicAlgorithms(true, /*warn_only=*/true);
-    context.setDeterministicFillUninitializedMemory(false);
-    context.setDeterministicCuDNN(true);
-    print_inversion(parts_, sizes_.inversion_batch, ".equal_bytes");
-    context.setDeterministicAlgorithms(false, /*warn_only=*/false);
-    context.setDeterministicCuDNN(false);
-    if (!bench_.on_gpu()) return;
-    for (const auto rows : sizes_.unet_rows) print_unet_graph(parts_, rows);
+    at::globalContext().setBenchmarkCuDNN(false);
   }
 
   void print_other_type() {

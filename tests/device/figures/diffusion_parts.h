@@ -45,6 +45,8 @@ void print_edit(const DiffusionBench& parts, std::int64_t cdps, int threads, con
 
 // A step of TTTI with the paper's batch.
 void print_inversion(const DiffusionBench& parts, std::int64_t batch, const std::string& variant = {});
+// Whether the same step gives the same gradient twice, byte by byte; what LibTorch refuses becomes the text.
+void print_gradients_twice(const DiffusionBench& parts, std::int64_t batch, const std::string& variant);
 
 void print_encoding(const DiffusionBench& parts, std::int64_t pictures, const std::string& variant = {});
 void print_decoding(const DiffusionBench& parts, std::int64_t pictures, const std::string& variant = {});
@@ -52,6 +54,8 @@ void print_transparent_decoding(const DiffusionBench& parts, std::int64_t pictur
                                 const std::string& variant = {});
 
 // Attention at the UNet's shapes: head widths as they are against padded ones, and every kernel there is.
-void print_attention(const Workbench& bench);
+// First the shape that takes most of the UNet's time, then the others.
+void print_finest_attention(const Workbench& bench);
+void print_other_attention(const Workbench& bench);
 
 }  // namespace deda::figures

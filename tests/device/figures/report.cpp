@@ -21,6 +21,14 @@ void print(const Figure& figure) {
   print_line(json);
 }
 
+void print_text(const std::string& name, const std::string& value, const std::string& goal,
+                std::optional<bool> passed) {
+  nlohmann::ordered_json json{{"figure", name}, {"value", value}};
+  if (!goal.empty()) json["goal"] = goal;
+  if (passed) json["passed"] = *passed;
+  print_line(json);
+}
+
 void print_error(const std::string& name, const std::string& reason) {
   print_line({{"figure", name}, {"error", reason.substr(0, reason.find('\n'))}});
 }

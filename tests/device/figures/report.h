@@ -15,6 +15,9 @@ struct Figure {
 };
 
 void print(const Figure& figure);
+// What is told and not measured: `passed` where it was asked for.
+void print_text(const std::string& name, const std::string& value, const std::string& goal = {},
+                std::optional<bool> passed = std::nullopt);
 void print_error(const std::string& name, const std::string& reason);
 
 }  // namespace deda::figures
