@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "device/kernels.h"
 #include "device/upload.h"
 #include "diffusion/training_noise.h"
 
@@ -100,6 +101,7 @@ InversionGradients TextualInversion::gradients(const InversionBatch& batch,
                                                const std::vector<IdentifierRows>& rows,
                                                const std::vector<double>& loss_scales,
                                                models::NamedTensors* trace) const {
+  const device::ReproducibleAttention reproducible;
   const auto samples = batch.latents.size(0), classes = static_cast<std::int64_t>(rows.size());
   const auto per_class = samples / classes;
   auto leaves = stacked_rows(rows, model_.device);
