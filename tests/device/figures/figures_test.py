@@ -32,9 +32,9 @@ def expected_diffusion():
     unet = [f"unet.b{rows}.{way}" for rows in (2, 4) for way in ("bf16", "bf16.channels_last", "fp32")]
     unet += ["unet.b4.bf16.autotuned", "unet.b4.bf16.branches"]
     names += [name + tail for name in unet for tail in ("", ".milliseconds", ".rate_share")]
-    ttti = [f"ttti.b4.{way}" for way in ("bf16", "bf16.channels_last", "bf16.equal_bytes", "bf16.equal_bytes_or_error", "fp32", "bf16.branches")]
+    ttti = [f"ttti.b4.{way}" for way in ("bf16", "bf16.channels_last", "bf16.equal_bytes", "fp32", "bf16.branches")]
     names += [name + tail for name in ttti for tail in ("", ".rate_share")]
-    names += [f"ttti.b4.bf16.{way}.gradients_twice" for way in ("equal_bytes", "equal_bytes_or_error")]
+    names.append("ttti.b4.bf16.equal_bytes.gradients_twice")
     names += ["sdedit.cdps2.bf16", "sdedit.cdps2.bf16.threads2", "sdedit.cdps1.bf16", "sdedit.cdps2.bf16.autoencoder_bf16",
               "sdedit.cdps2.bf16.threads2.autoencoder_bf16", "sdedit.cdps2.bf16.autoencoder_bf16.channels_last"]
     names += [f"sdedit.cdps2.latents.{way}" for way in ("bf16", "fp32", "bf16.branches")]
