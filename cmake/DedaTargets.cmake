@@ -39,6 +39,23 @@ function(deda_use_torch_headers target)
   target_precompile_headers(${target} REUSE_FROM deda_torch_pch)
 endfunction()
 
+# deda_compile_folders_as_one(target): its sources of one folder become one translation unit (half of a file's time is LibTorch's
+# headers). Names in unnamed namespaces must then differ within a folder.
+function(deda_compile_folders_as_one target)
+  if(NOT DEDA_UNITY)
+    return()
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  foreach(source IN LISTS sources)
+    get_filename_component(folder ${source} DIRECTORY)
+    if(folder STREQUAL "")
+      set(folder "top")
+    endif()
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder})
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+endfunction()
+
 # deda_add_test(io.record_store SOURCES record_store_test.cpp LINKS deda::io RANKS 1 3 4 LABELS mpi TIMEOUT 60 [TORCH])
 # One executable; one CTest entry per rank count (none given: one plain process). Every test has a timeout.
 function(deda_add_test name)

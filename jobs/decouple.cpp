@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "decoupling/looks.h"
 #include "jobs/job.h"
+#include "jobs/planning.h"
 #include "jobs/worker_threads.h"
 #include "report/overlay.h"
 #ifdef DEDA_TORCH
@@ -67,24 +68,24 @@ void apply_sources(const Options& options, decoupling::DecoupleConfig& config) {
 ExitCode run(JobContext& context, const Options& options) {
   apply_sources(options, context.config.decouple);
   const auto& config = context.config;
+  std::string device;
 #ifdef DEDA_TORCH
-  prepare_network_sources(context.ranks, config.decouple);
+  device = prepare_network_sources(context.ranks, config.decouple);
 #endif
-  std::vector<std::string> notes;
-  data::Dataset dataset;
-  context.ranks.agree("reading the dataset",
-                      [&] { dataset = data::load_dataset(config.dataset, {}, &notes); });
-  if (context.ranks.is_root()) {
-    for (const std::string& note : notes) log_warning("{}", note);
+  const auto plan = make_plan(context, pipeline::Stage::decouple);
+  const auto& node = plan.at(pipeline::Stage::decouple);
+  const auto& folder = node.folder;
+  if (node.command.empty()) {
+    if (context.ranks.is_root())
+      log_info("nothing to decouple: train.store names the store {}", folder.string());
+    return ExitCode::done;
   }
-  const auto folder =
-      stage_folder(config.run.output, "decouple", decoupling::decouple_identity(dataset, config.decouple));
+  const auto dataset = load_dataset(context);
   std::filesystem::path without_exclusions;
   if (!config.decouple.exclude.empty()) {
-    decoupling::DecoupleConfig all = config.decouple;
-    all.exclude.clear();
-    without_exclusions =
-        stage_folder(config.run.output, "decouple", decoupling::decouple_identity(dataset, all));
+    JobContext all = context;
+    all.config.decouple.exclude.clear();
+    without_exclusions = make_plan(all, pipeline::Stage::decouple).at(pipeline::Stage::decouple).folder;
   }
   const std::size_t pictures = decoupling::decouple_items(dataset, config.decouple).size();
   if (context.options.dry_run) {
@@ -99,9 +100,9 @@ ExitCode run(JobContext& context, const Options& options) {
     log_info("decoupling {} pictures of {} ({} classes) on {} ranks into {}", pictures, dataset.name,
              dataset.class_names.size(), context.ranks.size(), folder.string());
   const bool was_complete = decoupling::decouple(
-      context.ranks,
-      {dataset, config.decouple, folder, worker_threads(context.ranks, config.run.threads),
-       context.options.trace, context.options.trace ? context.options.trace_steps : 0, without_exclusions});
+      context.ranks, {dataset, config.decouple, folder, worker_threads(context.ranks, config.run.threads),
+                      context.options.trace, context.options.trace ? context.options.trace_steps : 0,
+                      without_exclusions, provenance_of(plan, node, device)});
   if (context.ranks.is_root()) {
     if (was_complete) log_info("already done: {}", folder.string());
     print_outcomes(folder);

@@ -65,5 +65,5 @@ code=0
 pipeline_run "$config" "$methods" "$seeds" "${settings[@]}" || code=$?
 if [ "$code" -eq 75 ]; then say "stopped in time; call the same command to continue"; exit 75; fi
 [ "$code" -eq 0 ] || exit "$code"
-"$DEDA_BIN" inspect "$output" --config "$config" --report "$output/report.html" --data "${data:-$output/toy}"
+"$DEDA_BIN" inspect --config "$config" "${settings[@]}" --data "${data:-$output/toy}"
 say "demo: $((SECONDS - started)) s"

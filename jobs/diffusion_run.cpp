@@ -1,64 +1,42 @@
 #include "jobs/diffusion_run.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "decoupling/decouple.h"
 #include "device/kernels.h"
 #include "diffusion/model.h"
-#include "models/autoencoder.h"
-#include "models/unet.h"
 #include "training/device.h"
 
 namespace deda::jobs {
-namespace {
-
-namespace fs = std::filesystem;
-
-// Raised when the meaning of the results changes.
-constexpr int invert_schema = 1, generate_schema = 1;
-
-std::int64_t model_resolution(const diffusion::ModelsConfig& models) {
-  return models::read_unet_config(models.base / "unet" / "config.json").sample_size *
-         models::read_autoencoder_config(models.base / "vae" / "config.json").factor();
-}
-
-}  // namespace
-
-DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Dataset& dataset) {
+DiffusionRun plan_diffusion_run(const JobContext& context, pipeline::Stage target) {
+  using pipeline::Stage;
+  const auto& config = context.config;
   DiffusionRun run;
-  const std::string real = decoupling::decouple_identity(dataset, config.decouple);
-  run.store =
-      config.train.store.empty() ? stage_folder(config.run.output, "decouple", real) : config.train.store;
-  run.model_identity = diffusion::model_identity(config.models);
-  run.is_sdxl = diffusion::has_two_text_encoders(config.models);
-  run.transparency = diffusion::choose_transparency(config.models, config.diffusion, config.generate,
-                                                    run.is_sdxl, run.model_identity);
-  run.resolution =
-      config.diffusion.resolution > 0 ? config.diffusion.resolution : model_resolution(config.models);
-  const std::string store =
-      config.train.store.empty() ? real : fs::weakly_canonical(config.train.store).string();
-  const std::string common =
-      fmt::format("{}\n{}\n{}\n{}\n", canonical_config(config, {"models", "diffusion"}), store,
-                  data::dataset_identity(dataset), run.resolution);
-  const std::string inverted_model =
-      config.invert.unet == diffusion::InvertUNet::merged
-          ? run.model_identity
-          : diffusion::model_identity(config.models, diffusion::UNetWeights::plain);
-  run.invert_identity =
-      fmt::format("schema {}\n{}{}\n{}\ngain {}\ntmax {}", invert_schema, common,
-                  canonical_config(config, {"invert"}), inverted_model, run.transparency.offset_gain,
-                  diffusion::most_timestep(config.diffusion, config.invert));
-  const std::string identifiers = config.generate.identifier == diffusion::IdentifierChoice::learned
-                                      ? run.invert_identity
-                                      : fmt::format("{}\ngain {}", common, run.transparency.offset_gain);
-  run.generate_identity = fmt::format("schema {}\n{}\n{}\n{}\nscaled {}\nstrength {}", generate_schema,
-                                      identifiers, canonical_config(config, {"generate"}), run.model_identity,
-                                      run.transparency.scaled_latent, config.diffusion.strength);
-  run.identifiers = stage_folder(config.run.output, "invert", run.invert_identity);
-  run.synthetic = stage_folder(config.run.output, "generate", run.generate_identity);
+  run.plan = make_plan(context, target);
+  run.store = run.plan.at(Stage::decouple).folder;
+  if (const auto* identifiers = run.plan.find(Stage::invert)) run.identifiers = identifiers->folder;
+  if (const auto* synthetic = run.plan.find(Stage::generate)) run.synthetic = synthetic->folder;
+  run.model_identity = run.plan.at(target).inputs.at("model");
+  std::string settled;  // rank 0 alone reads what belongs to the weights
+  context.ranks.agree("settling the model's switches", [&] {
+    if (!context.ranks.is_root()) return;
+    run.is_sdxl = diffusion::has_two_text_encoders(config.models);
+    run.resolution = config.diffusion.resolution > 0 ? config.diffusion.resolution
+                                                     : diffusion::model_resolution(config.models);
+    run.transparency = diffusion::choose_transparency(config.models, config.diffusion, config.generate,
+                                                      run.is_sdxl, diffusion::model_identity(config.models));
+    settled = nlohmann::json{{"is_sdxl", run.is_sdxl},
+                             {"resolution", run.resolution},
+                             {"offset_gain", run.transparency.offset_gain},
+                             {"scaled_latent", run.transparency.scaled_latent},
+                             {"reason", run.transparency.reason}}
+                  .dump();
+  });
+  const auto known = nlohmann::json::parse(context.ranks.broadcast(std::move(settled)));
+  run.is_sdxl = known.at("is_sdxl");
+  run.resolution = known.at("resolution");
+  run.transparency = {known.at("offset_gain"), known.at("scaled_latent"), known.at("reason")};
   return run;
 }
 

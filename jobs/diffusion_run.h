@@ -1,6 +1,5 @@
-// What `deda invert`, `deda generate` and training with synthetic CDPs have in common: from a configuration
-// to the real CDPs' store, the identity of identifiers and of synthetic CDPs, and the folders where they
-// live.
+// What `deda invert` and `deda generate` have in common: from a configuration to the real CDPs' store, the
+// switches that belong to the model's weights, and where the results live.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,25 +10,27 @@
 
 #include "data/dataset.h"
 #include "device/place.h"
-#include "diffusion/calibration.h"
+#include "diffusion/transparent/calibration.h"
 #include "jobs/job.h"
+#include "jobs/planning.h"
 
 namespace deda::jobs {
 
-// Paths and identities; nothing is loaded, so that a finished stage says so at once.
+// No network is loaded, so that a finished stage says so at once.
 struct DiffusionRun {
+  pipeline::Plan plan;
   std::filesystem::path store;  // of real CDPs
   bool is_sdxl = false;
-  std::string model_identity;  // of the merged model, as it generates
+  std::string model_identity;  // of the files that the stage takes
   diffusion::TransparencyChoice transparency;
   std::int64_t resolution = 0;  // pixels a side of the model's square
-  std::string invert_identity, generate_identity;
-  std::filesystem::path identifiers;  // folder of `deda invert`
+  std::filesystem::path identifiers;  // folder of `deda invert`; empty where names of classes are used
   std::filesystem::path synthetic;    // store of `deda generate`
 };
 
-// On one rank; DataError and ConfigError list all that is missing. The store need not exist yet.
-DiffusionRun plan_diffusion_run(const PipelineConfig& config, const data::Dataset& dataset);
+// Collective. DataError and ConfigError list all that is missing. The store need not exist yet.
+// `target`: invert or generate.
+DiffusionRun plan_diffusion_run(const JobContext& context, pipeline::Stage target);
 
 // Where this rank computes: a GPU of its own, or the CPU with `workers` units at a time, each on one core.
 struct DiffusionMachine {

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "data/dataset.h"
-#include "decoupling/weights_identity.h"
-#include "io/safetensors.h"
+#include "decoupling/needed_networks.h"
+#include "io/formats/safetensors.h"
 #include "jobs/doctor_models.h"
 #include "jobs/job.h"
 #include "jobs/torch_machine.h"

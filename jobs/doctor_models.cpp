@@ -11,7 +11,7 @@
 
 #include "core/files.h"
 #include "core/sha256.h"
-#include "io/safetensors.h"
+#include "io/formats/safetensors.h"
 
 namespace deda::jobs {
 namespace {

@@ -8,11 +8,11 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "device/host_memory.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 #include "jobs/training_run.h"
 #include "models/registry.h"
 #include "models/layers.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 #include "training/cdp_evaluation.h"
 #include "training/compute_plan.h"
 #include "training/device.h"
@@ -83,9 +83,9 @@ void save_cdp_scores(const std::filesystem::path& file, const std::filesystem::p
 }
 
 ExitCode run(JobContext& context, const EvaluateOptions& options) {
-  const auto& config = context.config;
   const auto& ranks = context.ranks;
   const auto run = plan_training_run(context);
+  const auto& config = run.config;
   const bool of_run = options.weights == "best" || options.weights == "last";
   const std::filesystem::path weights =
       of_run ? run.folder / (options.weights + ".safetensors") : std::filesystem::path(options.weights);

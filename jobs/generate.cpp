@@ -1,6 +1,6 @@
 // `deda generate`: synthetic CDPs of every real one into a store; or a sheet for choosing a strength; or the
 // calibration of the transparent networks.
-#include "diffusion/generate.h"
+#include "diffusion/generation/generate.h"
 
 #include <fmt/format.h>
 
@@ -9,11 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
-#include "core/hash.h"
 #include "core/log.h"
 #include "data/dataset.h"
-#include "diffusion/measure_calibration.h"
-#include "io/image_codec.h"
+#include "diffusion/transparent/measure_calibration.h"
+#include "io/pictures/image_codec.h"
 #include "jobs/diffusion_run.h"
 #include "jobs/job.h"
 #include "jobs/strength_sheet.h"
@@ -76,22 +75,6 @@ std::vector<std::string> classes_without_cdp(const data::Dataset& dataset, const
     if (cdps.by_class()[id].empty()) names.push_back(dataset.class_names[id]);
   }
   return names;
-}
-
-// What the store's manifest says it was made of: configuration, seed, and what files stood for.
-std::string provenance(const PipelineConfig& config, const DiffusionRun& run, const data::Dataset& dataset,
-                       const CdpSource& cdps) {
-  auto json = nlohmann::json::parse(canonical_config(config, {"generate", "diffusion", "models"}));
-  json["strength"] = config.diffusion.strength;
-  json["resolution"] = run.resolution;
-  json["model_identity"] = run.model_identity;
-  json["transparency"] = {{"offset_gain", run.transparency.offset_gain},
-                          {"decoder_latent", run.transparency.scaled_latent ? "scaled" : "unscaled"}};
-  json["identifiers"] = learned(config)
-                            ? xxhash128_hex(read_text(diffusion::identifier_manifest_path(run.identifiers)))
-                            : std::string{"class names"};
-  json["classes_without_cdp"] = classes_without_cdp(dataset, cdps);
-  return json.dump();
 }
 
 diffusion::GeneratorSettings settings_of(const PipelineConfig& config, const DiffusionRun& run,
@@ -168,18 +151,18 @@ ExitCode run_store(JobContext& context, const DiffusionRun& run, const data::Dat
   if (context.ranks.is_root())
     log_info("{} synthetic CDPs for each of {} real ones on {} ranks into {}", config.generate.copies,
              cdps.size(), context.ranks.size(), run.synthetic.string());
-  diffusion::GenerateRequest request{.dataset = dataset,
-                                     .cdps = cdps,
-                                     .config = config.generate,
-                                     .strength = config.diffusion.strength,
-                                     .provenance = {},
-                                     .folder = run.synthetic,
-                                     .workers = machine.workers,
-                                     .load = {},
-                                     .trace = context.options.trace,
-                                     .trace_items = context.options.trace ? context.options.trace_steps : 0};
-  context.ranks.agree("reading identifiers",
-                      [&] { request.provenance = provenance(config, run, dataset, cdps); });
+  diffusion::GenerateRequest request{
+      .dataset = dataset,
+      .cdps = cdps,
+      .config = config.generate,
+      .strength = config.diffusion.strength,
+      .made_of = provenance_of(run.plan, run.plan.at(pipeline::Stage::generate), machine.place.name),
+      .classes_without_cdp = classes_without_cdp(dataset, cdps),
+      .folder = run.synthetic,
+      .workers = machine.workers,
+      .load = {},
+      .trace = context.options.trace,
+      .trace_items = context.options.trace ? context.options.trace_steps : 0};
   request.load = [&] {
     const auto model = load_model(context, run, machine);
     auto generator =
@@ -263,16 +246,11 @@ ExitCode run(JobContext& context, const Options& options) {
     if (config.generate.decoder_latent == diffusion::DecoderLatent::automatic)
       config.generate.decoder_latent = diffusion::DecoderLatent::unscaled;
   }
-  std::vector<std::string> notes;
-  data::Dataset dataset;
-  DiffusionRun run;
-  context.ranks.agree("reading dataset and model", [&] {
-    dataset = data::load_dataset(config.dataset, {}, &notes);
-    run = plan_diffusion_run(config, dataset);
-  });
-  if (context.ranks.is_root()) {
-    for (const std::string& note : notes) log_warning("{}", note);
-  }
+  if (config.diffusion.strength == 0 && options.strengths.empty() && !options.calibrate)
+    throw ConfigError("an edit of strength 0 makes no synthetic CDPs", "diffusion.strength",
+                      "Training with strength 0 needs none: leave this stage out, or raise the strength.");
+  const auto run = plan_diffusion_run(context, pipeline::Stage::generate);
+  const auto dataset = load_dataset(context);
   const bool to_store = options.strengths.empty() && !options.calibrate;
   if (to_store && is_complete(context.ranks, run.synthetic)) {
     if (context.ranks.is_root()) {

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "core/files.h"
 #include "core/log.h"
-#include "io/image_codec.h"
-#include "io/record_store.h"
+#include "io/pictures/image_codec.h"
+#include "io/store/record_store.h"
 #include "jobs/job.h"
 #include "report/combination_sheet.h"
 #include "report/comparison.h"
@@ -216,8 +217,12 @@ void inspect_identifiers(const std::filesystem::path& folder, report::Page* page
   report::add_to_page(*page, summary);
 }
 
-ExitCode inspect(JobContext& context, const Options& options) {
+ExitCode inspect(JobContext& context, Options options) {
   if (!context.ranks.is_root()) return ExitCode::done;  // looking is one rank's work
+  if (options.paths.empty()) {  // the configuration's whole output
+    options.paths = {context.config.run.output};
+    if (options.report.empty()) options.report = context.config.run.output / "report.html";
+  }
   for (const auto& path : options.paths) {
     if (!std::filesystem::is_directory(path))
       throw DataError("is no folder", path.string(),
@@ -225,8 +230,11 @@ ExitCode inspect(JobContext& context, const Options& options) {
   }
   std::vector<std::string> problems;
   std::vector<report::RunResults> runs;
+  std::set<std::filesystem::path> seen;  // an output folder and a run in it may both be given
   for (const auto& path : options.paths) {
-    for (auto& run : report::find_runs(path, problems)) runs.push_back(std::move(run));
+    for (auto& run : report::find_runs(path, problems)) {
+      if (seen.insert(std::filesystem::weakly_canonical(run.folder)).second) runs.push_back(std::move(run));
+    }
   }
   const auto stores = find_folders(options.paths, is_store);
   const auto identifiers = find_folders(options.paths, report::is_identifier_folder);
@@ -300,8 +308,9 @@ Job make_inspect_job() {
           .example = "deda inspect runs/demo --report runs/demo/report.html",
           .add_options =
               [options](CLI::App& app) {
-                app.add_option("path", options->paths, "stores, runs, or output folders that hold them")
-                    ->required();
+                app.add_option("path", options->paths,
+                               "stores, runs, or output folders that hold them (default: run.output of the "
+                               "configuration, with its page report.html)");
                 app.add_option("--report", options->report, "write one self-contained HTML page");
                 app.add_option("--sheet", options->sheet,
                                "write the contact sheet of the store that is named first (of the real CDPs "

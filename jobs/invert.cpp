@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "core/log.h"
-#include "diffusion/learn_identifiers.h"
+#include "diffusion/inversion/learn_identifiers.h"
 #include "jobs/diffusion_run.h"
 #include "jobs/job.h"
 
@@ -103,39 +103,30 @@ void trace(const JobContext& context, const diffusion::CdpSource& cdps,
   });
 }
 
-ExitCode run(JobContext& context) {
+ExitCode invert(JobContext& context) {
   const auto& config = context.config;
-  data::Dataset dataset;
-  DiffusionRun plan;
+  const auto run = plan_diffusion_run(context, pipeline::Stage::invert);
+  const auto& node = run.plan.at(pipeline::Stage::invert);
+  const auto dataset = load_dataset(context);
   std::unique_ptr<diffusion::CdpSource> cdps;
-  std::vector<std::string> notes;
-  std::string model_identity;
   bool finished = false;
-  context.ranks.agree("reading dataset, model and store", [&] {
-    dataset = data::load_dataset(config.dataset, {}, &notes);
+  context.ranks.agree("reading the store", [&] {
     diffusion::check_initial_words(config.diffusion, dataset.class_names);
-    plan = plan_diffusion_run(config, dataset);
-    model_identity = config.invert.unet == diffusion::InvertUNet::merged
-                         ? plan.model_identity
-                         : diffusion::model_identity(config.models, diffusion::UNetWeights::plain);
     if (context.ranks.is_root())
-      finished = diffusion::finished_identifiers(plan.identifiers, plan.invert_identity).has_value();
-    if (!context.options.dry_run || std::filesystem::exists(plan.store))
-      cdps = std::make_unique<diffusion::CdpSource>(dataset, io::StoreReader(plan.store), plan.resolution,
+      finished = diffusion::finished_identifiers(run.identifiers, node.key).has_value();
+    if (!context.options.dry_run || std::filesystem::exists(run.store))
+      cdps = std::make_unique<diffusion::CdpSource>(dataset, io::StoreReader(run.store), run.resolution,
                                                     config.diffusion.margin_share);
   });
   finished = context.ranks.any(finished);
   const diffusion::InversionSettings settings{.invert = config.invert,
                                               .diffusion = config.diffusion,
                                               .class_names = dataset.class_names,
-                                              .resolution = plan.resolution,
-                                              .offset_gain = plan.transparency.offset_gain,
+                                              .resolution = run.resolution,
+                                              .offset_gain = run.transparency.offset_gain,
                                               .seed = static_cast<std::uint64_t>(config.diffusion.seed)};
-  if (context.ranks.is_root()) {
-    for (const auto& note : notes) log_warning("{}", note);
-  }
   if (context.options.dry_run) {
-    if (context.ranks.is_root()) print_plan(plan, settings, dataset, cdps.get(), finished);
+    if (context.ranks.is_root()) print_plan(run, settings, dataset, cdps.get(), finished);
     return ExitCode::done;
   }
   DiffusionMachine machine;
@@ -145,23 +136,23 @@ ExitCode run(JobContext& context) {
   if (context.ranks.is_root() && !finished) {
     for (const auto& line : machine.place.lines) log_info("{}", line);
     log_info("learning {} classes from {} CDPs on {} ranks into {}", dataset.class_names.size(), cdps->size(),
-             context.ranks.size(), plan.identifiers.string());
+             context.ranks.size(), run.identifiers.string());
   }
   if (!finished)
     diffusion::learn_identifiers(context.ranks, {.cdps = *cdps,
                                                  .settings = settings,
-                                                 .folder = plan.identifiers,
-                                                 .identity = plan.invert_identity,
-                                                 .model_identity = model_identity,
+                                                 .folder = run.identifiers,
+                                                 .made_of = provenance_of(run.plan, node, machine.place.name),
+                                                 .model_identity = run.model_identity,
                                                  .workers = machine.workers,
                                                  .load_model = [&] { return load_model(); },
                                                  .on_step = {}});
   context.ranks.agree("reading the identifiers", [&] {
     if (!context.ranks.is_root()) return;
-    if (finished) log_info("already done: {}", plan.identifiers.string());
-    const auto manifest = diffusion::finished_identifiers(plan.identifiers, plan.invert_identity);
-    if (!manifest) throw IoError("the identifiers cannot be read again", plan.identifiers.string());
-    print_classes(*manifest, plan.identifiers);
+    if (finished) log_info("already done: {}", run.identifiers.string());
+    const auto manifest = diffusion::finished_identifiers(run.identifiers, node.key);
+    if (!manifest) throw IoError("the identifiers cannot be read again", run.identifiers.string());
+    print_classes(*manifest, run.identifiers);
   });
   return ExitCode::done;
 }
@@ -173,7 +164,7 @@ Job make_invert_job() {
           .summary = "Learn one identifier per class from its class-dependent parts",
           .example = "mpirun -n 4 deda invert --config configs/demo.toml",
           .add_options = {},
-          .run = run};
+          .run = invert};
 }
 
 }  // namespace deda::jobs

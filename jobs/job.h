@@ -1,6 +1,6 @@
 // What a subcommand is: a name, a sentence, its own options, and one function that runs on every rank.
 // Each jobs/<name>.cpp defines one `Job make_<name>_job()`; jobs/main.cpp lists them; jobs/run_job.cpp
-// parses, runs, catches once and turns errors into exit codes.
+// parses and runs, jobs/end_together.cpp catches once and turns errors into exit codes.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -12,11 +12,13 @@
 
 #include "comm/communicator.h"
 #include "core/error.h"
-#include "jobs/pipeline_config.h"
+#include "pipeline/config.h"
 
 namespace deda::jobs {
 
-// Options that every subcommand has (jobs/run_job.cpp adds them): --config FILE (repeatable), --set a.b=v
+using pipeline::PipelineConfig;
+
+// Options that every subcommand has (jobs/command_line.cpp adds them): --config FILE (repeatable), --set a.b=v
 // (repeatable),
 // --out DIR (overrides run.output), --print-config, --dry-run, --trace DIR, --trace-steps N, --verbose.
 struct CommonOptions {
@@ -29,6 +31,8 @@ struct CommonOptions {
 struct JobContext {
   const comm::Communicator& ranks;
   PipelineConfig config;  // resolved and valid
+  ConfigSources sources;  // what it was read from
+  std::optional<std::filesystem::path> output;  // --out, which overrules run.output
   CommonOptions options;
   bool mpi_from_any_thread = true;  // MPI granted MPI_THREAD_MULTIPLE
 };
@@ -39,12 +43,7 @@ struct Job {
   std::string example;                         // one command line, for `deda NAME --help`
   std::function<void(CLI::App&)> add_options;  // the job's own flags and positional arguments; may be empty
   std::function<ExitCode(JobContext&)> run;    // throws deda::Error; called on every rank
-  bool takes_config = true;                    // false: no --config/--set (forward, doctor, inspect)
+  bool takes_config = true;                    // false: no --config/--set (forward)
 };
-
-// OUTPUT/STAGE-<16 hex digits of the hash of (stage, identity, schema version)>: where a stage's result
-// lives.
-std::filesystem::path stage_folder(const std::filesystem::path& output, const std::string& stage,
-                                   const std::string& identity);
 
 }  // namespace deda::jobs

@@ -1,6 +1,6 @@
 // `deda pretrain`: the tiny model of the toy dataset, from scratch; or proof that a model folder comes from
 // it.
-#include "diffusion/pretrain.h"
+#include "diffusion/pretraining/pretrain.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include "core/log.h"
 #include "data/toy.h"
 #include "decoupling/cut.h"
-#include "diffusion/framing.h"
+#include "diffusion/transparent/framing.h"
 #include "jobs/job.h"
 
 namespace deda::jobs {

@@ -3,40 +3,14 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "core/parallel.h"
 #include "report/contact_sheet.h"
+#include "report/cut_out_change.h"
 
 namespace deda::jobs {
 namespace {
 
-constexpr int opaque = 128;
 constexpr int cell_pixels = 160;
-
-double on_grey(std::uint8_t value, std::uint8_t alpha) {
-  constexpr double grey = 127.5;
-  return grey + (value - grey) * alpha / 255.0;
-}
-
-// Peak signal-to-noise ratio in dB; equal pictures count as 99.
-double psnr(const io::Image& a, const io::Image& b) {
-  constexpr double most = 99;
-  double squares = 0;
-  std::int64_t numbers = 0;
-  for (std::size_t i = 0; i < a.pixels.size(); i += 4) {
-    const std::uint8_t *p = &a.pixels[i], *q = &b.pixels[i];
-    if (p[3] < opaque && q[3] < opaque) continue;
-    for (int c = 0; c < 3; ++c) {
-      const double gap = on_grey(p[c], p[3]) - on_grey(q[c], q[3]);
-      squares += gap * gap;
-      ++numbers;
-    }
-  }
-  if (squares == 0) return most;
-  return std::min(most, 10 * std::log10(255.0 * 255.0 * static_cast<double>(numbers) / squares));
-}
 
 }  // namespace
 
@@ -86,8 +60,9 @@ StrengthSheet make_strength_sheet(const diffusion::CdpSource& cdps, const std::v
       cells.cells.push_back(copy.square.empty() ? io::Image{} : report::on_checkerboard(copy.square));
       if (copy.square.empty()) continue;
       auto& figures = sheet.figures[column];
-      figures.psnr += psnr(sources[row].framed.rgba, copy.square) / static_cast<double>(sources.size());
-      figures.overlap += copy.change.overlap / static_cast<double>(sources.size());
+      const auto change = report::change_of(sources[row].framed.rgba, copy.square);
+      figures.psnr += change.psnr_db / static_cast<double>(sources.size());
+      figures.overlap += change.overlap / static_cast<double>(sources.size());
       figures.usable += copy.outcome == io::Outcome::done;
     }
     rows.push_back(std::move(cells));

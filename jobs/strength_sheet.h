@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/generator.h"
-#include "io/image.h"
+#include "diffusion/generation/generator.h"
+#include "io/pictures/image.h"
 
 namespace deda::jobs {
 

@@ -62,14 +62,15 @@ void print_plan(const JobContext& context, const TrainingRun& run, std::size_t t
 }
 
 ExitCode run(JobContext& context, const TrainOptions& options) {
-  const auto& config = context.config;
   const auto& ranks = context.ranks;
-  const auto run = plan_training_run(context);
+  const auto compute = training::plan_compute(context.config.train, context.config.run.threads, ranks);
+  const auto run = plan_training_run(context, compute.place.name);
+  const auto& config = run.config;
   const bool draws_only = options.trace_draws > 0;
   if (!draws_only && !context.options.dry_run) {
     // Rank 0 decides for all: a slow file system may show the end of a run to one rank sooner than to
     // another.
-    auto finished = ranks.is_root() ? training::finished_run(run.folder, run.identity) : std::nullopt;
+    auto finished = ranks.is_root() ? training::finished_run(run.folder, run.key) : std::nullopt;
     if (ranks.any(finished.has_value())) {
       log_info("this run has finished already");
       if (context.options.trace)
@@ -80,7 +81,6 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
     }
   }
 
-  const auto compute = training::plan_compute(config.train, config.run.threads, ranks);
   const auto training_pictures = usable_pictures(context, run.dataset, data::Split::train);
   const auto test_pictures = usable_pictures(context, run.dataset, data::Split::test);
   augment::TrainingSource source(run.dataset, training_pictures, open_pool(context, run, training_pictures),
@@ -112,7 +112,6 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
       .compute = compute,
       .run = run.description,
       .seed = static_cast<std::uint64_t>(config.run.seed),
-      .identity = run.identity,
       .folder = run.folder,
       .trace = context.options.trace,
       .trace_steps = context.options.trace ? context.options.trace_steps : 0};

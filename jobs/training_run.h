@@ -1,5 +1,5 @@
-// What `deda train` and `deda evaluate` have in common: from a configuration to the dataset, the store, the
-// identity of the run and its folder.
+// What `deda train` and `deda evaluate` have in common: from a configuration to the dataset, the stores, the
+// run's key and its folder.
 #pragma once
 
 #include <filesystem>
@@ -18,14 +18,15 @@ struct TrainingRun {
   data::Dataset dataset;
   std::filesystem::path store;      // of parts; empty where the method uses none
   std::filesystem::path synthetic;  // of synthetic CDPs; empty where they are not used
-  std::string identity;             // configuration, seed, and content of dataset, store and weights
+  PipelineConfig config;            // in the fewest words (pipeline::effective)
+  std::string key;
   std::filesystem::path folder;
   training::RunDescription description;
 };
 
-// Collective. Checks what can be checked before work: dataset, store, weights file. DataError and ConfigError
-// list it all.
-TrainingRun plan_training_run(const JobContext& context);
+// Collective. Checks what can be checked before work: dataset, stores, weights file. DataError and ConfigError
+// list it all. `device`: name of the GPU that it runs on, for its provenance; empty: a CPU.
+TrainingRun plan_training_run(const JobContext& context, const std::string& device = {});
 
 // Collective. Positions of a split's pictures that can be decoded; the others are warned about (up to 20,
 // then a count).

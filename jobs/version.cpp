@@ -3,16 +3,21 @@
 #include <fmt/format.h>
 
 #include "comm/communicator.h"
+#include "deda_commit.h"
 #include "jobs/torch_machine.h"
 
 namespace deda::jobs {
+
+std::string code_version() {
+  return fmt::format("{} ({})", DEDA_VERSION, DEDA_COMMIT);
+}
 
 std::string version_text() {
   const TorchMachine torch = describe_torch_machine();
   const auto row = [](std::string_view part, std::string_view version) {
     return fmt::format("  {:<18}{}\n", part, version);
   };
-  std::string text = fmt::format("deda {}\n", DEDA_VERSION);
+  std::string text = fmt::format("deda {}\n", code_version());
   text += row("compiler", DEDA_COMPILER);
   text += row("MPI", comm::MpiEnvironment::library_version());
   text += row("HDF5", DEDA_HDF5_VERSION " (parallel)");

@@ -1,5 +1,5 @@
 # The stages of one configuration in order, with one launcher: shared by slurm/pipeline.sbatch and jobs/demo.sh.
-# Needs slurm/env.sh before it. Every stage is resumable, so the whole pipeline is: run again, it continues.
+# Needs slurm/env.sh before it. Every stage is resumable, so the whole pipeline is: run again, it continues; what is done is not started.
 #   pipeline_run CONFIG "METHODS" "SEEDS" [--set a.b=v ...]
 # Exit code 75: stopped in time (signal or time limit); the same call continues.
 
@@ -22,44 +22,20 @@ pipeline_stage() {  # pipeline_stage SUBCOMMAND ARGS...: one launch on all ranks
     break
   done
   stage_pid=
-  if [ "$stop_requested" = 1 ] && [ "$code" -ne 0 ]; then return 75; fi
+  # A stage that was told to stop ends with a signal's code where it had no time; what is wrong stays wrong.
+  case $code in 0 | 2 | 3) return "$code" ;; esac
+  if [ "$stop_requested" = 1 ]; then return 75; fi
   return "$code"
 }
 
-# What a method of the list means for `deda train`.
-pipeline_method() {
-  case $1 in
-    plain) echo "augment.method=plain" ;;
-    deda-real) echo "augment.method=deda augment.p_syn=0" ;;   # De-DA without synthetic CDPs
-    *) echo "augment.method=$1" ;;
-  esac
-}
-
-# True where the configuration's De-DA draws synthetic CDPs, so that they have to be made first.
-pipeline_needs_synthetic() {   # pipeline_needs_synthetic "METHODS" ARGS...
-  local methods=" $1 "; shift
-  case $methods in *" deda "*) ;; *) return 1 ;; esac
-  local share
-  share=$("$DEDA_BIN" train "$@" --print-config | sed -n 's/^p_syn *= *\([0-9.e+-]*\).*/\1/p') || return 2
-  awk -v share="$share" 'BEGIN { exit !(share > 0) }'
-}
-
-pipeline_run() {
-  local config=$1 methods=$2 seeds=$3; shift 3
-  local layout method seed setting settings
-  layout=$("$DEDA_BIN" decouple --config "$config" "$@" --print-config | sed -n 's/^layout *= *"\([a-z0-9_]*\)".*/\1/p' | head -n 1)
-  if [ "$layout" = toy ]; then pipeline_stage toy --config "$config" "$@" || return $?; fi
-  pipeline_stage decouple --config "$config" "$@" || return $?
-  if pipeline_needs_synthetic "$methods" --config "$config" "$@"; then
-    pipeline_stage invert --config "$config" "$@" || return $?
-    pipeline_stage generate --config "$config" "$@" || return $?
-  fi
-  # Seeds outside, methods inside: an interrupted comparison has whole pairs.
-  for seed in $seeds; do
-    for method in $methods; do
-      settings=()
-      for setting in $(pipeline_method "$method"); do settings+=(--set "$setting"); done
-      pipeline_stage train --config "$config" "$@" "${settings[@]}" --set "run.seed=$seed" || return $?
-    done
+# Names, order and what is left to do come from `deda plan`.
+pipeline_run() {   # pipeline_run CONFIG "METHODS" "SEEDS" ARGS...
+  local config=$1 methods=$2 seeds=$3 commands lines line arguments; shift 3
+  commands=$("$DEDA_BIN" plan --config "$config" "$@" --methods "$methods" --seeds "$seeds" --commands) || return $?
+  mapfile -t lines <<<"$commands"   # not read while stages run: they would take the rest as their input
+  for line in "${lines[@]}"; do
+    [ -n "$line" ] || continue
+    eval "arguments=($line)"   # quoted for a shell by the program
+    pipeline_stage "${arguments[@]}" || return $?
   done
 }

@@ -1,4 +1,4 @@
-// Owner of the one precompiled header (torch/torch.h); the targets that include torch reuse it. Holds no
+// Owner of the one precompiled header (src/CMakeLists.txt says what is in it); the targets that include torch reuse it. Holds no
 // code.
 namespace deda {
 extern const int torch_headers_compiled;

@@ -2,32 +2,13 @@
 // Torch.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory_resource>
 #include <vector>
 
-namespace deda::augment {
+#include "augment/draws.h"
 
-// One sample's random decisions and their results, complete enough to render it again; names as in
-// reference/traces
-// (`draw.*`). Boxes are x, y, w, h on the canvas before the final flip.
-struct Draws {
-  std::int64_t index = -1;  // position in the training list
-  std::int32_t epoch = 0;
-  bool augmented = false;    // false: natural image
-  std::int32_t version = 0;  // 0 real, 1..K synthetic
-  std::int64_t mix = -1;     // training index of the second CDP, -1 none
-  std::int32_t mix_version = 0;
-  std::int64_t cip = -1;  // training index of the CIP donor
-  double u1 = 0, u2 = 0;  // size: longer side of the box / shorter canvas side
-  std::array<std::int32_t, 4> box1{}, box2{};
-  bool flip1 = false, flip2 = false;
-  double angle1 = 0, angle2 = 0;  // degrees, counter-clockwise
-  std::int32_t crop_x = 0, crop_y = 0;
-  bool flip = false;                  // final flip of the whole canvas
-  std::int64_t area1 = 0, area2 = 0;  // visible pixels (blurred alpha > 0.5)
-};
+namespace deda::augment {
 
 struct Batch {
   Batch() = default;

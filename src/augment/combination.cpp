@@ -86,34 +86,30 @@ Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t se
   if (config.method == Method::plain || !pool.usable(anchor)) return draws;
   const Choices choices{seed, epoch, sample};
   if (choices.uniform(Decision::augmented) >= config.p_aug) return draws;
-  draws.version = choose_version(choices, pool, anchor, config.p_syn, Decision::synthetic, Decision::version);
+  CombinationDraws made;
+  made.version = choose_version(choices, pool, anchor, config.p_syn, Decision::synthetic, Decision::version);
   if (choices.uniform(Decision::mix) < config.p_mix) {
     const std::int32_t own = pool.class_of(anchor);
     if (const std::uint32_t count = pool.anchors().count_without(own, own); count > 0) {
-      draws.mix = pool.anchors().member_without(choices.below(Decision::mix_item, count), own, own);
-      draws.mix_version = choose_version(choices, pool, static_cast<std::size_t>(draws.mix), config.p_syn,
-                                         Decision::mix_synthetic, Decision::mix_version);
+      made.mix = pool.anchors().member_without(choices.below(Decision::mix_item, count), own, own);
+      made.mix_version = choose_version(choices, pool, static_cast<std::size_t>(made.mix), config.p_syn,
+                                        Decision::mix_synthetic, Decision::mix_version);
     }
   }
-  draws.cip = choose_donor(choices, pool, config, anchor, draws.mix);
-  if (draws.cip < 0) {  // nobody has a background: the sample stays natural
-    Draws natural;
-    natural.index = draws.index;
-    natural.epoch = draws.epoch;
-    return natural;
-  }
-  draws.augmented = true;
-  const bool mixed = draws.mix >= 0;
-  draws.u1 = choose_size(choices, config, pool.cdp(anchor, draws.version), mixed, Decision::size1);
-  draws.angle1 = config.rotation_degrees * (2 * choices.uniform(Decision::angle1) - 1);
-  draws.flip1 = choices.uniform(Decision::flip1) < config.cdp_flip;
+  made.cip = choose_donor(choices, pool, config, anchor, made.mix);
+  if (made.cip < 0) return draws;  // nobody has a background: the sample stays natural
+  const bool mixed = made.mix >= 0;
+  made.u1 = choose_size(choices, config, pool.cdp(anchor, made.version), mixed, Decision::size1);
+  made.angle1 = config.rotation_degrees * (2 * choices.uniform(Decision::angle1) - 1);
+  made.flip1 = choices.uniform(Decision::flip1) < config.cdp_flip;
   if (mixed) {
-    draws.u2 = choose_size(choices, config, pool.cdp(static_cast<std::size_t>(draws.mix), draws.mix_version),
-                           mixed, Decision::size2);
-    draws.angle2 = config.rotation_degrees * (2 * choices.uniform(Decision::angle2) - 1);
-    draws.flip2 = choices.uniform(Decision::flip2) < config.cdp_flip;
+    made.u2 = choose_size(choices, config, pool.cdp(static_cast<std::size_t>(made.mix), made.mix_version),
+                          mixed, Decision::size2);
+    made.angle2 = config.rotation_degrees * (2 * choices.uniform(Decision::angle2) - 1);
+    made.flip2 = choices.uniform(Decision::flip2) < config.cdp_flip;
   }
   draws.flip = choices.uniform(Decision::flip) < config.flip;
+  draws.method = made;
   return draws;
 }
 

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "augment/batch.h"
 #include "augment/config.h"
+#include "augment/draws.h"
 #include "augment/part_pool.h"
 
 namespace deda::augment {
@@ -49,8 +49,8 @@ class Choices {
 };
 
 // Everything that is decided before pixels are looked at; boxes and areas come out of composition. `sample`
-// is the position in the training list. draws.augmented is false for a natural picture (then nothing else is
-// set but index, epoch).
+// is the position in the training list. A sample that stays a natural picture has no combination: nothing is
+// set but index, epoch.
 Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t seed, std::uint32_t epoch,
              std::uint64_t sample);
 

@@ -45,6 +45,7 @@ std::int64_t hidden_area(const Sprite& first, int first_x, int first_y, const Sp
 void compose(const AugmentConfig& config, const Choices& choices, const io::Image& canvas,
              const PreparedCdp& first, const PreparedCdp* second, const RowKernels& kernels,
              ComposerScratch& scratch, Draws& draws, std::uint8_t* pixels) {
+  auto& combination = std::get<CombinationDraws>(draws.method);
   const int side = static_cast<int>(config.crop);
   if (canvas.width < side || canvas.height < side) throw DataError("a CIP is smaller than the crop");
   draws.crop_x = static_cast<std::int32_t>(
@@ -62,19 +63,20 @@ void compose(const AugmentConfig& config, const Choices& choices, const io::Imag
   }
 
   Sprite& lower = scratch.first;
-  make_sprite(first, draws.u1 * side, draws.angle1, draws.flip1, config.max_enlarge, side, kernels, lower);
+  make_sprite(first, combination.u1 * side, combination.angle1, combination.flip1, config.max_enlarge, side,
+              kernels, lower);
   const int x1 =
       static_cast<int>(choices.below(Decision::x1, static_cast<std::uint32_t>(side - lower.width + 1)));
   const int y1 =
       static_cast<int>(choices.below(Decision::y1, static_cast<std::uint32_t>(side - lower.height + 1)));
-  draws.box1 = {x1, y1, lower.width, lower.height};
-  draws.area1 = lower.area;
+  combination.box1 = {x1, y1, lower.width, lower.height};
+  combination.area1 = lower.area;
   paste(lower, x1, y1, side, kernels, pixels);
 
   if (second != nullptr) {
     Sprite& upper = scratch.second;
-    make_sprite(*second, draws.u2 * side, draws.angle2, draws.flip2, config.max_enlarge, side, kernels,
-                upper);
+    make_sprite(*second, combination.u2 * side, combination.angle2, combination.flip2, config.max_enlarge,
+                side, kernels, upper);
     std::int64_t least = -1;
     for (std::uint32_t attempt = 0; attempt < static_cast<std::uint32_t>(config.placement_tries); ++attempt) {
       const int x = static_cast<int>(
@@ -84,23 +86,23 @@ void compose(const AugmentConfig& config, const Choices& choices, const io::Imag
       const std::int64_t hidden = hidden_area(lower, x1, y1, upper, x, y, kernels);
       if (least < 0 || hidden < least) {
         least = hidden;
-        draws.box2 = {x, y, upper.width, upper.height};
+        combination.box2 = {x, y, upper.width, upper.height};
       }
       if (static_cast<double>(hidden) < config.max_occlusion * static_cast<double>(lower.area)) break;
     }
-    draws.area1 -= least;
-    draws.area2 = upper.area;
-    paste(upper, draws.box2[0], draws.box2[1], side, kernels, pixels);
+    combination.area1 -= least;
+    combination.area2 = upper.area;
+    paste(upper, combination.box2[0], combination.box2[1], side, kernels, pixels);
   }
   if (draws.flip) {
     for (int y = 0; y < side; ++y) kernels.mirror(pixels + static_cast<std::size_t>(y) * row_bytes, side);
   }
 }
 
-std::pair<float, float> label_weights(const Draws& draws) {
-  const std::int64_t sum = draws.area1 + draws.area2;
-  if (draws.mix < 0 || sum <= 0) return {1.0f, 0.0f};
-  const double weight = static_cast<double>(draws.area1) / static_cast<double>(sum);
+std::pair<float, float> label_weights(const CombinationDraws& combination) {
+  const std::int64_t sum = combination.area1 + combination.area2;
+  if (combination.mix < 0 || sum <= 0) return {1.0f, 0.0f};
+  const double weight = static_cast<double>(combination.area1) / static_cast<double>(sum);
   return {static_cast<float>(weight), static_cast<float>(1.0 - weight)};
 }
 

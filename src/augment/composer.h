@@ -5,11 +5,11 @@
 
 #include <cstdint>
 
-#include "augment/batch.h"
 #include "augment/combination.h"
 #include "augment/config.h"
+#include "augment/draws.h"
 #include "augment/sprite.h"
-#include "io/image.h"
+#include "io/pictures/image.h"
 
 namespace deda::augment {
 
@@ -18,14 +18,14 @@ struct ComposerScratch {
   Sprite first, second;
 };
 
-// `canvas`: the CIP, resized to shorter side `resize_shorter`. `second` is null without a second CDP.
-// `pixels` [crop, crop, 3].
+// `draws` must have a combination. `canvas`: the CIP, resized to shorter side `resize_shorter`. `second` is
+// null without a second CDP. `pixels` [crop, crop, 3].
 void compose(const AugmentConfig& config, const Choices& choices, const io::Image& canvas,
              const PreparedCdp& first, const PreparedCdp* second, const RowKernels& kernels,
              ComposerScratch& scratch, Draws& draws, std::uint8_t* pixels);
 
 // Weights of the two classes by visible area (CutMix's rule); {1, 0} without a second CDP or where nothing is
 // visible.
-std::pair<float, float> label_weights(const Draws& draws);
+std::pair<float, float> label_weights(const CombinationDraws& combination);
 
 }  // namespace deda::augment

@@ -90,14 +90,12 @@ void AugmentConfig::describe(ConfigVisitor& v) {
            .help = "memory per rank for decoded and resized pictures and parts; what does not fit is made "
                    "anew each time",
            .min = 0,
-           .max = 1e7,
-           .identity = false},
+           .max = 1e7},
           cache_megabytes);
   v.field({.key = "ring_batches",
            .help = "batches composed ahead of the network",
            .min = 1,
-           .max = 64,
-           .identity = false},
+           .max = 64},
           ring_batches);
   v.require(crop <= resize_shorter, "crop", "crop is larger than resize_shorter",
             "Lower augment.crop or raise augment.resize_shorter.");

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 
 namespace deda::augment {
 

@@ -1,7 +1,6 @@
 #include "augment/pipeline.h"
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -30,7 +29,7 @@ Plan test_plan(std::int64_t samples, std::int64_t batch, int rank, int ranks) {
   return plan;
 }
 
-struct BatchStream::State {
+struct ComposedStream::State {
   Plan plan;
   Shape shape;
   Render render;
@@ -42,7 +41,6 @@ struct BatchStream::State {
   std::size_t next_batch = 0, next_slot = 0;  // next sample to compose
   bool stopping = false;
   std::exception_ptr failure;
-  double waited = 0;
   std::vector<std::thread> threads;
 
   // A batch may be composed when its ring buffer is no longer the caller's.
@@ -101,8 +99,8 @@ struct BatchStream::State {
   }
 };
 
-BatchStream::BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
-                         std::pmr::memory_resource* memory)
+ComposedStream::ComposedStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
+                               std::pmr::memory_resource* memory)
     : state_{std::make_unique<State>()} {
   State& state = *state_;
   state.plan = std::move(plan);
@@ -116,7 +114,7 @@ BatchStream::BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_
     state.threads.emplace_back([&state, worker] { state.work(worker); });
 }
 
-BatchStream::~BatchStream() {
+ComposedStream::~ComposedStream() {
   {
     const std::lock_guard lock{state_->mutex};
     state_->stopping = true;
@@ -125,7 +123,7 @@ BatchStream::~BatchStream() {
   for (std::thread& thread : state_->threads) thread.join();
 }
 
-const Batch* BatchStream::next() {
+const Batch* ComposedStream::next() {
   State& state = *state_;
   std::unique_lock lock{state.mutex};
   const std::size_t batch = state.handed_out;
@@ -136,18 +134,9 @@ const Batch* BatchStream::next() {
     const bool begun = state.next_batch > batch;  // every sample of it was taken up
     return state.failure || (begun && state.left[batch % state.ring.size()] == 0);
   };
-  if (!ready()) {
-    const auto start = std::chrono::steady_clock::now();
-    state.batch_done.wait(lock, ready);
-    state.waited += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
+  state.batch_done.wait(lock, ready);
   if (state.failure) std::rethrow_exception(state.failure);
   return &state.ring[batch % state.ring.size()];
-}
-
-double BatchStream::seconds_waited() const {
-  const std::lock_guard lock{state_->mutex};
-  return state_->waited;
 }
 
 std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t epoch,
@@ -156,9 +145,9 @@ std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t
                                            std::pmr::memory_resource* memory) {
   auto scratch =
       std::make_shared<std::vector<ComposerScratch>>(static_cast<std::size_t>(std::max(1, workers)));
-  return std::make_unique<BatchStream>(
+  return std::make_unique<ComposedStream>(
       training_plan(source.order(epoch), global_batch, rank, ranks, first_batch),
-      BatchStream::Shape{source.side(), source.classes()}, workers, ring_batches,
+      ComposedStream::Shape{source.side(), source.classes()}, workers, ring_batches,
       [&source, epoch, scratch](int worker, std::int64_t sample, std::uint8_t* pixels, float* label,
                                 Draws& draws) {
         source.render(sample, epoch, (*scratch)[static_cast<std::size_t>(worker)], pixels, label, draws);
@@ -169,8 +158,8 @@ std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t
 std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks,
                                        int workers, std::int64_t ring_batches,
                                        std::pmr::memory_resource* memory) {
-  return std::make_unique<BatchStream>(
-      test_plan(source.size(), batch, rank, ranks), BatchStream::Shape{source.side(), source.classes()},
+  return std::make_unique<ComposedStream>(
+      test_plan(source.size(), batch, rank, ranks), ComposedStream::Shape{source.side(), source.classes()},
       workers, ring_batches,
       [&source](int, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) {
         source.render(sample, pixels, label, draws);

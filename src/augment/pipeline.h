@@ -11,7 +11,7 @@
 #include <memory_resource>
 #include <vector>
 
-#include "augment/batch.h"
+#include "augment/batch_stream.h"
 #include "augment/sample_source.h"
 
 namespace deda::augment {
@@ -24,7 +24,7 @@ Plan training_plan(const std::vector<std::uint32_t>& order, std::int64_t global_
 // All test samples once, `batch` at a time per rank, strided over the ranks.
 Plan test_plan(std::int64_t samples, std::int64_t batch, int rank, int ranks);
 
-class BatchStream {
+class ComposedStream final : public BatchStream {
  public:
   struct Shape {
     std::int32_t side = 0, classes = 0;
@@ -33,15 +33,12 @@ class BatchStream {
   // of the ring lie in `memory`, which outlives the stream.
   using Render =
       std::function<void(int worker, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws)>;
-  BatchStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
-              std::pmr::memory_resource* memory = std::pmr::get_default_resource());
-  ~BatchStream();  // stops the workers; never throws
-  BatchStream(const BatchStream&) = delete;
-  BatchStream& operator=(const BatchStream&) = delete;
-  // The next batch, which may be empty; nullptr after the last. Valid until the next call. Rethrows a
-  // worker's error.
-  const Batch* next();
-  double seconds_waited() const;  // that the caller spent in next() waiting for workers
+  ComposedStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
+                 std::pmr::memory_resource* memory = std::pmr::get_default_resource());
+  ~ComposedStream() override;  // stops the workers; never throws
+  ComposedStream(const ComposedStream&) = delete;
+  ComposedStream& operator=(const ComposedStream&) = delete;
+  const Batch* next() override;  // rethrows a worker's error
 
  private:
   struct State;

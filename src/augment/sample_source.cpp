@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "data/picture.h"
-#include "io/resize.h"
+#include "io/pictures/resize.h"
 
 namespace deda::augment {
 
@@ -108,29 +108,26 @@ void TrainingSource::render_natural(std::int64_t sample, std::uint32_t epoch, st
 void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
                             std::uint8_t* pixels, float* label, Draws& draws) {
   const std::size_t anchor = static_cast<std::size_t>(sample);
-  if (config_.method == Method::plain) {
-    draws = Draws{};
-    draws.index = sample;
-    draws.epoch = static_cast<std::int32_t>(epoch);
-  } else {
-    draws = decide(config_, pool_, seed_, epoch, static_cast<std::uint64_t>(sample));
-  }
+  draws = decide(config_, pool_, seed_, epoch, static_cast<std::uint64_t>(sample));
   std::fill_n(label, classes(), 0.0f);
   const std::int32_t own = dataset_.items[training_[anchor]].class_id;
-  if (!draws.augmented) {
+  const auto* const combination = combination_of(draws);
+  if (combination == nullptr) {
     render_natural(sample, epoch, pixels, draws);
     label[own] = 1.0f;
     return;
   }
-  const auto background = canvas(static_cast<std::size_t>(draws.cip));
-  const auto first = prepared(anchor, draws.version);
-  const auto second =
-      draws.mix >= 0 ? prepared(static_cast<std::size_t>(draws.mix), draws.mix_version) : nullptr;
+  const auto background = canvas(static_cast<std::size_t>(combination->cip));
+  const auto first = prepared(anchor, combination->version);
+  const auto second = combination->mix >= 0
+                          ? prepared(static_cast<std::size_t>(combination->mix), combination->mix_version)
+                          : nullptr;
   compose(config_, Choices{seed_, epoch, static_cast<std::uint64_t>(sample)}, *background, *first,
           second.get(), best_kernels(), scratch, draws, pixels);
-  const auto [own_weight, other_weight] = label_weights(draws);
+  const auto [own_weight, other_weight] = label_weights(*combination);
   label[own] += own_weight;
-  if (draws.mix >= 0) label[pool_.class_of(static_cast<std::size_t>(draws.mix))] += other_weight;
+  if (combination->mix >= 0)
+    label[pool_.class_of(static_cast<std::size_t>(combination->mix))] += other_weight;
 }
 
 Draws TrainingSource::decide_only(std::int64_t sample, std::uint32_t epoch) {

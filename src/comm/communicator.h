@@ -35,7 +35,7 @@ enum class Reduction { sum, minimum, maximum };
 
 class Communicator {
  public:
-  static Communicator world();     // duplicate of MPI_COMM_WORLD (named only here and in jobs/)
+  static Communicator world();     // duplicate of MPI_COMM_WORLD; asked for only in jobs/
   static Communicator self();      // this rank alone
   Communicator duplicate() const;  // same ranks, messages of its own; collective
   int rank() const;

@@ -13,7 +13,7 @@
 //   };
 //
 // From that one description come: reading TOML with file, line and key in each problem and the nearest valid
-// name for an unknown key; `--print-config`; `--help`; the canonical text whose hash names output folders.
+// name for an unknown key; `--print-config`; `--help`; the values by key, of which src/pipeline makes keys of results.
 // Order of precedence: defaults < --config files in order < --set a.b=v in order.
 #pragma once
 
@@ -33,7 +33,6 @@ struct Field {
   std::string_view help;  // one sentence, with the unit and the paper's section where it has one
   double min = -std::numeric_limits<double>::infinity();  // numbers only, inclusive
   double max = std::numeric_limits<double>::infinity();
-  bool identity = true;  // false: cannot change results (threads, progress), left out of the hash
 };
 
 class ConfigVisitor {
@@ -91,8 +90,11 @@ class ConfigDescription {
 void read_described(ConfigDescription& config,
                     const ConfigSources& sources);       // throws ConfigError with all problems
 std::string print_described(ConfigDescription& config);  // TOML with help as comments
-std::string canonical_described(ConfigDescription& config,
-                                const std::vector<std::string>& sections);  // identity fields only
+// One setting: "train.learning_rate" and its value as compact JSON (numbers in the shortest digits that read back).
+struct ConfigValue {
+  std::string key, json;
+};
+std::vector<ConfigValue> values_described(ConfigDescription& config);
 std::string help_described(ConfigDescription& config);  // key, type, default, range, help: for --help
 
 namespace detail {
@@ -114,13 +116,14 @@ std::string print_config(Config config) {
   detail::Described<Config> described{config};
   return print_described(described);
 }
-// Canonical JSON of the named top-level sections (empty: all), keys sorted, fields with identity = false left
-// out.
+// Every setting in the order of its description.
 template <class Config>
-std::string canonical_config(Config config, const std::vector<std::string>& sections = {}) {
+std::vector<ConfigValue> config_values(Config config) {
   detail::Described<Config> described{config};
-  return canonical_described(described, sections);
+  return values_described(described);
 }
+// The same as one JSON object by section.
+std::string to_json(const std::vector<ConfigValue>& values);
 
 template <class Config>
 std::string help_config(Config config) {

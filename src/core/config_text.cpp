@@ -1,4 +1,4 @@
-// A configuration as text: TOML that reads back, canonical JSON for hashes, and the table of keys for --help.
+// A configuration as text: TOML that reads back, values by key, and the table of keys for --help.
 // All three are made from one listing of the fields.
 #include <fmt/format.h>
 
@@ -45,7 +45,6 @@ Json json_double(double value) {
 struct ListedField {
   std::string key, help, type, toml, range;
   Json json;
-  bool identity = true;
 };
 
 struct ListedSection {
@@ -113,7 +112,7 @@ class Listing final : public ConfigVisitor {
   ListedSection& current() { return *open_.back(); }
   void add(const Field& f, std::string type, std::string toml, Json json, std::string range) {
     current().fields.push_back({std::string{f.key}, std::string{f.help}, std::move(type), std::move(toml),
-                                std::move(range), std::move(json), f.identity});
+                                std::move(range), std::move(json)});
   }
 
   ListedSection root_;
@@ -134,16 +133,11 @@ void print_section(const ListedSection& section, std::string& text) {
   for (const ListedSection& inner : section.sections) print_section(inner, text);
 }
 
-Json canonical_section(const ListedSection& section) {
-  Json json = Json::object();
-  for (const ListedField& field : section.fields) {
-    if (field.identity) json[field.key] = field.json;
-  }
-  for (const ListedSection& inner : section.sections) {
-    Json inside = canonical_section(inner);
-    if (!inside.empty()) json[inner.key] = std::move(inside);
-  }
-  return json;
+void collect_values(const ListedSection& section, std::vector<ConfigValue>& values) {
+  const std::string prefix = section.path.empty() ? "" : section.path + '.';
+  for (const ListedField& field : section.fields)
+    values.push_back({prefix + field.key, field.json.dump(-1, ' ', false, Json::error_handler_t::replace)});
+  for (const ListedSection& inner : section.sections) collect_values(inner, values);
 }
 
 void help_section(const ListedSection& section, std::size_t width, std::string& text) {
@@ -173,23 +167,24 @@ std::string print_described(ConfigDescription& config) {
   return text;
 }
 
-std::string canonical_described(ConfigDescription& config, const std::vector<std::string>& sections) {
+std::vector<ConfigValue> values_described(ConfigDescription& config) {
   Listing listing;
   config.describe(listing);
-  Json json = canonical_section(listing.root());
-  if (!sections.empty()) {
-    Json wanted = Json::object();
-    for (const std::string& name : sections) {
-      const auto& all = listing.root().sections;
-      if (std::none_of(all.begin(), all.end(),
-                       [&](const ListedSection& section) { return section.key == name; })) {
-        throw ConfigError(fmt::format("the configuration has no section [{}]", name));
-      }
-      if (json.contains(name)) wanted[name] = json[name];
-    }
-    json = std::move(wanted);
+  std::vector<ConfigValue> values;
+  collect_values(listing.root(), values);
+  return values;
+}
+
+std::string to_json(const std::vector<ConfigValue>& values) {
+  Json object = Json::object();
+  for (const ConfigValue& value : values) {
+    Json* place = &object;
+    std::string_view rest = value.key;
+    for (std::size_t dot; (dot = rest.find('.')) != std::string_view::npos; rest.remove_prefix(dot + 1))
+      place = &(*place)[std::string{rest.substr(0, dot)}];
+    (*place)[std::string{rest}] = Json::parse(value.json);
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return object.dump();
 }
 
 std::string help_described(ConfigDescription& config) {

@@ -9,11 +9,10 @@ namespace deda {
 
 enum class DeviceChoice : std::uint8_t { automatic, cpu, cuda };
 
-// The key `device` of a section. Never part of an identity.
+// The key `device` of a section. Never part of a key (src/pipeline).
 inline void describe_device(ConfigVisitor& v, DeviceChoice& device) {
   v.choice({.key = "device",
-            .help = "auto: a GPU of its own for every rank where there are enough, else the CPU",
-            .identity = false},
+            .help = "auto: a GPU of its own for every rank where there are enough, else the CPU"},
            device,
            {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
 }

@@ -1,4 +1,4 @@
-// xxHash for records (64 bit, stored in HDF5) and for folder names (128 bit, hexadecimal).
+// xxHash for records (64 bit, stored in HDF5) and for keys and digests (128 bit, hexadecimal).
 #pragma once
 
 #include <cstddef>

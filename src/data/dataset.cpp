@@ -51,11 +51,10 @@ std::vector<std::size_t> Dataset::indices(Split split) const {
   return found;
 }
 
-namespace {
-
-// Keeps `count` training items per class: Fisher-Yates over the class's items in dataset order, first
-// `count`.
-void keep_few(Dataset& dataset, std::int64_t count, std::int64_t seed) {
+// A Fisher-Yates shuffle of each class's pictures in dataset order; the first ones stay.
+void keep_few(Dataset& dataset, const DatasetConfig& config) {
+  const auto count = config.images_per_class, seed = config.subset_seed;
+  if (count <= 0) return;
   std::map<std::int32_t, std::vector<std::size_t>> by_class;
   for (const std::size_t index : dataset.indices(Split::train))
     by_class[dataset.items[index].class_id].push_back(index);
@@ -73,8 +72,6 @@ void keep_few(Dataset& dataset, std::int64_t count, std::int64_t seed) {
   }
   dataset.items = std::move(kept);
 }
-
-}  // namespace
 
 Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options,
                      std::vector<std::string>* notes) {
@@ -114,32 +111,9 @@ Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options,
       break;
   }
   reader.finish();
-  if (config.images_per_class > 0) keep_few(reader.dataset, config.images_per_class, config.subset_seed);
+  keep_few(reader.dataset, config);
   if (notes != nullptr) *notes = reader.notes;
   return std::move(reader.dataset);
-}
-
-std::string dataset_identity(const Dataset& dataset) {
-  std::string text = fmt::format("{}\t{}\n", dataset.name, dataset.banner_rows);
-  for (const std::string& name : dataset.class_names) text += name + '\n';
-  const auto size_of = [&](const std::string& relative) -> std::uintmax_t {
-    std::error_code error;
-    const std::uintmax_t size =
-        relative.empty() ? 0 : std::filesystem::file_size(dataset.root / relative, error);
-    return error ? 0 : size;
-  };
-  for (const Item& item : dataset.items) {
-    text +=
-        fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", item.path, item.class_id, static_cast<int>(item.split),
-                    item.mask, static_cast<int>(item.mask_encoding), size_of(item.path), size_of(item.mask));
-    if (item.box)
-      text += fmt::format("\t{},{},{},{}", (*item.box)[0], (*item.box)[1], (*item.box)[2], (*item.box)[3]);
-    for (const ObjectBox& object : item.objects)
-      text += fmt::format("\t{}:{},{},{},{}", object.class_id, object.box[0], object.box[1], object.box[2],
-                          object.box[3]);
-    text += '\n';
-  }
-  return text;
 }
 
 }  // namespace deda::data

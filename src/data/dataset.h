@@ -79,7 +79,8 @@ struct LoadOptions {
 Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options = {},
                      std::vector<std::string>* notes = nullptr);
 
-// Text for stage identities: every item's path, class, split, mask and box, and the sizes of the files.
-std::string dataset_identity(const Dataset& dataset);
+// Few-shot: drops training pictures beyond config.images_per_class of each class (0: keeps all).
+// load_dataset() does it.
+void keep_few(Dataset& dataset, const DatasetConfig& config);
 
 }  // namespace deda::data

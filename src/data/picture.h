@@ -3,7 +3,7 @@
 #pragma once
 
 #include "data/dataset.h"
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 
 namespace deda::data {
 

@@ -83,22 +83,39 @@ bool is_picture(const std::filesystem::path& path) {
   return suffixes.count(suffix) != 0;
 }
 
+namespace {
+
+// Follows links to folders; `open` are the folders that lead here, so that a link to one of them ends there.
+void list_pictures_in(const std::filesystem::path& folder, const std::filesystem::path& top,
+                      std::set<std::filesystem::path>& open, std::vector<std::string>& names) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const auto real = fs::canonical(folder, error);
+  if (!error && !open.insert(real).second) return;
+  fs::directory_iterator entries(folder, error);
+  for (const fs::directory_iterator end; !error && entries != end; entries.increment(error)) {
+    std::error_code ignored;
+    const auto& path = entries->path();
+    if (path.filename().string().starts_with('.')) continue;
+    if (entries->is_directory(ignored))
+      list_pictures_in(path, top, open, names);
+    else if (is_picture(path) && entries->is_regular_file(ignored))
+      names.push_back(path.lexically_relative(top).generic_string());
+  }
+  if (error)
+    throw DataError("cannot be read: " + error.message(), folder.string(),
+                    "Its pictures would be left out: check the permissions, or move the folder away.");
+  open.erase(real);
+}
+
+}  // namespace
+
 std::vector<std::string> list_pictures(const std::filesystem::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
-  std::filesystem::recursive_directory_iterator entries(
-      folder, std::filesystem::directory_options::skip_permission_denied, error);
-  for (const std::filesystem::recursive_directory_iterator end; !error && entries != end;
-       entries.increment(error)) {
-    std::error_code ignored;
-    const std::string base = entries->path().filename().string();
-    if (base.starts_with('.')) {
-      if (entries->is_directory(ignored)) entries.disable_recursion_pending();
-      continue;
-    }
-    if (is_picture(entries->path()) && entries->is_regular_file(ignored))
-      names.push_back(entries->path().lexically_relative(folder).generic_string());
-  }
+  if (!std::filesystem::is_directory(folder, error)) return names;
+  std::set<std::filesystem::path> open;
+  list_pictures_in(folder, folder, open, names);
   std::sort(names.begin(), names.end());
   return names;
 }

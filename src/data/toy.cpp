@@ -8,11 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/file_digests.h"
 #include "core/files.h"
+#include "core/hash.h"
 #include "core/parallel.h"
 #include "core/stop.h"
 #include "data/toy_shapes.h"
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 
 namespace deda::data {
 
@@ -46,6 +48,27 @@ std::array<int, 4> box_of(const io::Image& mask) {
   }
   return box;
 }
+
+// The ranks' lines, "number \t text", in the order of their numbers, without them.
+std::vector<std::string> in_order(const std::vector<std::string>& parts) {
+  std::vector<std::string> lines;
+  for (const std::string& part : parts) {
+    for (std::size_t begin = 0, end; begin < part.size(); begin = end + 1) {
+      end = part.find('\n', begin);
+      lines.push_back(part.substr(begin, end - begin));
+    }
+  }
+  std::stable_sort(lines.begin(), lines.end(), [](const std::string& a, const std::string& b) {
+    return a.substr(0, a.find('\t')) < b.substr(0, b.find('\t'));
+  });
+  for (std::string& line : lines) line = line.substr(line.find('\t') + 1);
+  return lines;
+}
+
+constexpr const char* record_name = "toy.json";
+constexpr const char* digests_name = "digests.txt";
+constexpr const char* labels_name = "labels.csv";
+constexpr int record_schema = 2;
 
 std::uint8_t to_byte(double value) {
   return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 1.0) * 255.0));
@@ -116,19 +139,61 @@ ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t in
   return picture;
 }
 
+std::string toy_settings(const ToyConfig& config) {
+  return to_json(config_values(config));
+}
+
+Dataset toy_dataset(const ToyConfig& config, const std::filesystem::path& root) {
+  Dataset dataset;
+  dataset.name = toy_dataset_name;
+  dataset.root = root;
+  dataset.group_names = {toy_group_names[0], toy_group_names[1]};
+  for (std::int64_t i = 0; i < config.classes; ++i) dataset.class_names.emplace_back(toy_class_names[i]);
+  for (const ToySet set : {ToySet::train, ToySet::usual_test, ToySet::swapped_test}) {
+    for (std::int64_t index = 0; index < pictures_of(config, set); ++index) {
+      Item item;
+      item.path = "images/" + file_name(set, index);
+      item.mask = "masks/" + file_name(set, index);
+      item.mask_encoding = MaskEncoding::nonzero;
+      item.class_id = static_cast<std::int32_t>(index % config.classes);
+      item.split = set == ToySet::train ? Split::train : Split::test;
+      item.group = set == ToySet::train ? -1 : set == ToySet::swapped_test ? 1 : 0;
+      dataset.items.push_back(std::move(item));
+    }
+  }
+  return dataset;
+}
+
+std::optional<ToyRecord> read_toy_record(const std::filesystem::path& root) {
+  const auto manifest = root / record_name;
+  if (!std::filesystem::exists(manifest)) return std::nullopt;
+  const auto found = nlohmann::json::parse(read_text(manifest), nullptr, false);
+  const auto schema = found.is_object() ? found.value("schema", nlohmann::json{}) : nlohmann::json{};
+  if (!schema.is_number_integer() || !found.contains("config"))
+    throw DataError("is damaged", manifest.string(), "Remove the folder and draw it again with `deda toy`.");
+  if (schema != record_schema) return std::nullopt;
+  ToyRecord record{found["config"].dump(), {}};
+  const std::string lines = read_text(root / digests_name);
+  for (std::size_t begin = 0, end; begin < lines.size(); begin = end + 1) {
+    end = std::min(lines.find('\n', begin), lines.size());
+    const auto line = std::string_view(lines).substr(begin, end - begin);
+    const auto blank = line.find("  ");
+    if (blank != std::string_view::npos)
+      record.digests.emplace(line.substr(blank + 2), line.substr(0, blank));
+  }
+  return record;
+}
+
 bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
                       const std::filesystem::path& root, int threads) {
-  const std::string identity = canonical_config(config);
-  const std::filesystem::path manifest = root / "toy.json";
+  const std::string settings = toy_settings(config);
   bool complete = false;
   ranks.agree("looking at the toy dataset's folder", [&] {
-    if (!std::filesystem::exists(manifest)) return;
-    const nlohmann::json found = nlohmann::json::parse(read_text(manifest), nullptr, false);
-    if (found.is_discarded() || !found.contains("config") ||
-        found["config"].dump() != nlohmann::json::parse(identity).dump()) {
+    const auto record = read_toy_record(root);
+    if (!record) return;
+    if (record->settings != settings)
       throw DataError("holds a toy dataset of other settings", root.string(),
                       "Remove the folder, or name another one with dataset.root.");
-    }
     complete = true;
   });
   if (complete) return true;
@@ -138,21 +203,27 @@ bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
       make_folder(root / "masks" / set);
     }
   });
-  // Rows of labels.csv of this rank: index of the row, text.
-  std::string rows;
+  // Of this rank: rows of labels.csv and lines of digests.txt, each after its number.
+  std::string rows, digests;
   std::int64_t first_row = 0;  // of a set
   ranks.agree("drawing the toy dataset", [&] {
+    FileDigests read_back{{}};
     for (const ToySet set : {ToySet::train, ToySet::usual_test, ToySet::swapped_test}) {
       const std::int64_t pictures = pictures_of(config, set);
-      std::vector<std::string> drawn(static_cast<std::size_t>(pictures));  // in order, whoever drew them
+      // In order, whoever drew them.
+      std::vector<std::string> drawn(static_cast<std::size_t>(pictures)), digests_of(drawn.size());
       parallel_for(threads, 0, drawn.size(), 1, [&](std::size_t number) {
         const auto index = static_cast<std::int64_t>(number), row = first_row + index;
         if (row % ranks.size() != ranks.rank()) return;
         if (stop_requested()) throw Stopped("drawing the toy dataset: " + stop_reason());
         const ToyPicture picture = draw_toy_picture(config, set, index);
         const std::string name = file_name(set, index);
-        io::write_image(root / "images" / name, picture.image);
-        io::write_image(root / "masks" / name, picture.mask);
+        for (const auto& [folder, image] :
+             {std::pair{"images/", &picture.image}, {"masks/", &picture.mask}}) {
+          io::write_image(root / (folder + name), *image);
+          digests_of[number] +=
+              fmt::format("{:08}\t{}  {}{}\n", row, read_back.of(root / (folder + name)), folder, name);
+        }
         const auto box = box_of(picture.mask);
         drawn[number] =
             fmt::format("{:08}\timages/{},masks/{},{},{},{},{},{},{},{},{}\n", row, name, name,
@@ -161,26 +232,23 @@ bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
                         box[1], box[2], box[3]);
       });
       for (const std::string& text : drawn) rows += text;
+      for (const std::string& text : digests_of) digests += text;
       first_row += pictures;
     }
   });
-  const auto parts = ranks.all_gather(rows);
+  const auto all_rows = ranks.all_gather(rows), all_digests = ranks.all_gather(digests);
   ranks.agree("finishing the toy dataset", [&] {
     if (!ranks.is_root()) return;
-    std::vector<std::string> lines;
-    for (const std::string& part : parts) {
-      for (std::size_t begin = 0, end; begin < part.size(); begin = end + 1) {
-        end = part.find('\n', begin);
-        lines.push_back(part.substr(begin, end - begin));
-      }
-    }
-    std::sort(lines.begin(), lines.end());
+    const auto lines = in_order(all_rows);
     std::string csv = "image,mask,class,split,group,background,x1,y1,x2,y2\n";
-    for (const std::string& line : lines) csv += line.substr(line.find('\t') + 1) + '\n';
-    write_atomically(root / "labels.csv", csv);
+    for (const std::string& line : lines) csv += line + '\n';
+    write_atomically(root / labels_name, csv);
+    std::string text = fmt::format("{}  {}\n", xxhash128_hex(csv), labels_name);
+    for (const std::string& line : in_order(all_digests)) text += line + '\n';
+    write_atomically(root / digests_name, text);
     nlohmann::json description = {
-        {"config", nlohmann::json::parse(identity)}, {"pictures", lines.size()}, {"schema", 1}};
-    write_atomically(manifest, description.dump(2) + "\n");
+        {"config", nlohmann::json::parse(settings)}, {"pictures", lines.size()}, {"schema", record_schema}};
+    write_atomically(root / record_name, description.dump(2) + "\n");
   });
   return false;
 }

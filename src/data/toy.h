@@ -6,11 +6,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "comm/communicator.h"
 #include "core/config.h"
-#include "io/image.h"
+#include "data/dataset.h"
+#include "io/pictures/image.h"
 
 namespace deda::data {
 
@@ -43,6 +46,21 @@ ToyPicture draw_toy_picture(const ToyConfig& config, ToySet set, std::int64_t in
 bool make_toy_dataset(const comm::Communicator& ranks, const ToyConfig& config,
                       const std::filesystem::path& root, int threads = 1);
 
+// The dataset that make_toy_dataset() will draw, before anything is there: everything but boxes, which only
+// drawing tells. `root` becomes Dataset::root.
+Dataset toy_dataset(const ToyConfig& config, const std::filesystem::path& root);
+
+// What a finished toy dataset says of itself (toy.json, digests.txt).
+struct ToyRecord {
+  std::string settings;                        // [toy] as JSON
+  std::map<std::string, std::string> digests;  // relative path -> digest of the file as it was drawn
+};
+// Nothing where `root` holds no toy dataset, or one that an earlier version drew and that is drawn anew.
+std::optional<ToyRecord> read_toy_record(const std::filesystem::path& root);
+std::string toy_settings(const ToyConfig& config);  // as in ToyRecord
+
+inline constexpr const char* toy_dataset_name = "toy beetles";
+inline constexpr const char* toy_group_names[2] = {"usual background", "swapped background"};
 extern const char* const toy_class_names[6];
 extern const char* const toy_ground_names[6];
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 
 namespace deda::decoupling {
 

@@ -59,16 +59,13 @@ void DecoupleConfig::describe_networks(ConfigVisitor& v) {
           min_component_share);
   v.field({.key = "fill_mask_holes", .help = "holes inside a network's mask are filled"}, fill_mask_holes);
   v.field({.key = "grounding_dino",
-           .help = "folder of GroundingDINO (transformers layout) for text_box_sam",
-           .identity = false},
+           .help = "folder of GroundingDINO (transformers layout) for text_box_sam"},
           grounding_dino);
   v.field({.key = "sam",
-           .help = "folder or file of SAM or MobileSAM for text_box_sam and box_sam",
-           .identity = false},
+           .help = "folder or file of SAM or MobileSAM for text_box_sam and box_sam"},
           sam);
   v.field({.key = "deeplab",
-           .help = "folder of DeepLab (graph.json, labels.txt, .safetensors) for semantic",
-           .identity = false},
+           .help = "folder of DeepLab (graph.json, labels.txt, .safetensors) for semantic"},
           deeplab);
   describe_device(v, device);
   v.choice(
@@ -84,8 +81,7 @@ void DecoupleConfig::describe_networks(ConfigVisitor& v) {
        .help = "threads of a rank that may be inside a network at the same time, the others decode, cut and "
                "fill; 0: every thread on CPUs, one on GPUs",
        .min = 0,
-       .max = 1024,
-       .identity = false},
+       .max = 1024},
       networks_at_once);
 }
 
@@ -194,8 +190,7 @@ void DecoupleConfig::describe(ConfigVisitor& v) {
   v.field(
       {.key = "exclude",
        .help = "text file of pictures that give no parts, one path a line (`deda decouple --review` writes "
-               "it to be edited); its content is part of the result's identity",
-       .identity = false},
+               "it to be edited); its content is part of the result's identity"},
       exclude);
   v.field({.key = "items_per_segment",
            .help = "pictures per store segment: the unit that a kill can cost",
@@ -205,8 +200,7 @@ void DecoupleConfig::describe(ConfigVisitor& v) {
   v.field({.key = "max_failed_share",
            .help = "end with an error when more than that share of the pictures is unreadable or failed",
            .min = 0,
-           .max = 1,
-           .identity = false},
+           .max = 1},
           max_failed_share);
   const auto& names = mask_source_names();
   v.require(!sources.empty(), "sources", "no mask source is named",

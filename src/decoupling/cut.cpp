@@ -8,8 +8,8 @@
 #include <opencv2/photo.hpp>
 
 #include "decoupling/mask_source.h"
-#include "io/alpha_pyramid.h"
-#include "io/resize.h"
+#include "io/pictures/alpha_pyramid.h"
+#include "io/pictures/resize.h"
 
 namespace deda::decoupling {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "decoupling/config.h"
-#include "io/image.h"
+#include "io/pictures/image.h"
 
 namespace deda::decoupling {
 

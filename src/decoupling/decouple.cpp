@@ -3,15 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <opencv2/core.hpp>
 #include <set>
 #include <sstream>
-#include <thread>
+#include <tuple>
 
-#include "comm/tickets.h"
+#include "comm/ticket_workers.h"
 #include "core/error.h"
 #include "core/events.h"
 #include "core/files.h"
@@ -22,15 +21,9 @@
 #include "decoupling/exclusions.h"
 #include "decoupling/looks.h"
 #include "decoupling/trace.h"
-#include "decoupling/weights_identity.h"
+#include "io/store/failed_share.h"
 
 namespace deda::decoupling {
-
-namespace {
-
-constexpr int schema_version = 3;  // of what this stage computes: raised when its results change
-
-}  // namespace
 
 std::vector<std::size_t> decouple_items(const data::Dataset& dataset, const DecoupleConfig& config) {
   if (config.split == SplitChoice::train) return dataset.indices(data::Split::train);
@@ -39,38 +32,15 @@ std::vector<std::size_t> decouple_items(const data::Dataset& dataset, const Deco
   return all;
 }
 
-std::string decouple_identity(const data::Dataset& dataset, const DecoupleConfig& config) {
-  std::string text = fmt::format("schema {}\n{}\n{}", schema_version, canonical_config(config),
-                                 data::dataset_identity(dataset));
-  std::vector<Problem> problems;
-  bool configuration_only = true;
-  const auto collecting = [&](auto&& part) {
-    try {
-      text += part();
-    } catch (const Error& error) {
-      configuration_only = configuration_only && error.exit_code() == ExitCode::configuration;
-      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
-    }
-  };
-  collecting([&] { return weights_identity(config); });
-  collecting([&] {
-    std::string lines;
-    for (const std::string& path : read_exclusions(config.exclude, dataset))
-      lines += "excluded " + path + '\n';
-    return lines;
-  });
-  if (problems.empty()) return text;
-  if (configuration_only) throw ConfigError(std::move(problems));
-  throw DataError(std::move(problems));
-}
-
 namespace {
 
-io::StoreDescription describe_store(const data::Dataset& dataset, const DecoupleConfig& config,
-                                    const std::vector<std::size_t>& items) {
+io::StoreDescription describe_store(const DecoupleRequest& request, const std::vector<std::size_t>& items) {
+  const auto& [dataset, config] = std::tie(request.dataset, request.config);
   io::StoreDescription description;
   description.stage = "decouple";
-  description.configuration = canonical_config(config);
+  description.key = request.made_of.key;
+  description.configuration = request.made_of.settings;
+  description.provenance = to_json(request.made_of);
   description.dataset = dataset.name;
   description.class_names = dataset.class_names;
   description.routes = config.sources;
@@ -138,40 +108,18 @@ void work_on_unit(const Stage& stage, std::int64_t first, std::int64_t last, Seg
 // One segment on this rank: threads draw units of config.batch pictures until there are none. Which pictures
 // a unit has follows from their numbers alone.
 SegmentWork work_on_segment(const Stage& stage, comm::Tickets& tickets, std::int64_t first, std::int64_t last,
-                            std::atomic<std::int64_t>& done, Progress& progress) {
+                            std::int64_t done, Progress& progress) {
   SegmentWork segment;
-  std::mutex drawing, collecting;
-  std::exception_ptr failure;
+  std::mutex collecting;
   const std::int64_t batch = stage.request.config.batch;
-  const auto work = [&] {
-    try {
-      for (;;) {
-        std::int64_t ticket = -1;
-        {
-          const std::lock_guard lock{drawing};
-          ticket = tickets.draw();
-        }
-        if (ticket < 0) return;
-        const std::int64_t begin = first + ticket * batch, end = std::min(last, begin + batch);
-        work_on_unit(stage, begin, end, segment, collecting);
-        const std::lock_guard lock{collecting};
-        done += end - begin;
-        // Other ranks' work is estimated from our own until the segment ends: tickets are drawn in order.
-        progress.advance_to(static_cast<std::uint64_t>(std::max<std::int64_t>(done, begin)));
-      }
-    } catch (...) {
-      const std::lock_guard lock{collecting};
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  std::vector<std::thread> threads;
-  for (int i = 1; i < stage.request.threads; ++i) threads.emplace_back(work);
-  work();
-  for (std::thread& thread : threads) thread.join();
-  // A thread that failed may have left tickets: drawn here, so that the round ends for all.
-  while (failure && tickets.draw() >= 0) {
-  }
-  if (failure) std::rethrow_exception(failure);
+  comm::work_on_tickets(tickets, {.threads = stage.request.threads}, [&](const comm::DrawnTicket& ticket) {
+    const std::int64_t begin = first + ticket.number * batch, end = std::min(last, begin + batch);
+    work_on_unit(stage, begin, end, segment, collecting);
+    const std::lock_guard lock{collecting};
+    done += end - begin;
+    // Other ranks' work is estimated from our own until the segment ends: tickets are drawn in order.
+    progress.advance_to(static_cast<std::uint64_t>(std::max(done, begin)));
+  });
   return segment;
 }
 
@@ -218,21 +166,6 @@ void write_looks(const comm::Communicator& ranks, const std::filesystem::path& f
   });
 }
 
-void check_failures(const comm::Communicator& ranks, const DecoupleRequest& request, std::size_t items) {
-  std::int64_t failed = 0;
-  ranks.agree("counting outcomes", [&] {
-    const io::OutcomeCount count = io::StoreReader(request.folder).outcomes();
-    for (const auto& [outcome, number] : count.counts) {
-      if (outcome == io::Outcome::unreadable || outcome == io::Outcome::failed) failed += number;
-    }
-  });
-  if (static_cast<double>(failed) <= request.config.max_failed_share * static_cast<double>(items)) return;
-  throw DataError(
-      fmt::format("{} of {} pictures are unreadable or failed, more than decouple.max_failed_share", failed,
-                  items),
-      request.folder.string(), "`deda inspect` lists them with their reasons.");
-}
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -260,7 +193,7 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     throw DataError("has no picture to decouple in the chosen split", request.dataset.root.string(),
                     "Check dataset.layout and decouple.split.");
   cv::setNumThreads(1);  // our own threads fill the cores
-  io::StoreWriter store(ranks, request.folder, describe_store(request.dataset, request.config, items));
+  io::StoreWriter store(ranks, request.folder, describe_store(request, items));
   if (store.complete()) return true;
   Stage stage{request, items, {}, {}};
   ranks.agree("making the mask sources", [&] {
@@ -299,9 +232,8 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     if (earlier_at_all) work = take_over_segment(ranks, stage, earlier, segment, first, last);
     if (!work) {
       tickets.start_round((last - first + request.config.batch - 1) / request.config.batch);
-      std::atomic<std::int64_t> done{finished};
       ranks.agree("decoupling a segment", [&, first = first, last = last] {
-        work = work_on_segment(stage, tickets, first, last, done, progress);
+        work = work_on_segment(stage, tickets, first, last, finished, progress);
         worked_s = seconds_since(start);
       });
     }
@@ -320,7 +252,10 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
   progress.finish();
   store.finish();
   tell_balance(ranks, balance);
-  check_failures(ranks, request, items.size());
+  io::check_failed_share(ranks, request.folder,
+                         {.most = request.config.max_failed_share,
+                          .key = "decouple.max_failed_share",
+                          .failed_items = "pictures are unreadable or failed"});
   return false;
 }
 

@@ -9,19 +9,16 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "core/provenance.h"
 #include "data/dataset.h"
 #include "decoupling/config.h"
 #include "decoupling/ladder.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 
 namespace deda::decoupling {
 
 // The items of the stage: positions in dataset.items, in store order.
 std::vector<std::size_t> decouple_items(const data::Dataset& dataset, const DecoupleConfig& config);
-// Text that identifies the stage's result: configuration, the dataset's items, excluded pictures and the
-// weights of the sources in use (jobs::stage_folder hashes it). ConfigError or DataError lists every file
-// that is missing.
-std::string decouple_identity(const data::Dataset& dataset, const DecoupleConfig& config);
 
 struct DecoupleRequest {
   const data::Dataset& dataset;
@@ -32,6 +29,7 @@ struct DecoupleRequest {
   std::int64_t trace_steps = 0;  // pictures to trace, from the first
   // Store of the same stage without exclusions (earlier_store.h); empty: there is none to look for.
   std::filesystem::path without_exclusions = {};
+  Provenance made_of = {};  // with the store's key (src/pipeline)
 };
 
 // Collective. True when the store was complete already. Throws Stopped between segments after a signal or

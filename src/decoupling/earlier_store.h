@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 
 namespace deda::decoupling {
 

@@ -10,7 +10,7 @@
 #include "data/dataset.h"
 #include "decoupling/config.h"
 #include "decoupling/mask_source.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 
 namespace deda::decoupling {
 

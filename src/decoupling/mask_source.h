@@ -14,8 +14,8 @@
 #include "data/dataset.h"
 #include "decoupling/config.h"
 #include "decoupling/sketch.h"
-#include "io/image.h"
-#include "io/safetensors.h"
+#include "io/pictures/image.h"
+#include "io/formats/safetensors.h"
 
 namespace deda::decoupling {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "io/image.h"
+#include "io/pictures/image.h"
 
 namespace deda::decoupling {
 

@@ -5,7 +5,7 @@
 #include <list>
 
 #include "core/files.h"
-#include "io/safetensors.h"
+#include "io/formats/safetensors.h"
 
 namespace deda::decoupling {
 

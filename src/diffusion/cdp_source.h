@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "diffusion/framing.h"
-#include "io/record_store.h"
+#include "diffusion/transparent/framing.h"
+#include "io/store/record_store.h"
 
 namespace deda::diffusion {
 

@@ -42,51 +42,42 @@ struct ModelsConfig {
   bool captured_graphs = false, channels_last = true, pad_attention_heads = false;
   Precision precision = Precision::automatic, vae_precision = Precision::automatic;
   void describe(ConfigVisitor& v) {
-    // Files count by content, not by path: model_identity() is part of every result's identity.
+    // Files count by content, not by path: model_identity() is part of the keys of invert and generate.
     v.field({.key = "base",
-             .help = "diffusers folder of Stable Diffusion 1.5 or SDXL (or of the toy model)",
-             .identity = false},
+             .help = "diffusers folder of Stable Diffusion 1.5 or SDXL (or of the toy model)"},
             base);
     v.field(
         {.key = "layer_diffuse",
          .help =
              "LayerDiffuse's attention weights (layer_sd15_transparent_attn.safetensors, ...); empty: the "
-             "UNet knows transparency already (toy model)",
-         .identity = false},
+             "UNet knows transparency already (toy model)"},
         layer_diffuse);
     v.field({.key = "lora",
              .help = "LoRA files (diffusers', Kohya's) merged into UNet and text encoders, each as "
-                     "\"file=scale\" or \"file\"",
-             .identity = false},
+                     "\"file=scale\" or \"file\""},
             lora);
     v.field({.key = "transparent_encoder",
-             .help = "LayerDiffuse's transparent encoder; empty: base/transparent_encoder.safetensors",
-             .identity = false},
+             .help = "LayerDiffuse's transparent encoder; empty: base/transparent_encoder.safetensors"},
             transparent_encoder);
     v.field({.key = "transparent_decoder",
-             .help = "LayerDiffuse's transparent decoder; empty: base/transparent_decoder.safetensors",
-             .identity = false},
+             .help = "LayerDiffuse's transparent decoder; empty: base/transparent_decoder.safetensors"},
             transparent_decoder);
     v.field({.key = "calibration",
              .help = "what `deda generate --calibrate` wrote for these weights; empty: base/calibration.json "
-                     "where it is",
-             .identity = false},
+                     "where it is"},
             calibration);
     describe_device(v, device);
     v.field({.key = "captured_graphs",
              .help = "on a GPU: a step of the UNet is recorded once and started as one graph, which costs "
-                     "the host microseconds instead of a launch per kernel",
-             .identity = false},
+                     "the host microseconds instead of a launch per kernel"},
             captured_graphs);
     v.field({.key = "channels_last",
              .help = "on a GPU: convolutions of UNet and autoencoder in channels-last order, as its matrix "
-                     "units want them",
-             .identity = false},
+                     "units want them"},
             channels_last);
     v.field({.key = "pad_attention_heads",
              .help = "on a GPU in half precision: heads narrower than 64 (Stable Diffusion 1.5 has 40) are "
-                     "padded to 64; `device_figures diffusion` measures whether that is faster on a card",
-             .identity = false},
+                     "padded to 64; `device_figures diffusion` measures whether that is faster on a card"},
             pad_attention_heads);
     const std::initializer_list<std::pair<std::string_view, Precision>> precisions{
         {"auto", Precision::automatic},
@@ -121,14 +112,13 @@ struct DiffusionConfig {
                      "several seeds share them",
              .min = 0},
             seed);
-    // Jobs put it into identities themselves: identifiers depend on the largest timestep alone, so that
-    // strengths can be swept with the same ones.
+    // In the key of generate only (src/pipeline): identifiers depend on the largest timestep alone, so that
+    // strengths can be swept with the same ones where invert.most_timestep is set.
     v.field({.key = "strength",
              .help = "share of the noise that the edit adds and takes away (paper: 0.4); identifiers are "
-                     "learnt up to it",
-             .min = 0.01,
-             .max = 1,
-             .identity = false},
+                     "learnt up to it; 0: no synthetic CDPs",
+             .min = 0,
+             .max = 1},
             strength);
     v.field({.key = "resolution",
              .help = "pixels a side of the model's picture, a multiple of 64; 0: the model's own",
@@ -157,7 +147,7 @@ struct DiffusionConfig {
         init_word);
     v.field({.key = "init_words", .help = "the same per class, as \"class name=word\"; wins over init_word"},
             init_words);
-    v.field({.key = "encode_batch", .help = "CDPs encoded at once", .min = 1, .max = 256, .identity = false},
+    v.field({.key = "encode_batch", .help = "CDPs encoded at once", .min = 1, .max = 256},
             encode_batch);
   }
 };
@@ -211,8 +201,7 @@ struct InvertConfig {
              .help = "latents per forward pass, gradients added; 0: the whole batch, on a GPU as many as "
                      "its memory holds (measured at the start)",
              .min = 0,
-             .max = 4096,
-             .identity = false},
+             .max = 4096},
             micro_batch);
     v.choice({.key = "nan",
               .help = "when a loss is not a number: train the class again at a tenth of the rate, leave it "
@@ -226,8 +215,7 @@ struct InvertConfig {
     v.field({.key = "checkpoint_every",
              .help = "steps between checkpoints of a class",
              .min = 1,
-             .max = 1e6,
-             .identity = false},
+             .max = 1e6},
             checkpoint_every);
     v.field({.key = "report_every", .help = "steps between points of the loss curve", .min = 1, .max = 1e6},
             report_every);
@@ -239,8 +227,7 @@ struct InvertConfig {
     v.field({.key = "cache_megabytes",
              .help = "memory for cached latents per rank; the rest is encoded again",
              .min = 1,
-             .max = 1 << 20,
-             .identity = false},
+             .max = 1 << 20},
             cache_megabytes);
   }
 };

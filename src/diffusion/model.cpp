@@ -3,17 +3,14 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/hash.h"
 #include "device/upload.h"
-#include "models/layer_diffuse.h"
+#include "models/diffusion/layer_diffuse.h"
 #include "models/layers.h"
-#include "models/lora_file.h"
+#include "models/diffusion/lora_file.h"
 
 namespace deda::diffusion {
 namespace {
@@ -58,119 +55,7 @@ class Collector {
   std::vector<Problem> problems_;
 };
 
-fs::path transparent_encoder_file(const ModelsConfig& config) {
-  return config.transparent_encoder.empty() ? config.base / "transparent_encoder.safetensors"
-                                            : config.transparent_encoder;
-}
-fs::path transparent_decoder_file(const ModelsConfig& config) {
-  return config.transparent_decoder.empty() ? config.base / "transparent_decoder.safetensors"
-                                            : config.transparent_decoder;
-}
-
-void require_file(const fs::path& file, const char* key) {
-  if (!fs::exists(file))
-    throw DataError("there is no such file", file.string(),
-                    fmt::format("Set {} to LayerDiffuse's file; README, \"Weights\", names it.", key));
-}
-
-void require_folder(const ModelsConfig& config) {
-  if (!fs::is_directory(config.base))
-    throw DataError(
-        "there is no model folder", config.base.string(),
-        "Set models.base to a folder in diffusers' layout; README, \"Weights\", says how to get one.");
-}
-
-// Size and, of large files, 64 blocks spread evenly: reading ten gigabytes would take longer than a second.
-std::string sampled_identity(const fs::path& path) {
-  constexpr std::uint64_t block = 1u << 16, blocks = 64;
-  std::ifstream file(path, std::ios::binary);
-  const auto size = static_cast<std::uint64_t>(fs::file_size(path));
-  std::string text = fmt::format("{} bytes:", size);
-  std::vector<std::uint8_t> bytes(block);
-  for (std::uint64_t i = 0; i < blocks; ++i) {
-    const std::uint64_t at = size <= block * blocks ? i * block : i * ((size - block) / (blocks - 1));
-    if (at >= size) break;
-    file.seekg(static_cast<std::streamoff>(at));
-    file.read(reinterpret_cast<char*>(bytes.data()),
-              static_cast<std::streamsize>(std::min(block, size - at)));
-    text += fmt::format("{:016x}", xxhash64({bytes.data(), static_cast<std::size_t>(file.gcount())}));
-  }
-  return text + '\n';
-}
-
 }  // namespace
-
-std::vector<LoraChoice> lora_choices(const ModelsConfig& config) {
-  std::vector<LoraChoice> choices;
-  for (const auto& entry : config.lora) {
-    LoraChoice choice{entry};
-    if (const auto equals = entry.rfind('='); equals != std::string::npos) {
-      const auto number = entry.substr(equals + 1);
-      char* end = nullptr;
-      const double scale = std::strtod(number.c_str(), &end);
-      if (!number.empty() && *end == '\0' && std::isfinite(scale)) choice = {entry.substr(0, equals), scale};
-    }
-    choices.push_back(std::move(choice));
-  }
-  return choices;
-}
-
-bool has_two_text_encoders(const ModelsConfig& config) {
-  return fs::exists(config.base / "text_encoder_2") || fs::exists(config.base / "tokenizer_2");
-}
-
-std::string model_identity(const ModelsConfig& config, UNetWeights weights) {
-  require_folder(config);
-  Collector collector;
-  std::string text;
-  const auto add = [&](const fs::path& file) {
-    std::error_code error;
-    const auto size = fs::file_size(file, error);
-    if (error) throw DataError(error.message(), file.string(), "A part of the model is missing.");
-    text += fmt::format("{} {} {}", file.filename().string(), size, sampled_identity(file));
-  };
-  std::vector<std::pair<std::string, std::string>> parts{
-      {"unet", "diffusion_pytorch_model"}, {"vae", "diffusion_pytorch_model"}, {"text_encoder", "model"}};
-  std::vector<std::string> tokenizers{"tokenizer"};
-  if (has_two_text_encoders(config)) {
-    parts.emplace_back("text_encoder_2", "model");
-    tokenizers.emplace_back("tokenizer_2");
-  }
-  for (const auto& [part, stem] : parts) {
-    collector.run([&, part = part, stem = stem] {
-      add(config.base / part / "config.json");
-      for (const auto& file : models::open_weight_files(config.base / part, stem).files) add(file.path());
-    });
-  }
-  for (const auto& tokenizer : tokenizers) {
-    collector.run([&] { add(config.base / tokenizer / "vocab.json"); });
-    collector.run([&] { add(config.base / tokenizer / "merges.txt"); });
-  }
-  collector.run([&] { add(config.base / "scheduler" / "scheduler_config.json"); });
-  collector.run([&] {
-    require_file(transparent_encoder_file(config), "models.transparent_encoder");
-    add(transparent_encoder_file(config));
-  });
-  collector.run([&] {
-    require_file(transparent_decoder_file(config), "models.transparent_decoder");
-    add(transparent_decoder_file(config));
-  });
-  for (const auto& lora : lora_choices(config)) {
-    collector.run([&] {
-      require_file(lora.file, "models.lora");
-      text += fmt::format("{} ", lora.scale);
-      add(lora.file);
-    });
-  }
-  if (!config.layer_diffuse.empty() && weights == UNetWeights::merged) {
-    collector.run([&] {
-      require_file(config.layer_diffuse, "models.layer_diffuse");
-      add(config.layer_diffuse);
-    });
-  }
-  collector.finish();
-  return xxhash128_hex(text);
-}
 
 void allow_tf32(const ModelsConfig& config, at::Device device) {
   if (device.is_cpu()) return;

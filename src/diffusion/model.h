@@ -11,12 +11,13 @@
 
 #include "comm/c10d/cuda_plugin.h"
 #include "diffusion/config.h"
-#include "diffusion/noise_schedule.h"
-#include "models/autoencoder.h"
-#include "models/clip_text.h"
-#include "models/clip_tokenizer.h"
-#include "models/transparent.h"
-#include "models/unet.h"
+#include "diffusion/model_files.h"
+#include "diffusion/sampling/noise_schedule.h"
+#include "models/diffusion/autoencoder.h"
+#include "models/text/clip_text.h"
+#include "models/text/clip_tokenizer.h"
+#include "models/diffusion/transparent.h"
+#include "models/diffusion/unet.h"
 
 namespace deda::diffusion {
 
@@ -25,15 +26,6 @@ struct TextCondition {
   at::Tensor states;  // [n, tokens, D]
   at::Tensor pooled;  // [n, P]; SDXL only
 };
-
-// Entries of models.lora: "file=scale", or "file" at scale 1.
-struct LoraChoice {
-  std::filesystem::path file;
-  double scale = 1;
-};
-std::vector<LoraChoice> lora_choices(const ModelsConfig& config);
-
-enum class UNetWeights : std::uint8_t { merged, plain };
 
 class DiffusionModel {
  public:
@@ -76,12 +68,5 @@ class DiffusionModel {
 // Which float32 products of the whole process may be rounded to TF32 on a GPU, as the configuration's
 // precisions say: to be called before the model is used. Nothing for the CPU.
 void allow_tf32(const ModelsConfig& config, at::Device device);
-
-// What identifies the model that a configuration names, without loading it: all small files whole, of weight
-// files the size and sampled blocks. Equal text, equal results on one type of device. DataError lists the
-// parts that are not there.
-std::string model_identity(const ModelsConfig& config, UNetWeights weights = UNetWeights::merged);
-// SDXL's layout: two text encoders.
-bool has_two_text_encoders(const ModelsConfig& config);
 
 }  // namespace deda::diffusion

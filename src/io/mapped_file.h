@@ -1,22 +1,24 @@
-// A file in the address space, read-only. Internal to src/io.
+// A file in the address space, read-only: the one memory map of src/io.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <utility>
 
 namespace deda::io {
 
-// Finished segments never change, so the mapping stays good while the file system does. No descriptor is kept
-// open.
+// For files that do not change while they are read (finished segments, weights). No descriptor is kept open.
 class MappedFile {
  public:
+  enum class Access { in_order, random };  // random: pages are read one by one when touched, none ahead
+
   MappedFile() = default;
-  // Pages are read when touched, single (random access). DataError unless the file has `expected_bytes`;
-  // IoError when the system refuses.
-  MappedFile(const std::filesystem::path& path, std::uint64_t expected_bytes);
+  // DataError: no such file, no regular file, or not of `expected_bytes`; IoError: the system refuses.
+  explicit MappedFile(const std::filesystem::path& path, Access access = Access::in_order,
+                      std::optional<std::uint64_t> expected_bytes = {});
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept : bytes_{std::exchange(other.bytes_, {})} {}
   MappedFile& operator=(MappedFile&& other) noexcept {

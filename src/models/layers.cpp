@@ -5,12 +5,12 @@
 #include <optional>
 
 namespace deda::models {
-namespace {
 
-// The default type at the time of building (build_as).
 at::TensorOptions parameter_options() {
   return at::TensorOptions().dtype(at::get_default_dtype());
 }
+
+namespace {
 
 at::Tensor split_heads(const at::Tensor& x, std::int64_t heads) {
   return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);

@@ -14,6 +14,9 @@
 
 namespace deda::models {
 
+// Of a parameter that is about to be made: the default type at the time of building (build_as).
+at::TensorOptions parameter_options();
+
 class Linear : public torch::nn::Module {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias = true);

@@ -4,12 +4,12 @@
 
 #include "core/config.h"
 #include "core/error.h"
-#include "models/forward_diffusion.h"
-#include "models/forward_exported.h"
-#include "models/forward_grounding_dino.h"
-#include "models/forward_sam.h"
-#include "models/resnet.h"
-#include "models/weights.h"
+#include "models/diffusion/forward.h"
+#include "models/classifiers/forward_exported.h"
+#include "models/grounding_dino/forward.h"
+#include "models/sam/forward.h"
+#include "models/classifiers/resnet.h"
+#include "models/weights/weights.h"
 
 namespace deda::models {
 namespace {

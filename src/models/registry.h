@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "models/classifier.h"
-#include "models/tensor_file.h"
+#include "models/classifiers/classifier.h"
+#include "models/weights/tensor_file.h"
 
 namespace deda::models {
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "report/letters.h"
 #include "report/page.h"
 
 namespace deda::report {
@@ -16,7 +17,10 @@ namespace {
 // Okabe and Ito's palette (2008): told apart by colour-blind readers and in print.
 constexpr std::array<const char*, 7> palette = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                                 "#E69F00", "#56B4E9", "#333333"};
-constexpr double left = 56, right = 14, top = 34, bottom = 46;
+// Once the colours are used up they come again in other strokes.
+constexpr std::array<const char*, 4> strokes = {"", " stroke-dasharray=\"6 3\"", " stroke-dasharray=\"2 2\"",
+                                                " stroke-dasharray=\"8 3 2 3\""};
+constexpr double left = 56, right = 14, title_height = 34, bottom = 46;
 
 struct Axis {
   double low = 0, high = 1, step = 0.2;
@@ -35,9 +39,62 @@ Axis round_axis(double low, double high) {
   return {std::floor(low / step + 1e-9) * step, std::ceil(high / step - 1e-9) * step, step};
 }
 
+std::string stroke_of(std::size_t name) {
+  return fmt::format("stroke=\"{}\"{}", palette[name % palette.size()],
+                     strokes[name / palette.size() % strokes.size()]);
+}
+
+// One name of the legend: a stroke and the text beside it. Text that is wider than the chart is squeezed into
+// it.
+struct LegendEntry {
+  double x = 0, y = 0, text_width = 0;
+  bool squeezed = false;
+};
+constexpr double swatch_width = 18, legend_gap = 8, legend_row_height = 16;
+
+struct Legend {
+  std::vector<LegendEntry> entries;
+  double height = 0;  // of the rows below the title
+};
+
+// To the right of the title where there is room, else in rows below it.
+Legend place_legend(const std::string& title, const std::vector<std::string>& names, double width) {
+  constexpr double letter = 6.2, title_letter = 7.4, baseline = 20;
+  const double room = width - left - right;
+  Legend legend;
+  double all = 0;
+  for (const std::string& name : names) {
+    const double wanted = static_cast<double>(count_letters(name)) * letter, most = room - swatch_width;
+    legend.entries.push_back({0, baseline, std::min(wanted, most), wanted > most});
+    all += legend.entries.back().text_width + swatch_width + legend_gap;
+  }
+  const bool beside_title = static_cast<double>(count_letters(title)) * title_letter + all <= room;
+  double x = beside_title ? width - right - all : left, y = baseline;
+  if (!beside_title && !names.empty()) y += legend_row_height;
+  for (LegendEntry& entry : legend.entries) {
+    const double entry_width = entry.text_width + swatch_width;
+    if (!beside_title && x > left && x + entry_width > width - right) {
+      x = left;
+      y += legend_row_height;
+    }
+    entry.x = x;
+    entry.y = y;
+    x += entry_width + legend_gap;
+  }
+  legend.height = y - baseline;
+  return legend;
+}
+
 }  // namespace
 
 std::string render_svg(const Chart& chart, int width, int height) {
+  std::vector<std::string> names;
+  for (const Series& series : chart.series) {
+    if (std::find(names.begin(), names.end(), series.name) == names.end()) names.push_back(series.name);
+  }
+  const Legend legend = place_legend(chart.title, names, width);
+  const double top = title_height + legend.height;
+  height += static_cast<int>(legend.height);  // the plot keeps its size
   double x_low = std::numeric_limits<double>::infinity(), x_high = -x_low, y_low = x_low, y_high = -x_low;
   for (const Series& series : chart.series) {
     for (const auto& [x, y] : series.points) {
@@ -80,15 +137,10 @@ std::string render_svg(const Chart& chart, int width, int height) {
       fmt::format("<text transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
                   top + plot_height / 2, escape_html(chart.y_label));
 
-  std::vector<std::string> names;
-  for (const Series& series : chart.series) {
-    if (std::find(names.begin(), names.end(), series.name) == names.end()) names.push_back(series.name);
-  }
   bool any = false;
   for (const Series& series : chart.series) {
-    const std::size_t colour =
-        static_cast<std::size_t>(std::find(names.begin(), names.end(), series.name) - names.begin()) %
-        palette.size();
+    const auto name =
+        static_cast<std::size_t>(std::find(names.begin(), names.end(), series.name) - names.begin());
     std::string path;
     bool pen_down = false;
     for (const auto& [x, y] : series.points) {
@@ -101,21 +153,24 @@ std::string render_svg(const Chart& chart, int width, int height) {
     }
     if (!path.empty())
       svg += fmt::format(
-          "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" stroke-linejoin=\"round\" "
+          "<path d=\"{}\" fill=\"none\" {} stroke-width=\"1.6\" stroke-linejoin=\"round\" "
           "opacity=\"0.85\"/>\n",
-          path, palette[colour]);
+          path, stroke_of(name));
   }
   if (!any)
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">no measurements</text>\n",
                        left + plot_width / 2, top + plot_height / 2);
-  double legend_x = width - right;
-  for (std::size_t i = names.size(); i-- > 0;) {
-    constexpr double letter = 6.2, swatch = 18;
-    legend_x -= static_cast<double>(names[i].size()) * letter + swatch + 8;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const LegendEntry& entry = legend.entries[i];
+    const std::string squeeze =
+        entry.squeezed
+            ? fmt::format(" textLength=\"{:.1f}\" lengthAdjust=\"spacingAndGlyphs\"", entry.text_width)
+            : std::string{};
     svg += fmt::format(
-        "<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"16\" y2=\"16\" stroke=\"{}\" stroke-width=\"3\"/><text "
-        "x=\"{:.1f}\" y=\"20\">{}</text>\n",
-        legend_x, legend_x + 14, palette[i % palette.size()], legend_x + swatch, escape_html(names[i]));
+        "<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.0f}\" y2=\"{:.0f}\" {} stroke-width=\"3\"/><text "
+        "x=\"{:.1f}\" y=\"{:.0f}\"{}>{}</text>\n",
+        entry.x, entry.x + 14, entry.y - 4, entry.y - 4, stroke_of(i), entry.x + swatch_width, entry.y,
+        squeeze, escape_html(names[i]));
   }
   return svg + "</svg>";
 }

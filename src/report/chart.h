@@ -18,7 +18,8 @@ struct Chart {
   std::vector<Series> series;
 };
 
-// Axes with round ticks, legend, escaped labels. Never fails: no points give an empty frame that says so.
+// Axes with round ticks, legend, escaped labels. Never fails: no points give an empty frame that says so. A
+// legend that does not fit beside the title makes the picture higher by its rows.
 std::string render_svg(const Chart& chart, int width = 520, int height = 320);
 
 }  // namespace deda::report

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "augment/config.h"
-#include "io/image.h"
-#include "io/record_store.h"
+#include "io/pictures/image.h"
+#include "io/store/record_store.h"
 
 namespace deda::report {
 

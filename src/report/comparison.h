@@ -1,7 +1,11 @@
-// Runs side by side: grouped by method, per seed, mean and spread, and the difference to plain training.
+// Runs side by side: grouped by everything but the seed; per seed, mean and spread, and the difference to
+// plain training with the same settings.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,22 +14,32 @@
 
 namespace deda::report {
 
+// Runs that differ in nothing but the seed.
 struct MethodSummary {
-  std::string method;  // "plain", "deda", ... as configured
-  std::string masks;   // sources of its parts' masks, where the comparison holds several; else empty
-  std::vector<std::int64_t> seeds;                  // ascending, finished runs only
+  std::string method;          // "plain", "deda", ... as configured
+  std::string masks;           // sources of its parts' masks, where the comparison holds several; else empty
+  bool settings_known = true;  // false: one run of an earlier program, which did not record its settings
+  std::vector<std::string> settings;  // one cell per Comparison::columns; "-": no effect on this method
+  std::vector<std::int64_t> seeds;    // ascending, finished runs only
   std::map<std::string, std::vector<double>> last;  // group -> last-epoch accuracy by seed (percent)
   std::map<std::string, std::vector<double>> best;  // group -> best accuracy by seed
+  std::optional<std::size_t>
+      plain;  // in Comparison::methods: plain training, equal in all that both trained with
 };
 
 struct Comparison {
   std::string dataset, network;
-  std::vector<std::string> groups;     // "all" first
-  std::vector<MethodSummary> methods;  // plain first, then by name
+  std::int64_t epochs = 0;
+  std::vector<std::string> columns;    // headings of what the methods' settings differ in, as "p_aug"
+  std::vector<std::string> groups;     // of test pictures, "all" first
+  std::vector<MethodSummary> methods;  // plain first, then by name and settings
   std::vector<std::string> notes;      // what is missing or unequal, in words
+  std::map<std::filesystem::path, std::string>
+      legends;  // run folder -> name of its curves; unfinished runs too
 };
 
-// One comparison per (dataset, network, epochs); runs that are not finished are named in the notes.
+// One comparison per (dataset, network, epochs); runs that are not finished, not comparable or there twice
+// are named in the notes.
 std::vector<Comparison> compare(const std::vector<RunResults>& runs);
 
 double mean(const std::vector<double>& values);
@@ -34,6 +48,7 @@ double deviation(const std::vector<double>& values);
 
 // A row per method and seed, a mean row per method with the deviation, and the difference to plain.
 std::string to_text(const Comparison& comparison);
+// The same, and the curves of those of `runs` that the comparison was made of.
 void add_to_page(Page& page, const Comparison& comparison, const std::vector<RunResults>& runs);
 
 // Name for people, with the masks' sources if given: "plain" -> "Plain", "deda" -> "De-DA"; others as they

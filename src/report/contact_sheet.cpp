@@ -4,7 +4,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "io/resize.h"
+#include "io/pictures/resize.h"
 
 namespace deda::report {
 

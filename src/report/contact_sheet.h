@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "io/image.h"
+#include "io/pictures/image.h"
 
 namespace deda::report {
 

@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "io/text_table.h"
+#include "io/formats/text_table.h"
 #include "report/chart.h"
 
 namespace deda::report {

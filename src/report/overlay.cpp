@@ -10,8 +10,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "io/image_codec.h"
-#include "io/resize.h"
+#include "io/pictures/image_codec.h"
+#include "io/pictures/resize.h"
 #include "report/contact_sheet.h"
 
 namespace deda::report {

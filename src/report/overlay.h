@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "decoupling/looks.h"
-#include "io/image.h"
-#include "io/record_store.h"
+#include "io/pictures/image.h"
+#include "io/store/record_store.h"
 #include "report/page.h"
 
 namespace deda::report {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "io/image.h"
+#include "io/pictures/image.h"
 
 namespace deda::report {
 

@@ -5,7 +5,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "io/text_table.h"
+#include "io/formats/text_table.h"
+#include "report/run_groups.h"
 
 namespace deda::report {
 
@@ -40,6 +41,14 @@ std::vector<EpochRow> read_history(const std::filesystem::path& path) {
   return history;
 }
 
+// Read once in full here, so that a damaged one is named with its file and not met later.
+Provenance read_provenance(const nlohmann::json& member, const std::filesystem::path& file) {
+  Provenance provenance = provenance_from(member.dump(), file.string());
+  values_by_key(provenance.settings, file.string());
+  values_by_key(provenance.configuration, file.string());
+  return provenance;
+}
+
 RunResults read_run(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "results.json";
   RunResults run;
@@ -66,6 +75,7 @@ RunResults read_run(const std::filesystem::path& folder) {
       run.accuracy[group] = {entry.at("best"), entry.at("last"), entry.at("mean_last_10"),
                              entry.at("images")};
     }
+    if (json.contains("provenance")) run.provenance = read_provenance(json.at("provenance"), file);
   } catch (const nlohmann::json::exception& error) {
     throw DataError(std::string{"is damaged: "} + error.what(), file.string());
   }

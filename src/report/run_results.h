@@ -1,12 +1,15 @@
-// One training run as its folder tells: results.json (summary), history.csv (one row per epoch). Written by
-// src/training.
+// One training run as its folder tells: results.json (summary and what it was made of), history.csv (one row
+// per epoch). Written by src/training.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "core/provenance.h"
 
 namespace deda::report {
 
@@ -32,6 +35,7 @@ struct RunResults {
   std::vector<std::string> groups;           // in the dataset's order, "all" first
   std::map<std::string, Accuracy> accuracy;  // by group
   std::vector<EpochRow> history;
+  std::optional<Provenance> provenance;  // nothing: made by an earlier program, which did not record it
 };
 
 // Every run folder below `folder` (itself included), sorted by path; folders that are no runs are passed

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "core/error.h"
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 
 namespace deda::report {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 #include "report/contact_sheet.h"
 #include "report/page.h"
 

@@ -15,9 +15,7 @@ namespace deda::report {
 
 namespace {
 
-constexpr int opaque = 128;            // alpha from here on counts as object
-constexpr int largest_canvas = 256;    // pixels a side: enough to compare, cheap for large pictures
-constexpr double identical_db = 99.0;  // PSNR of equal pictures, instead of infinity
+constexpr int largest_canvas = 256;  // pixels a side: enough to compare, cheap for large pictures
 
 using Box = std::array<std::int32_t, 4>;
 
@@ -50,12 +48,6 @@ io::Image laid_on(const io::RecordView& record, const Box& frame, double scale) 
 double canvas_scale(const Box& frame) {
   const double longer = std::max({1, frame[2] - frame[0], frame[3] - frame[1]});
   return std::min(1.0, largest_canvas / longer);
-}
-
-double on_grey(const std::uint8_t* pixel, int channel) {
-  constexpr double grey = 127.5;
-  const double alpha = pixel[3] / 255.0;
-  return alpha * pixel[channel] + (1 - alpha) * grey;
 }
 
 void count_alpha(const io::RecordView& record, AlphaHistogram& histogram) {
@@ -102,24 +94,7 @@ std::vector<Family> families(const io::StoreReader& synthetic, const io::StoreRe
 Change change_of(const io::RecordView& real, const io::RecordView& synthetic) {
   const Box frame = united(real.info.crop, synthetic.info.crop);
   const double scale = canvas_scale(frame);
-  const io::Image a = laid_on(real, frame, scale), b = laid_on(synthetic, frame, scale);
-  double squares = 0;
-  std::int64_t either = 0, both = 0;
-  for (std::size_t i = 0; i < a.pixels.size(); i += 4) {
-    const bool in_a = a.pixels[i + 3] >= opaque, in_b = b.pixels[i + 3] >= opaque;
-    if (!in_a && !in_b) continue;
-    ++either;
-    both += in_a && in_b;
-    for (int c = 0; c < 3; ++c) {
-      const double difference = on_grey(&a.pixels[i], c) - on_grey(&b.pixels[i], c);
-      squares += difference * difference;
-    }
-  }
-  if (either == 0) return {identical_db, 0};
-  const double mean_square = squares / (3.0 * static_cast<double>(either));
-  return {
-      mean_square > 0 ? std::min(identical_db, 10 * std::log10(255.0 * 255.0 / mean_square)) : identical_db,
-      static_cast<double>(both) / static_cast<double>(either)};
+  return change_of(laid_on(real, frame, scale), laid_on(synthetic, frame, scale));
 }
 
 double AlphaHistogram::soft_share() const {

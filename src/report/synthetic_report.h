@@ -8,17 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 #include "report/contact_sheet.h"
+#include "report/cut_out_change.h"
 #include "report/page.h"
 
 namespace deda::report {
 
 // How one synthetic CDP differs from its real one.
-struct Change {
-  double psnr_db = 0;  // over pixels that are opaque in either, on mid grey
-  double overlap = 0;  // of the silhouettes (alpha >= 1/2): intersection over union
-};
 Change change_of(const io::RecordView& real, const io::RecordView& synthetic);
 
 constexpr std::size_t alpha_bins = 16;

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <map>
 
-#include "io/alpha_pyramid.h"
-#include "io/resize.h"
+#include "io/pictures/alpha_pyramid.h"
+#include "io/pictures/resize.h"
 #include "training/device.h"
 #include "training/normalise.h"
 

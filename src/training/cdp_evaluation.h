@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "io/image.h"
-#include "io/record_store.h"
-#include "models/classifier.h"
+#include "io/pictures/image.h"
+#include "io/store/record_store.h"
+#include "models/classifiers/classifier.h"
 #include "training/config.h"
 
 namespace deda::training {

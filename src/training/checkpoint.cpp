@@ -14,7 +14,7 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
-#include "io/safetensors.h"
+#include "io/formats/safetensors.h"
 
 namespace deda::training {
 namespace {

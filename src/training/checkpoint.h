@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "models/tensor_file.h"
+#include "models/weights/tensor_file.h"
 #include "training/state.h"
 
 namespace deda::training {

@@ -52,14 +52,12 @@ struct TrainConfig {
   std::int64_t composer_threads = 0;
   double bucket_mb = 25.0;
 
-  // weights and store count by content, not by path: jobs/training_run.cpp puts their hashes into the run's
-  // identity.
+  // weights and stores count by content, not by path: src/pipeline puts digest and keys into the run's key.
   void describe(ConfigVisitor& v) {
     v.choice({.key = "network", .help = "network, named and keyed as in torchvision"}, network,
              {{"resnet18", std::string{"resnet18"}}, {"resnet50", std::string{"resnet50"}}});
     v.field({.key = "weights",
-             .help = "safetensors file with torchvision's names to start from; empty: from scratch",
-             .identity = false},
+             .help = "safetensors file with torchvision's names to start from; empty: from scratch"},
             weights);
     v.choice(
         {.key = "weights_head",
@@ -68,13 +66,11 @@ struct TrainConfig {
     v.field(
         {.key = "store",
          .help =
-             "folder of a decouple store; empty: the one `deda decouple` makes from the same configuration",
-         .identity = false},
+             "folder of a decouple store; empty: the one `deda decouple` makes from the same configuration"},
         store);
     v.field({.key = "synthetic_store",
              .help = "folder of a store of synthetic CDPs, used with augment.p_syn > 0; empty: the one `deda "
-                     "generate` makes from the same configuration; none: real CDPs alone",
-             .identity = false},
+                     "generate` makes from the same configuration; none: real CDPs alone"},
             synthetic_store);
 
     v.field(
@@ -118,19 +114,16 @@ struct TrainConfig {
     v.field({.key = "evaluation_batch",
              .help = "images per rank and step while evaluating",
              .min = 1,
-             .max = 65536,
-             .identity = false},
+             .max = 65536},
             evaluation_batch);
     v.field({.key = "checkpoint_every",
              .help = "epochs between checkpoints; the last epoch always makes one",
-             .min = 1,
-             .identity = false},
+             .min = 1},
             checkpoint_every);
     v.field({.key = "keep_checkpoints",
              .help = "newest checkpoints kept (the best one is kept besides)",
              .min = 2,
-             .max = 1000,
-             .identity = false},
+             .max = 1000},
             keep_checkpoints);
 
     describe_device(v, device);
@@ -140,40 +133,34 @@ struct TrainConfig {
         precision, {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
     v.choice({.key = "memory_order",
               .help = "of pictures inside the network; auto: channels_last on GPUs (faster), plain on CPUs "
-                      "(exacter batch norm, as fast)",
-              .identity = false},
+                      "(exacter batch norm, as fast)"},
              memory_order,
              {{"auto", MemoryOrder::automatic},
               {"plain", MemoryOrder::plain},
               {"channels_last", MemoryOrder::channels_last}});
     v.choice({.key = "kernels",
               .help = "on GPUs; reproducible: equal runs give equal bytes; fastest: convolutions are chosen "
-                      "by the clock and gradients added in any order",
-              .identity = false},
+                      "by the clock and gradients added in any order"},
              kernels, {{"reproducible", Kernels::reproducible}, {"fastest", Kernels::fastest}});
     v.field({.key = "captured_graphs",
              .help = "on one GPU: the whole step is recorded once and started as one graph; with several "
-                     "ranks, and for the smaller last batch of an epoch, it runs kernel by kernel",
-             .identity = false},
+                     "ranks, and for the smaller last batch of an epoch, it runs kernel by kernel"},
             captured_graphs);
     v.field({.key = "torch_threads",
              .help = "threads of the network per rank; 0: the rank's share of the cores less the composers",
              .min = 0,
-             .max = 1024,
-             .identity = false},
+             .max = 1024},
             torch_threads);
     v.field(
         {.key = "composer_threads",
          .help = "threads per rank that compose samples; 0: one to four, by the rank's share of the cores",
          .min = 0,
-         .max = 1024,
-         .identity = false},
+         .max = 1024},
         composer_threads);
     v.field({.key = "bucket_mb",
              .help = "gradient bucket in MiB: buckets are averaged while the backward pass still runs",
              .min = 0.01,
-             .max = 4096,
-             .identity = false},
+             .max = 4096},
             bucket_mb);
 
     v.require(!nesterov || momentum > 0, "nesterov", "nesterov needs momentum above 0",

@@ -28,7 +28,7 @@ DeviceBatch on_device(const augment::Batch& batch, c10::Device device) {
   return there;
 }
 
-DeviceFeed::DeviceFeed(std::unique_ptr<BatchStream> stream, c10::Device device)
+DeviceFeed::DeviceFeed(std::unique_ptr<augment::BatchStream> stream, c10::Device device)
     : stream_{std::move(stream)}, device_{device} {
   if (device_.is_cpu()) return;
   uploader_.emplace(device_);

@@ -10,8 +10,8 @@
 #include <memory>
 #include <optional>
 
+#include "augment/batch_stream.h"
 #include "device/upload.h"
-#include "training/batch_stream.h"
 
 namespace deda::training {
 
@@ -30,7 +30,7 @@ DeviceBatch on_device(const augment::Batch& batch, c10::Device device);
 
 class DeviceFeed {
  public:
-  DeviceFeed(std::unique_ptr<BatchStream> stream, c10::Device device);
+  DeviceFeed(std::unique_ptr<augment::BatchStream> stream, c10::Device device);
 
   // The next batch; nullptr after the last. Tensors may be kept on a GPU; on the CPU they are valid until the
   // next call. Throws what went wrong with the data.
@@ -45,7 +45,7 @@ class DeviceFeed {
  private:
   void fetch();
 
-  std::unique_ptr<BatchStream> stream_;
+  std::unique_ptr<augment::BatchStream> stream_;
   c10::Device device_;
   std::optional<device::Uploader> uploader_;  // empty on the CPU
   std::optional<c10::Event> step_started_;    // GPU: after the kernels of the step before

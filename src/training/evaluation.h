@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "models/classifier.h"
-#include "training/batch_stream.h"
+#include "models/classifiers/classifier.h"
 #include "training/config.h"
+#include "training/sample_sets.h"
 #include "training/state.h"
 
 namespace deda::training {

@@ -10,7 +10,6 @@
 namespace deda::training {
 namespace {
 
-constexpr double percent = 100.0;
 constexpr std::size_t averaged_evaluations = 10;
 
 std::string csv_field(const std::string& text) {
@@ -77,8 +76,7 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
       {"best_epoch", state.best_epoch},
       {"groups", run.groups},
       {"accuracy", accuracy},
-      {"identity", state.identity},
-      {"code_version", state.code_version},
+      {"provenance", nlohmann::ordered_json::parse(to_json(run.made_of))},
   };
   return results.dump(2) + "\n";
 }

@@ -8,9 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "core/provenance.h"
 #include "training/state.h"
 
 namespace deda::training {
+
+inline constexpr double percent = 100.0;  // of a share: how accuracies are told
 
 // What a run is, for its results.
 struct RunDescription {
@@ -19,6 +22,7 @@ struct RunDescription {
   std::vector<std::string>
       masks;  // sources that the real parts' masks came from, best first; empty: no parts
   std::vector<std::string> groups;  // in the order of the scores, "all" first
+  Provenance made_of;               // with the run's key (src/pipeline)
 };
 
 // Accuracies of one group in percent. `best` is at the epoch with the best accuracy over all pictures.

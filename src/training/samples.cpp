@@ -1,22 +1,8 @@
 #include "training/samples.h"
 
-#include <utility>
-
 #include "augment/pipeline.h"
 
 namespace deda::training {
-namespace {
-
-class PipelineStream final : public BatchStream {
- public:
-  explicit PipelineStream(std::unique_ptr<augment::BatchStream> stream) : stream_{std::move(stream)} {}
-  const augment::Batch* next() override { return stream_->next(); }
-
- private:
-  std::unique_ptr<augment::BatchStream> stream_;
-};
-
-}  // namespace
 
 TrainingSamples training_samples(augment::TrainingSource& source, std::int64_t batch_size,
                                  const comm::Communicator& ranks, std::int64_t composers,
@@ -27,9 +13,8 @@ TrainingSamples training_samples(augment::TrainingSource& source, std::int64_t b
   samples.height = samples.width = source.side();
   samples.open = [&source, batch_size, composers, ring_batches, memory, rank = ranks.rank(),
                   size = ranks.size()](std::int64_t epoch, std::int64_t first_step) {
-    return std::make_unique<PipelineStream>(
-        augment::open_training(source, static_cast<std::uint32_t>(epoch), batch_size, rank, size,
-                               static_cast<int>(composers), ring_batches, first_step, memory));
+    return augment::open_training(source, static_cast<std::uint32_t>(epoch), batch_size, rank, size,
+                                  static_cast<int>(composers), ring_batches, first_step, memory);
   };
   return samples;
 }
@@ -44,8 +29,8 @@ TestSamples test_samples(augment::TestSource& source, const data::Dataset& datas
   for (const auto position : positions) tests.group_of.push_back(dataset.items[position].group);
   tests.open = [&source, batch_size, composers, ring_batches, memory, rank = ranks.rank(),
                 size = ranks.size()] {
-    return std::make_unique<PipelineStream>(augment::open_test(
-        source, batch_size, rank, size, static_cast<int>(composers), ring_batches, memory));
+    return augment::open_test(source, batch_size, rank, size, static_cast<int>(composers), ring_batches,
+                              memory);
   };
   return tests;
 }

@@ -7,7 +7,7 @@
 #include "augment/sample_source.h"
 #include "comm/communicator.h"
 #include "data/dataset.h"
-#include "training/batch_stream.h"
+#include "training/sample_sets.h"
 
 namespace deda::training {
 

@@ -33,7 +33,7 @@ static void from_json(const json& j, EpochRecord& r) {
 }
 
 std::string to_json(const TrainingState& s) {
-  return json{{"identity", s.identity},
+  return json{{"key", s.key},
               {"code_version", s.code_version},
               {"epoch", s.epoch},
               {"step", s.step},
@@ -53,7 +53,7 @@ TrainingState state_from_json(const std::string& text, const std::string& where)
   try {
     const auto j = json::parse(text);
     TrainingState s;
-    j.at("identity").get_to(s.identity);
+    s.key = j.value("key", std::string{});  // absent: made before results knew theirs
     j.at("code_version").get_to(s.code_version);
     j.at("epoch").get_to(s.epoch);
     j.at("step").get_to(s.step);

@@ -29,7 +29,7 @@ struct EpochRecord {
 };
 
 struct TrainingState {
-  std::string identity;  // of the run: configuration, seed and data
+  std::string key;  // of the run (src/pipeline)
   std::string code_version;
   std::int64_t epoch = 1;            // the epoch in progress, from 1; epochs + 1 when done
   std::int64_t step = 0;             // next batch of that epoch

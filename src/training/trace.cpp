@@ -7,42 +7,56 @@
 #include <utility>
 
 #include "core/files.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 
 namespace deda::training {
 namespace {
 
+using augment::CombinationDraws;
 using augment::Draws;
+
+// The combination's numbers of a sample; of one without, those of a combination before its first decision.
+template <class Value>
+auto of_combination(const Value& value) {
+  return [value](const Draws& draws) {
+    static const CombinationDraws undecided;
+    const auto* const combination = augment::combination_of(draws);
+    return value(combination != nullptr ? *combination : undecided);
+  };
+}
 
 // The one list of names: `whole` and `real` are called with a name and how to get the value.
 template <class Whole, class Real>
 void for_each_draw(const Whole& whole, const Real& real) {
+  const auto combined = [&](const auto& list, const char* name, auto value) {
+    list(name, of_combination(value));
+  };
   whole("index", [](const Draws& d) { return d.index; });
   whole("epoch", [](const Draws& d) { return std::int64_t{d.epoch}; });
-  whole("augmented", [](const Draws& d) { return std::int64_t{d.augmented}; });
-  whole("version", [](const Draws& d) { return std::int64_t{d.version}; });
-  whole("mix", [](const Draws& d) { return d.mix; });
-  whole("mix_version", [](const Draws& d) { return std::int64_t{d.mix_version}; });
-  whole("cip", [](const Draws& d) { return d.cip; });
-  real("u1", [](const Draws& d) { return d.u1; });
-  real("u2", [](const Draws& d) { return d.u2; });
-  whole("x1", [](const Draws& d) { return std::int64_t{d.box1[0]}; });
-  whole("y1", [](const Draws& d) { return std::int64_t{d.box1[1]}; });
-  whole("w1", [](const Draws& d) { return std::int64_t{d.box1[2]}; });
-  whole("h1", [](const Draws& d) { return std::int64_t{d.box1[3]}; });
-  whole("x2", [](const Draws& d) { return std::int64_t{d.box2[0]}; });
-  whole("y2", [](const Draws& d) { return std::int64_t{d.box2[1]}; });
-  whole("w2", [](const Draws& d) { return std::int64_t{d.box2[2]}; });
-  whole("h2", [](const Draws& d) { return std::int64_t{d.box2[3]}; });
-  whole("flip1", [](const Draws& d) { return std::int64_t{d.flip1}; });
-  whole("flip2", [](const Draws& d) { return std::int64_t{d.flip2}; });
-  real("angle1", [](const Draws& d) { return d.angle1; });
-  real("angle2", [](const Draws& d) { return d.angle2; });
+  whole("augmented", [](const Draws& d) { return std::int64_t{augment::combination_of(d) != nullptr}; });
+  combined(whole, "version", [](const CombinationDraws& c) { return std::int64_t{c.version}; });
+  combined(whole, "mix", [](const CombinationDraws& c) { return c.mix; });
+  combined(whole, "mix_version", [](const CombinationDraws& c) { return std::int64_t{c.mix_version}; });
+  combined(whole, "cip", [](const CombinationDraws& c) { return c.cip; });
+  combined(real, "u1", [](const CombinationDraws& c) { return c.u1; });
+  combined(real, "u2", [](const CombinationDraws& c) { return c.u2; });
+  combined(whole, "x1", [](const CombinationDraws& c) { return std::int64_t{c.box1[0]}; });
+  combined(whole, "y1", [](const CombinationDraws& c) { return std::int64_t{c.box1[1]}; });
+  combined(whole, "w1", [](const CombinationDraws& c) { return std::int64_t{c.box1[2]}; });
+  combined(whole, "h1", [](const CombinationDraws& c) { return std::int64_t{c.box1[3]}; });
+  combined(whole, "x2", [](const CombinationDraws& c) { return std::int64_t{c.box2[0]}; });
+  combined(whole, "y2", [](const CombinationDraws& c) { return std::int64_t{c.box2[1]}; });
+  combined(whole, "w2", [](const CombinationDraws& c) { return std::int64_t{c.box2[2]}; });
+  combined(whole, "h2", [](const CombinationDraws& c) { return std::int64_t{c.box2[3]}; });
+  combined(whole, "flip1", [](const CombinationDraws& c) { return std::int64_t{c.flip1}; });
+  combined(whole, "flip2", [](const CombinationDraws& c) { return std::int64_t{c.flip2}; });
+  combined(real, "angle1", [](const CombinationDraws& c) { return c.angle1; });
+  combined(real, "angle2", [](const CombinationDraws& c) { return c.angle2; });
   whole("crop_x", [](const Draws& d) { return std::int64_t{d.crop_x}; });
   whole("crop_y", [](const Draws& d) { return std::int64_t{d.crop_y}; });
   whole("flip", [](const Draws& d) { return std::int64_t{d.flip}; });
-  whole("area1", [](const Draws& d) { return d.area1; });
-  whole("area2", [](const Draws& d) { return d.area2; });
+  combined(whole, "area1", [](const CombinationDraws& c) { return c.area1; });
+  combined(whole, "area2", [](const CombinationDraws& c) { return c.area2; });
 }
 
 template <class Value>

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "augment/batch.h"
-#include "models/classifier.h"
-#include "models/tensor_file.h"
+#include "models/classifiers/classifier.h"
+#include "models/weights/tensor_file.h"
 
 namespace deda::training {
 

@@ -16,8 +16,8 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/stop.h"
-#include "io/folder_lock.h"
-#include "models/weights.h"
+#include "io/store/folder_lock.h"
+#include "models/weights/weights.h"
 #include "training/checkpoint.h"
 #include "training/device.h"
 #include "training/device_feed.h"
@@ -30,7 +30,6 @@ namespace deda::training {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr double percent = 100.0;
 // On a GPU the loss is read, and ranks talk about stopping, once in that many steps: reading it waits for the
 // device.
 constexpr std::size_t steps_between_talks_on_gpu = 10;
@@ -105,7 +104,7 @@ class Trainer {
       if (!ranks_.is_root()) return;
       auto found = checkpoints_.newest();
       if (!found) return;
-      if (found->state.identity != request_.identity) {
+      if (found->state.key != request_.run.made_of.key) {
         throw DataError("the checkpoints belong to another run", request_.folder.string(),
                         "Use another run.output, or move that folder away.");
       }
@@ -113,7 +112,7 @@ class Trainer {
       text = to_json(checkpoint.state);
     });
     text = ranks_.broadcast(std::move(text));
-    state_.identity = request_.identity;
+    state_.key = request_.run.made_of.key;
     state_.code_version = DEDA_VERSION;
     if (text.empty()) return;
     learner_.restore(checkpoint.tensors);
@@ -284,7 +283,7 @@ class Trainer {
     const bool checkpoint_due = last || state_.epoch % config_.checkpoint_every == 0;
     start_next_epoch();
     if (checkpoint_due) save_checkpoint();
-    save_results();
+    if (!last) save_results();  // the last epoch's come behind last.safetensors: they tell that the run has finished
   }
 
   void start_next_epoch() {
@@ -306,7 +305,7 @@ class Trainer {
       models::save_weights(learner_.network(), request_.folder / name,
                            {{"network", config_.network},
                             {"epoch", std::to_string(state_.history.back().epoch)},
-                            {"identity", request_.identity}});
+                            {"key", request_.run.made_of.key}});
     });
   }
 
@@ -352,7 +351,7 @@ class Trainer {
 
 }  // namespace
 
-std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& identity) {
+std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& key) {
   const auto path = folder / "state.json";
   std::error_code unreadable;
   if (!std::filesystem::exists(path, unreadable) ||
@@ -360,7 +359,7 @@ std::optional<TrainingState> finished_run(const std::filesystem::path& folder, c
     return std::nullopt;
   try {
     auto state = state_from_json(read_text(path), path.string());
-    const bool done = state.identity == identity && state.step == 0 && state.failure.empty();
+    const bool done = state.key == key && state.step == 0 && state.failure.empty();
     if (!done || state.history.empty() || state.epoch != state.history.back().epoch + 1) return std::nullopt;
     return state;
   } catch (const Error& error) {

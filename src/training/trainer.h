@@ -8,10 +8,10 @@
 #include <string>
 
 #include "comm/communicator.h"
-#include "training/batch_stream.h"
 #include "training/compute_plan.h"
 #include "training/config.h"
 #include "training/results.h"
+#include "training/sample_sets.h"
 #include "training/state.h"
 
 namespace deda::training {
@@ -21,15 +21,14 @@ struct TrainRequest {
   ComputePlan compute;
   RunDescription run;  // ranks and groups are filled in by train()
   std::uint64_t seed = 1;
-  std::string identity;                        // of configuration, seed and data; kept in checkpoints
   std::filesystem::path folder;                // the run's own
   std::optional<std::filesystem::path> trace;  // folder for trace files
   std::int64_t trace_steps = 0;
 };
 
-// The state of a run that has finished in this folder with this identity, else nothing. Cheap: reads
-// state.json.
-std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& identity);
+// The state of a run that has finished in this folder with this key (RunDescription::made_of), else nothing.
+// Cheap: reads state.json.
+std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& key);
 
 // Problems that would otherwise show after hours: more ranks than samples in a batch, shares too small for
 // batch norm. ConfigError lists them all.

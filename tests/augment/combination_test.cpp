@@ -10,6 +10,17 @@ namespace {
 
 constexpr std::uint64_t seed = 11;
 
+// The combination of a sample; of a natural one, that before any decision.
+CombinationDraws combined(const AugmentConfig& config, const PartPool& pool, std::uint32_t epoch,
+                          std::uint64_t item) {
+  const Draws draws = decide(config, pool, seed, epoch, item);
+  const auto* made = combination_of(draws);
+  return made != nullptr ? *made : CombinationDraws{};
+}
+bool is_combined(const AugmentConfig& config, const PartPool& pool, std::uint32_t epoch, std::uint64_t item) {
+  return combination_of(decide(config, pool, seed, epoch, item)) != nullptr;
+}
+
 struct Shares {
   double augmented = 0, mixed = 0, synthetic_main = 0, any_synthetic = 0;
 };
@@ -20,10 +31,12 @@ Shares measure(const AugmentConfig& config, const PartPool& pool, int epochs) {
   for (int epoch = 1; epoch <= epochs; ++epoch) {
     for (std::size_t item = 0; item < pool.size(); ++item, ++count) {
       const Draws draws = decide(config, pool, seed, static_cast<std::uint32_t>(epoch), item);
-      shares.augmented += draws.augmented;
-      shares.mixed += draws.mix >= 0;
-      shares.synthetic_main += draws.version > 0;
-      shares.any_synthetic += draws.version > 0 || draws.mix_version > 0;
+      const auto* made = combination_of(draws);
+      if (made == nullptr) continue;
+      ++shares.augmented;
+      shares.mixed += made->mix >= 0;
+      shares.synthetic_main += made->version > 0;
+      shares.any_synthetic += made->version > 0 || made->mix_version > 0;
     }
   }
   shares.augmented /= count;
@@ -49,13 +62,13 @@ TEST(Combination, IsAPureFunctionOfSeedEpochAndSample) {
   const PartPool pool = parts.pool(60, 3, 2);
   int differing = 0;
   for (std::uint64_t item = 0; item < 60; ++item) {
-    const Draws once = decide({}, pool, seed, 5, item), again = decide({}, pool, seed, 5, item),
-                other = decide({}, pool, seed, 6, item);
+    const auto once = combined({}, pool, 5, item), again = combined({}, pool, 5, item),
+               other = combined({}, pool, 6, item);
     EXPECT_EQ(once.cip, again.cip);
     EXPECT_EQ(once.mix, again.mix);
     EXPECT_EQ(once.u1, again.u1);
     EXPECT_EQ(once.angle1, again.angle1);
-    differing += once.cip != other.cip || once.augmented != other.augmented;
+    differing += once.cip != other.cip;
   }
   EXPECT_GT(differing, 20);
 }
@@ -66,8 +79,8 @@ TEST(Combination, OptionsDoNotMoveOtherDraws) {
   AugmentConfig without_mixing;
   without_mixing.p_mix = 0;
   for (std::uint64_t item = 0; item < 60; ++item) {
-    const Draws with = decide({}, pool, seed, 1, item), without = decide(without_mixing, pool, seed, 1, item);
-    EXPECT_EQ(with.augmented, without.augmented);
+    const auto with = combined({}, pool, 1, item), without = combined(without_mixing, pool, 1, item);
+    EXPECT_EQ(is_combined({}, pool, 1, item), is_combined(without_mixing, pool, 1, item));
     EXPECT_EQ(with.version, without.version);
     EXPECT_EQ(with.flip1, without.flip1);
     EXPECT_EQ(with.angle1, without.angle1);
@@ -80,13 +93,13 @@ TEST(Combination, TakesBackgroundsOfNeitherPastedClassAndSecondObjectsOfAnotherC
   std::vector<int> donors(60);
   for (std::uint32_t epoch = 1; epoch < 200; ++epoch) {
     for (std::uint64_t item = 0; item < 60; ++item) {
-      const Draws draws = decide({}, pool, seed, epoch, item);
-      if (!draws.augmented) continue;
-      ++donors[static_cast<std::size_t>(draws.cip)];
-      EXPECT_NE(draws.cip % 3, static_cast<std::int64_t>(item) % 3);
-      if (draws.mix < 0) continue;
-      EXPECT_NE(draws.mix % 3, static_cast<std::int64_t>(item) % 3);
-      EXPECT_NE(draws.cip % 3, draws.mix % 3);
+      if (!is_combined({}, pool, epoch, item)) continue;
+      const auto made = combined({}, pool, epoch, item);
+      ++donors[static_cast<std::size_t>(made.cip)];
+      EXPECT_NE(made.cip % 3, static_cast<std::int64_t>(item) % 3);
+      if (made.mix < 0) continue;
+      EXPECT_NE(made.mix % 3, static_cast<std::int64_t>(item) % 3);
+      EXPECT_NE(made.cip % 3, made.mix % 3);
     }
   }
   for (const int count : donors)
@@ -99,18 +112,19 @@ TEST(Combination, FallsBackWhereTooFewClassesAreLeft) {
   AugmentConfig always;
   always.p_aug = always.p_mix = 1;
   for (std::uint64_t item = 0; item < 10; ++item) {
-    const Draws draws = decide(always, two, seed, 1, item);
-    EXPECT_TRUE(draws.augmented);
-    EXPECT_NE(draws.mix % 2, static_cast<std::int64_t>(item) % 2);
-    EXPECT_NE(draws.cip % 2, static_cast<std::int64_t>(item) % 2)
+    EXPECT_TRUE(is_combined(always, two, 1, item));
+    const auto made = combined(always, two, 1, item);
+    EXPECT_NE(made.mix % 2, static_cast<std::int64_t>(item) % 2);
+    EXPECT_NE(made.cip % 2, static_cast<std::int64_t>(item) % 2)
         << "two classes: the background is kept off the anchor's class";
   }
   for (std::uint64_t item = 0; item < 5; ++item) {
-    const Draws draws = decide(always, one, seed, 1, item);
-    EXPECT_EQ(draws.mix, -1) << "one class: there is no second object of another class";
-    EXPECT_NE(draws.cip, static_cast<std::int64_t>(item)) << "any other picture's background";
+    EXPECT_TRUE(is_combined(always, one, 1, item));
+    const auto made = combined(always, one, 1, item);
+    EXPECT_EQ(made.mix, -1) << "one class: there is no second object of another class";
+    EXPECT_NE(made.cip, static_cast<std::int64_t>(item)) << "any other picture's background";
   }
-  EXPECT_EQ(decide(always, single, seed, 1, 0).cip, 0);
+  EXPECT_EQ(combined(always, single, 1, 0).cip, 0);
 }
 
 TEST(Combination, LeavesUnusableAnchorsNatural) {
@@ -121,13 +135,13 @@ TEST(Combination, LeavesUnusableAnchorsNatural) {
   const PartPool pool({0, 0, 1, 2}, std::move(items));
   AugmentConfig always;
   always.p_aug = 1;
-  EXPECT_FALSE(decide(always, pool, seed, 1, 0).augmented);
+  EXPECT_FALSE(is_combined(always, pool, 1, 0));
   for (std::uint64_t item = 1; item < 4; ++item) {
     for (std::uint32_t epoch = 1; epoch < 50; ++epoch) {
-      const Draws draws = decide(always, pool, seed, epoch, item);
-      EXPECT_TRUE(draws.augmented);
-      EXPECT_NE(draws.cip, 0);
-      EXPECT_NE(draws.mix, 0);
+      EXPECT_TRUE(is_combined(always, pool, epoch, item));
+      const auto made = combined(always, pool, epoch, item);
+      EXPECT_NE(made.cip, 0);
+      EXPECT_NE(made.mix, 0);
     }
   }
 }
@@ -141,9 +155,9 @@ TEST(Combination, OwnAndAnyBackgroundsAreChoices) {
   any.cip = CipChoice::any;
   int same_class = 0;
   for (std::uint64_t item = 0; item < 30; ++item) {
-    EXPECT_EQ(decide(own, pool, seed, 1, item).cip, static_cast<std::int64_t>(item));
+    EXPECT_EQ(combined(own, pool, 1, item).cip, static_cast<std::int64_t>(item));
     for (std::uint32_t epoch = 1; epoch < 20; ++epoch)
-      same_class += decide(any, pool, seed, epoch, item).cip % 3 == static_cast<std::int64_t>(item) % 3;
+      same_class += combined(any, pool, epoch, item).cip % 3 == static_cast<std::int64_t>(item) % 3;
   }
   EXPECT_GT(same_class, 100);
 }

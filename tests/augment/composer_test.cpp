@@ -181,30 +181,31 @@ TEST(Compose, KeepsObjectsInsideAndCountsVisibleAreas) {
   for (std::uint32_t epoch = 1; epoch <= 300; ++epoch) {
     for (std::uint64_t item = 0; item < 3; ++item, ++trials) {
       Draws draws = decide(config, pool, 5, epoch, item);
-      ASSERT_TRUE(draws.augmented);
+      ASSERT_NE(combination_of(draws), nullptr);
       compose(config, Choices{5, epoch, item}, canvas, first, &second, best_kernels(), scratch, draws,
               pixels.data());
-      for (const auto& box : {draws.box1, draws.box2}) {
+      const CombinationDraws& made = *combination_of(draws);
+      for (const auto& box : {made.box1, made.box2}) {
         EXPECT_GE(box[0], 0);
         EXPECT_GE(box[1], 0);
         EXPECT_LE(box[0] + box[2], 64);
         EXPECT_LE(box[1] + box[3], 64);
       }
-      EXPECT_NEAR(std::max(draws.box1[2], draws.box1[3]), draws.u1 * 64, 1.0);
+      EXPECT_NEAR(std::max(made.box1[2], made.box1[3]), made.u1 * 64, 1.0);
       std::int64_t red = 0, green = 0;
       for (std::size_t i = 0; i < 64 * 64; ++i) {
         green += pixels[3 * i + 1] > 125;
         red += pixels[3 * i] > 125 && pixels[3 * i + 1] <= 125;
       }
-      EXPECT_NEAR(static_cast<double>(green), static_cast<double>(draws.area2),
+      EXPECT_NEAR(static_cast<double>(green), static_cast<double>(made.area2),
                   3 + 0.03 * static_cast<double>(green));
-      EXPECT_NEAR(static_cast<double>(red), static_cast<double>(draws.area1),
+      EXPECT_NEAR(static_cast<double>(red), static_cast<double>(made.area1),
                   3 + 0.05 * static_cast<double>(red))
           << "visible, after occlusion";
-      well_placed += static_cast<double>(draws.area1) > 0.5 * static_cast<double>(scratch.first.area);
-      const auto [a, b] = label_weights(draws);
+      well_placed += static_cast<double>(made.area1) > 0.5 * static_cast<double>(scratch.first.area);
+      const auto [a, b] = label_weights(made);
       EXPECT_FLOAT_EQ(a + b, 1.0f);
-      EXPECT_NEAR(a, static_cast<double>(draws.area1) / static_cast<double>(draws.area1 + draws.area2), 1e-6);
+      EXPECT_NEAR(a, static_cast<double>(made.area1) / static_cast<double>(made.area1 + made.area2), 1e-6);
     }
   }
   EXPECT_GT(well_placed, trials * 97 / 100)
@@ -249,13 +250,14 @@ TEST(Compose, IsCloseToADoublePrecisionComposer) {
   Draws draws = decide(config, pool, 5, 3, 1);
   draws.flip = false;
   compose(config, Choices{5, 3, 1}, canvas, cdp, nullptr, best_kernels(), scratch, draws, pixels.data());
+  const auto& box = combination_of(draws)->box1;
   double squares = 0;
   for (int y = 0; y < 64; ++y) {
     for (int x = 0; x < 64; ++x) {
       double cover = 0;
       for (int k = 0; k < 64; ++k) {
-        const double px = (x + (k % 8 + 0.5) / 8 - draws.box1[0]) / draws.box1[2] * 2 - 1,
-                     py = (y + (k / 8 + 0.5) / 8 - draws.box1[1]) / draws.box1[3] * 2 - 1;
+        const double px = (x + (k % 8 + 0.5) / 8 - box[0]) / box[2] * 2 - 1,
+                     py = (y + (k / 8 + 0.5) / 8 - box[1]) / box[3] * 2 - 1;
         cover += (px * px + py * py <= 1) / 64.0;
       }
       const double difference = pixels[static_cast<std::size_t>((y * 64 + x) * 3)] - (40 + 180 * cover);

@@ -10,7 +10,7 @@
 
 #include "augment/made_up_parts.h"
 #include "core/error.h"
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 #include "support/temporary_folder.h"
 
 namespace deda::augment {
@@ -108,6 +108,48 @@ TEST(Pipeline, DoesNotDependOnTheCache) {
   EXPECT_EQ(collect(cached, 1, 2), collect(uncached, 1, 2));
 }
 
+// The equalities that keys of results rely on (src/pipeline/settings.cpp): pixel for pixel and label for
+// label.
+TEST(Pipeline, SettingsWithoutEffectHaveNone) {
+  Fixture fixture;
+  const auto samples_with = [&](int synthetic, const auto& change) {
+    AugmentConfig config = fixture.config;
+    change(config);
+    TrainingSource source{fixture.dataset, fixture.training,
+                          fixture.parts.pool(static_cast<int>(fixture.training.size()), 3, synthetic), config,
+                          3};
+    return collect(source, 1, 2);
+  };
+  const auto nothing = [](AugmentConfig&) {};
+  const auto plain = samples_with(1, [](AugmentConfig& c) { c.method = Method::plain; });
+  EXPECT_TRUE(samples_with(1, [](AugmentConfig& c) { c.p_aug = 0; }) == plain)
+      << "p_aug = 0 is plain training";
+  const auto real = samples_with(0, nothing);
+  EXPECT_TRUE(samples_with(2, [](AugmentConfig& c) { c.p_syn = 0; }) == real) << "p_syn = 0 needs no copies";
+  EXPECT_TRUE(samples_with(0, [](AugmentConfig& c) { c.p_syn = 0; }) == real);
+  EXPECT_FALSE(samples_with(2, nothing) == real);
+  const auto native = samples_with(1, [](AugmentConfig& c) { c.scale = ScaleRule::native; });
+  EXPECT_TRUE(samples_with(1, [](AugmentConfig& c) {
+                c.scale = ScaleRule::native;
+                c.scale_min = 0.1;
+                c.scale_max = 0.2;
+                c.mix_scale_min = 0.1;
+                c.mix_scale_max = 0.2;
+              }) == native);
+  const auto unmixed = samples_with(1, [](AugmentConfig& c) { c.p_mix = 0; });
+  EXPECT_TRUE(samples_with(1, [](AugmentConfig& c) {
+                c.p_mix = 0;
+                c.mix_scale_min = 0.1;
+                c.mix_scale_max = 0.2;
+                c.max_occlusion = 0;
+                c.placement_tries = 1;
+              }) == unmixed);
+  EXPECT_TRUE(samples_with(1, [](AugmentConfig& c) {
+                c.cache_megabytes = 0;
+                c.ring_batches = 1;
+              }) == samples_with(1, nothing));
+}
+
 TEST(Pipeline, ContinuesInTheMiddleOfAnEpoch) {
   Fixture fixture;
   TrainingSource source = fixture.source();
@@ -130,10 +172,10 @@ TEST(Pipeline, LabelsSumToOneAndShufflesDifferByEpoch) {
 
 TEST(Pipeline, HandsAWorkersErrorToTheCaller) {
   const auto stream =
-      std::make_unique<BatchStream>(Plan{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, BatchStream::Shape{4, 2}, 3, 2,
-                                    [](int, std::int64_t sample, std::uint8_t*, float*, Draws&) {
-                                      if (sample == 5) throw DataError("cannot be read", "five.png");
-                                    });
+      std::make_unique<ComposedStream>(Plan{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, ComposedStream::Shape{4, 2}, 3,
+                                       2, [](int, std::int64_t sample, std::uint8_t*, float*, Draws&) {
+                                         if (sample == 5) throw DataError("cannot be read", "five.png");
+                                       });
   EXPECT_THROW(
       {
         while (stream->next() != nullptr) {
@@ -146,8 +188,8 @@ TEST(Pipeline, StopsInTheMiddleWithoutHanging) {
   std::atomic<int> rendered{0};
   Plan plan(1000, std::vector<std::int64_t>{1, 2, 3});
   {
-    BatchStream stream(plan, {4, 2}, 2, 4,
-                       [&](int, std::int64_t, std::uint8_t*, float*, Draws&) { ++rendered; });
+    ComposedStream stream(plan, {4, 2}, 2, 4,
+                          [&](int, std::int64_t, std::uint8_t*, float*, Draws&) { ++rendered; });
     stream.next();
   }
   EXPECT_LE(rendered.load(), 3 * 5) << "workers run at most the ring ahead";

@@ -19,8 +19,8 @@
 #include "augment/composer.h"
 #include "bench/measure.h"
 #include "core/random.h"
-#include "io/image_codec.h"
-#include "io/resize.h"
+#include "io/pictures/image_codec.h"
+#include "io/pictures/resize.h"
 
 namespace {
 
@@ -109,10 +109,10 @@ void compose_by_matrices(const augment::Draws& draws, const cv::Mat& cip, const 
   canvas = canvas(cv::Rect(draws.crop_x % (canvas.cols - side + 1), draws.crop_y % (canvas.rows - side + 1),
                            side, side))
                .clone();
-  paste_by_matrices(canvas, first, draws.u1 * side, draws.angle1, draws.flip1, draws.box1[0], draws.box1[1]);
+  const augment::CombinationDraws& made = *augment::combination_of(draws);
+  paste_by_matrices(canvas, first, made.u1 * side, made.angle1, made.flip1, made.box1[0], made.box1[1]);
   if (second != nullptr)
-    paste_by_matrices(canvas, *second, draws.u2 * side, draws.angle2, draws.flip2, draws.box2[0],
-                      draws.box2[1]);
+    paste_by_matrices(canvas, *second, made.u2 * side, made.angle2, made.flip2, made.box2[0], made.box2[1]);
   if (draws.flip) cv::flip(canvas, canvas, 1);
   canvas.convertTo(cv::Mat(side, side, CV_8UC3, pixels), CV_8UC3, 255);
 }
@@ -138,23 +138,27 @@ int main(int argc, char** argv) {
       const std::uint64_t sample = static_cast<std::uint64_t>(i % items);
       augment::Draws& draws = made[static_cast<std::size_t>(i)];
       draws = augment::decide(config, material.pool, 7, epoch, sample);
-      augment::compose(config, augment::Choices{7, epoch, sample},
-                       material.canvases[static_cast<std::size_t>(draws.cip)], material.prepared[sample],
-                       draws.mix >= 0 ? &material.prepared[static_cast<std::size_t>(draws.mix)] : nullptr,
-                       kernels, scratch, draws, pixels.data());
+      const auto& combination = *augment::combination_of(draws);
+      augment::compose(
+          config, augment::Choices{7, epoch, sample},
+          material.canvases[static_cast<std::size_t>(combination.cip)], material.prepared[sample],
+          combination.mix >= 0 ? &material.prepared[static_cast<std::size_t>(combination.mix)] : nullptr,
+          kernels, scratch, draws, pixels.data());
     }
   };
   const auto matrices = [&](bool decode) {
     for (const augment::Draws& draws : made) {
+      const auto& combination = *augment::combination_of(draws);
       const auto cdp = [&](std::int64_t item) {
         return decode ? cv::imdecode(material.cdp_files[static_cast<std::size_t>(item)], cv::IMREAD_UNCHANGED)
                       : mat_of(material.cdps[static_cast<std::size_t>(item)]);
       };
-      const cv::Mat cip =
-          decode ? cv::imdecode(material.cip_files[static_cast<std::size_t>(draws.cip)], cv::IMREAD_COLOR)
-                 : mat_of(material.cips[static_cast<std::size_t>(draws.cip)]);
-      const cv::Mat first = cdp(draws.index), second = draws.mix >= 0 ? cdp(draws.mix) : cv::Mat();
-      compose_by_matrices(draws, cip, first, draws.mix >= 0 ? &second : nullptr, side, pixels.data());
+      const cv::Mat cip = decode ? cv::imdecode(material.cip_files[static_cast<std::size_t>(combination.cip)],
+                                                cv::IMREAD_COLOR)
+                                 : mat_of(material.cips[static_cast<std::size_t>(combination.cip)]);
+      const cv::Mat first = cdp(draws.index),
+                    second = combination.mix >= 0 ? cdp(combination.mix) : cv::Mat();
+      compose_by_matrices(draws, cip, first, combination.mix >= 0 ? &second : nullptr, side, pixels.data());
     }
   };
   ours(augment::best_kernels());

@@ -25,7 +25,7 @@
 #include "data/picture.h"
 #include "decoupling/decouple.h"
 #include "decoupling/networks/sources.h"
-#include "models/deeplab.h"
+#include "models/classifiers/deeplab.h"
 
 namespace {
 

@@ -14,7 +14,7 @@
 
 #include "bench/measure.h"
 #include "core/allocator.h"
-#include "diffusion/generator.h"
+#include "diffusion/generation/generator.h"
 #include "diffusion/prompts.h"
 #include "support/hashed_numbers.h"
 #include "support/temporary_folder.h"

@@ -18,10 +18,10 @@
 #include "core/allocator.h"
 #include "core/log.h"
 #include "diffusion/inversion_fixture.h"
-#include "diffusion/inversion_unit.h"
-#include "diffusion/noise.h"
-#include "diffusion/training_noise.h"
-#include "diffusion/transparent_autoencoder.h"
+#include "diffusion/inversion/inversion_unit.h"
+#include "diffusion/sampling/noise.h"
+#include "diffusion/inversion/training_noise.h"
+#include "diffusion/transparent/transparent_autoencoder.h"
 
 namespace {
 

@@ -3,6 +3,7 @@
 // in the same run) the encoder reaches.
 //   bench_sam [b|mobile] [torch threads 1] [boxes 8]
 // Random weights of the full size; the time does not depend on them.
+#include <ATen/Parallel.h>
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
@@ -16,9 +17,9 @@
 
 #include "bench/measure.h"
 #include "core/allocator.h"
-#include "models/initialise.h"
+#include "models/classifiers/initialise.h"
 #include "models/layers.h"
-#include "models/sam.h"
+#include "models/sam/sam.h"
 
 namespace {
 

@@ -15,7 +15,7 @@
 #include "comm/communicator.h"
 #include "core/allocator.h"
 #include "core/random.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 
 namespace {
 

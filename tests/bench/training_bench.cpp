@@ -19,7 +19,7 @@
 #include "data/dataset.h"
 #include "data/toy.h"
 #include "decoupling/decouple.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 #include "training/device.h"
 #include "training/learner.h"
 

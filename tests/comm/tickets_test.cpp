@@ -3,13 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <numeric>
 #include <thread>
 #include <vector>
 
+#include "comm/each_ticket_once.h"
 #include "core/error.h"
 
 namespace deda::comm {
@@ -29,21 +28,6 @@ class TicketsBy : public testing::TestWithParam<const char*> {
       work(ticket);
     }
     return mine;
-  }
-
-  // Expects that all ranks together hold 0..count-1, each once.
-  static void expect_each_once(const Communicator& ranks, const std::vector<std::int64_t>& mine,
-                               std::int64_t count) {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(mine.data());
-    std::vector<std::int64_t> all;
-    for (const auto& part : ranks.all_gather(std::span(bytes, mine.size() * sizeof(std::int64_t)))) {
-      const auto* numbers = reinterpret_cast<const std::int64_t*>(part.data());
-      all.insert(all.end(), numbers, numbers + part.size() / sizeof(std::int64_t));
-    }
-    std::sort(all.begin(), all.end());
-    std::vector<std::int64_t> expected(static_cast<std::size_t>(count));
-    std::iota(expected.begin(), expected.end(), 0);
-    EXPECT_EQ(all, expected);
   }
 };
 

@@ -35,10 +35,10 @@ struct Train {
     v.section("optimizer", "SGD", optimizer);
     v.field({.key = "epochs", .help = "passes over the images", .min = 1}, epochs);
     v.field({.key = "warm_up", .help = "epochs of warm-up", .min = 0}, warm_up);
-    v.field({.key = "threads", .help = "worker threads", .min = 0, .identity = false}, threads);
-    v.field({.key = "verbose", .help = "say more", .identity = false}, verbose);
+    v.field({.key = "threads", .help = "worker threads", .min = 0}, threads);
+    v.field({.key = "verbose", .help = "say more"}, verbose);
     v.field({.key = "name", .help = "name for people"}, name);
-    v.field({.key = "folder", .help = "where results go", .identity = false}, folder);
+    v.field({.key = "folder", .help = "where results go"}, folder);
     v.choice({.key = "recipe", .help = "which recipe"}, recipe,
              {{"from_scratch", Recipe::from_scratch}, {"fine_tune", Recipe::fine_tune}});
     v.field({.key = "milestones", .help = "epochs", .min = 0}, milestones);

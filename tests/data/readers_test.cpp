@@ -9,10 +9,11 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "data/contents.h"
 #include "data/dataset.h"
 #include "data/reader.h"
 #include "data/readers/cub_200_2011.h"
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 #include "support/temporary_folder.h"
 
 namespace deda::data {
@@ -396,14 +397,18 @@ TEST(FewShot, IsAPureFunctionOfTheSeedAndKeepsTheTestSplit) {
   EXPECT_NE(paths(), first);
 }
 
-TEST(Identity, ChangesWithTheListAndWithAPicturesSize) {
+TEST(Contents, TellPicturesApartWhereverTheyLie) {
   Example example(Layout::folder);
   example.picture("train/cat/a.png");
   example.picture("train/cat/b.png");
-  const std::string before = dataset_identity(example.load());
-  EXPECT_EQ(dataset_identity(example.load()), before);
+  FileDigests digests{{}};
+  const auto identity = [&] {
+    return identity_of_classification(contents_of(example.config, {}, digests, 2));
+  };
+  const std::string before = identity();
+  EXPECT_EQ(identity(), before);
   io::write_image(example.folder / "train/cat/b.png", io::Image(40, 40, 3));
-  EXPECT_NE(dataset_identity(example.load()), before);
+  EXPECT_NE(identity(), before);
 }
 
 TEST(Problems, AreCappedWithTheirNumber) {

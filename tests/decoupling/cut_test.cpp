@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "decoupling/annotated_masks.h"
 #include "decoupling/decouple.h"
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 #include "support/temporary_folder.h"
 
 namespace deda::decoupling {

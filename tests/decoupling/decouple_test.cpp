@@ -12,41 +12,15 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/stop.h"
-#include "data/toy.h"
-#include "io/image_codec.h"
-#include "support/temporary_folder.h"
+#include "decoupling/stage_fixture.h"
+#include "io/pictures/image_codec.h"
 
 namespace deda::decoupling {
 namespace {
 
-// A folder that all ranks share and rank 0 removes.
-struct SharedFolder {
-  comm::Communicator world = comm::Communicator::world();
-  std::unique_ptr<test::TemporaryFolder> owned;
-  std::filesystem::path path;
-  SharedFolder() {
-    if (world.is_root()) owned = std::make_unique<test::TemporaryFolder>();
-    path = world.broadcast(world.is_root() ? owned->path().string() : "");
-  }
-  ~SharedFolder() { world.barrier("end of the test"); }
-};
-
-std::map<std::string, std::string> files_of(const std::filesystem::path& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with("events-")) files[name] = read_text(entry.path());
-  }
-  return files;
-}
-
 // Toy pictures, some of them spoilt: truncated, empty, without a mask, with a mask of another size.
 data::Dataset spoilt_toy(const comm::Communicator& world, const std::filesystem::path& root) {
-  data::ToyConfig toy;
-  toy.train_per_class = 5;
-  toy.test_per_class = 1;
-  toy.size = 48;
-  data::make_toy_dataset(world, toy, root);
+  make_small_toy(world, root);
   world.agree("spoiling pictures", [&] {
     if (!world.is_root()) return;
     const auto spoil = [&](const char* name, std::size_t bytes) {

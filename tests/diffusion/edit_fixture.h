@@ -6,7 +6,7 @@
 #include <cmath>
 #include <memory>
 
-#include "diffusion/generator.h"
+#include "diffusion/generation/generator.h"
 #include "models/made_up_weights.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_diffusion_model.h"

@@ -2,10 +2,10 @@
 // (tests/golden/edits.py).
 #include <gtest/gtest.h>
 
-#include "diffusion/scheduler.h"
+#include "diffusion/sampling/scheduler.h"
 #include "models/made_up_weights.h"
 #include "models/small_unets.h"
-#include "models/tensor_file.h"
+#include "models/weights/tensor_file.h"
 
 namespace deda::diffusion {
 namespace {

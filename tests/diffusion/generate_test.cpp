@@ -1,6 +1,6 @@
 // The stage on 1 to 3 ranks: the bytes of one rank alone, whatever becomes of single CDPs; stopped and
 // continued; its store beside the real one in the trainer's pool.
-#include "diffusion/generate.h"
+#include "diffusion/generation/generate.h"
 
 #include <gtest/gtest.h>
 
@@ -121,7 +121,8 @@ struct World {
             .cdps = *source,
             .config = config,
             .strength = 0.2,
-            .provenance = "{\"made\":\"up\"}",
+            .made_of = {},
+            .classes_without_cdp = {},
             .folder = path / folder,
             .workers = workers,
             .load = [this] { return generator(); },
@@ -232,7 +233,8 @@ TEST(Generate, EndsWithAnErrorWhenTooManyFailOrThereIsNothing) {
   const auto from_nothing = GenerateRequest{.dataset = none,
                                             .cdps = nothing,
                                             .config = world.config,
-                                            .provenance = "{}",
+                                            .made_of = {},
+                                            .classes_without_cdp = {},
                                             .folder = world.path / "nothing",
                                             .load = [&] { return world.generator(); },
                                             .trace = {}};

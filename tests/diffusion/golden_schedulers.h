@@ -10,7 +10,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "diffusion/scheduler.h"
+#include "diffusion/sampling/scheduler.h"
 #include "support/hashed_numbers.h"
 
 namespace deda::diffusion::test {

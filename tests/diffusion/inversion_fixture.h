@@ -11,8 +11,8 @@
 #include "comm/communicator.h"
 #include "core/random.h"
 #include "data/dataset.h"
-#include "diffusion/learn_identifiers.h"
-#include "io/record_store.h"
+#include "diffusion/inversion/learn_identifiers.h"
+#include "io/store/record_store.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_diffusion_model.h"
 
@@ -124,7 +124,7 @@ class InversionFixture {
     return {.cdps = *cdps,
             .settings = settings,
             .folder = folder_ / folder,
-            .identity = "test",
+            .made_of = {.stage = "invert", .key = "test"},
             .model_identity = "tiny",
             .workers = workers,
             .load_model = [this] { return load(); },

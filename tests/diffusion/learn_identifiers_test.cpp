@@ -1,7 +1,7 @@
 // The stage on 1 to 3 ranks and with one or two threads: the same bytes, also after stops and damage. Kills
 // are tests/restart/generation_restart_test.sh's: a process with torch's threads cannot be forked safely to
 // be killed here.
-#include "diffusion/learn_identifiers.h"
+#include "diffusion/inversion/learn_identifiers.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

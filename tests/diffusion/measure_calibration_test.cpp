@@ -1,12 +1,12 @@
 // Calibration on networks built so that the right answer is known.
-#include "diffusion/measure_calibration.h"
+#include "diffusion/transparent/measure_calibration.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
 #include "core/error.h"
-#include "diffusion/calibration.h"
+#include "diffusion/transparent/calibration.h"
 #include "diffusion/edit_fixture.h"
 
 namespace deda::diffusion {

@@ -1,5 +1,5 @@
 // The noise schedule against diffusers' numbers; scheduler_config.json files, good and faulty.
-#include "diffusion/noise_schedule.h"
+#include "diffusion/sampling/noise_schedule.h"
 
 #include <cmath>
 #include <numeric>

@@ -1,5 +1,5 @@
 // Grids, noise levels and solver coefficients against diffusers; the strength rule; wrong use.
-#include "diffusion/scheduler.h"
+#include "diffusion/sampling/scheduler.h"
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // Whole edits against the parts of diffusers (tests/golden/sdedit.py); batches; what becomes of each copy.
-#include "diffusion/sdedit.h"
+#include "diffusion/sampling/sdedit.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "diffusion/edit_fixture.h"
-#include "diffusion/generate_trace.h"
-#include "models/tensor_file.h"
+#include "diffusion/generation/generate_trace.h"
+#include "models/weights/tensor_file.h"
 
 namespace deda::diffusion {
 namespace {

@@ -1,6 +1,6 @@
 // Steps of textual inversion against a plain PyTorch loop (tests/golden/textual_inversion.py), and what they
 // promise: packing, micro-batches and caches change nothing; bad numbers never become a result.
-#include "diffusion/textual_inversion.h"
+#include "diffusion/inversion/textual_inversion.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "core/error.h"
 #include "diffusion/inversion_fixture.h"
-#include "diffusion/inversion_unit.h"
+#include "diffusion/inversion/inversion_unit.h"
 #include "models/made_up_weights.h"
 
 namespace deda::diffusion {

@@ -1,4 +1,4 @@
-#include "diffusion/transparent_pixels.h"
+#include "diffusion/transparent/transparent_pixels.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -78,7 +78,7 @@ def philox(counter, key):
 
 
 def noise(seed, draw, shape):
-    """src/diffusion/sdedit.h, edit_noise."""
+    """src/diffusion/sampling/sdedit.h, edit_noise."""
     key = ((seed & 0xFFFFFFFF) ^ (NOISE_PURPOSE << 16), (seed >> 32) ^ (NOISE_PURPOSE * 0x9E3779B9 & 0xFFFFFFFF))
     count = math.prod(shape)
     words = [word for block in range((2 * count + 3) // 4) for word in philox((block, draw, 0, 0), key)]

@@ -1,6 +1,6 @@
 // The fill: known pixels stay, constants stay, no overshoot, level counts, and a plain re-statement of the
 // algorithm.
-#include "io/alpha_pyramid.h"
+#include "io/pictures/alpha_pyramid.h"
 
 #include <gtest/gtest.h>
 

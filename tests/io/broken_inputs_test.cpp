@@ -17,12 +17,12 @@
 #include "core/random.h"
 #include "data/dataset.h"
 #include "io/example_store.h"
-#include "io/image_codec.h"
-#include "io/matlab_file.h"
-#include "io/record_store.h"
-#include "io/safetensors.h"
-#include "io/text_table.h"
-#include "io/torch_archive.h"
+#include "io/pictures/image_codec.h"
+#include "io/formats/matlab_file.h"
+#include "io/store/record_store.h"
+#include "io/formats/safetensors.h"
+#include "io/formats/text_table.h"
+#include "io/formats/torch_archive.h"
 #include "support/temporary_folder.h"
 
 namespace deda::io {

@@ -14,7 +14,7 @@
 #include "comm/communicator.h"
 #include "core/files.h"
 #include "core/random.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 
 namespace deda::test {
 

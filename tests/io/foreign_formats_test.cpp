@@ -3,8 +3,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "io/matlab_file.h"
-#include "io/text_table.h"
+#include "io/formats/matlab_file.h"
+#include "io/formats/text_table.h"
 #include "support/temporary_folder.h"
 
 namespace deda::io {

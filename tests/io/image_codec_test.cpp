@@ -1,5 +1,5 @@
 // Every kind of picture file is handled as Pillow's convert("RGB") does, or refused with its reason.
-#include "io/image_codec.h"
+#include "io/pictures/image_codec.h"
 
 #include <gmock/gmock.h>
 
@@ -8,9 +8,9 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "io/image_header.h"
-#include "io/mask_png.h"
-#include "io/text_table.h"
+#include "io/pictures/image_header.h"
+#include "io/pictures/mask_png.h"
+#include "io/formats/text_table.h"
 #include "support/crc32.h"
 
 namespace deda::io {

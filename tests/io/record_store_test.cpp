@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "io/example_store.h"
+#include "io/store/failed_share.h"
 
 namespace deda {
 namespace {
@@ -128,6 +129,22 @@ TEST(RecordStore, OutcomesAddUpToTheItemsAndReasonsAreKept) {
   EXPECT_EQ(reader.description().sources, example.description().sources);
   EXPECT_EQ(reader.description().class_names, example.description().class_names);
   EXPECT_EQ(reader.description().configuration, example.description().configuration);
+}
+
+TEST(RecordStore, MoreFailedItemsThanAllowedAreAnError) {
+  const auto world = comm::Communicator::world();
+  const SharedFolder folder{world};
+  test::write_example({}, world, folder.path());  // items 3 and 17 of 23 are failed and unreadable
+  const io::FailedShareLimit limit{
+      .most = 0.05, .key = "decouple.max_failed_share", .failed_items = "pictures failed"};
+  try {
+    io::check_failed_share(world, folder.path(), limit);
+    ADD_FAILURE() << "too many failed items went unnoticed";
+  } catch (const DataError& error) {
+    EXPECT_EQ(error.problems().front().what, "2 of 23 pictures failed, more than decouple.max_failed_share");
+    EXPECT_EQ(error.problems().front().where, folder.path().string());
+  }
+  EXPECT_NO_THROW(io::check_failed_share(world, folder.path(), {.most = 0.1, .key = {}, .failed_items = {}}));
 }
 
 TEST(RecordStore, SegmentsMayBeWrittenInAnyOrder) {

@@ -1,10 +1,10 @@
 // Resize is Pillow's, bit for bit: checksums of tests/golden/pillow_resize.py.
-#include "io/resize.h"
+#include "io/pictures/resize.h"
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
-#include "io/text_table.h"
+#include "io/formats/text_table.h"
 #include "support/crc32.h"
 
 namespace deda::io {

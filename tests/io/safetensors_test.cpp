@@ -1,6 +1,6 @@
 // safetensors: files of the reference implementation are read, ours are as it would write them, lies are
 // refused.
-#include "io/safetensors.h"
+#include "io/formats/safetensors.h"
 
 #include <gmock/gmock.h>
 

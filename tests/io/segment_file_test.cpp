@@ -3,7 +3,7 @@
 //
 // Debian 12's Open MPI 4.1.4 loses bytes of collective writes when two aggregators work (ompi issue 12718),
 // and H5Dwrite reports success. CMakeLists.txt forces two aggregators here; MpiEnvironment sets the cure.
-#include "io/segment_file.h"
+#include "io/store/segment_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -11,8 +11,8 @@
 
 #include "core/error.h"
 #include "io/example_store.h"
-#include "io/segment_file.h"
-#include "io/store_manifest.h"
+#include "io/store/segment_file.h"
+#include "io/store/store_manifest.h"
 
 namespace deda {
 namespace {

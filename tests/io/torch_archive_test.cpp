@@ -1,6 +1,6 @@
 // Files of torch.save (tests/golden/torch_archives.py): the numbers they hold, and refusal of everything
 // else.
-#include "io/torch_archive.h"
+#include "io/formats/torch_archive.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -116,16 +116,5 @@ TEST(LeftOutJobs, SayHowToHaveThem) {
   EXPECT_THAT(result.errors, HasSubstr("DEDA_TORCH=ON"));
 }
 
-TEST(StageFolder, IsNamedByStageAndIdentity) {
-  const auto folder = stage_folder("runs", "decouple", "{}");
-  EXPECT_EQ(folder.parent_path(), "runs");
-  EXPECT_THAT(folder.filename().string(), testing::MatchesRegex("decouple-[0-9a-f]+"));
-  EXPECT_EQ(folder.filename().string().size(), std::string{"decouple-"}.size() + 16);
-  EXPECT_EQ(folder, stage_folder("runs", "decouple", "{}"));
-  EXPECT_NE(folder.filename(), stage_folder("runs", "decouple", "{1}").filename());
-  EXPECT_NE(folder.filename().string().substr(9),
-            stage_folder("runs", "traindec", "{}").filename().string().substr(9));
-}
-
 }  // namespace
 }  // namespace deda::jobs

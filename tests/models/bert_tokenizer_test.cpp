@@ -1,6 +1,6 @@
 // BERT's WordPiece against transformers' BertTokenizer (tests/golden/grounding_dino.py), and the
 // sub-sentences that GroundingDINO makes of the ids.
-#include "models/bert_tokenizer.h"
+#include "models/text/bert_tokenizer.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "models/text_blocks.h"
+#include "models/grounding_dino/text_blocks.h"
 #include "support/temporary_folder.h"
 
 namespace deda::models {

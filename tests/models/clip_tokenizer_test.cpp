@@ -1,6 +1,6 @@
 // The tokenizer against transformers' (tests/golden/clip_tokenizer.py), on CLIP's own vocabulary where it is
 // there and on a small one that this project writes, which always is.
-#include "models/clip_tokenizer.h"
+#include "models/text/clip_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // DeepLabV3 and MobileNetV2 from exported graphs: the published networks' golden tensors, and folders that
 // are broken in every way that a person or a disk breaks them.
-#include "models/deeplab.h"
+#include "models/classifiers/deeplab.h"
 
 #include <ATen/ops/argmax.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "io/image_codec.h"
-#include "models/tensor_file.h"
+#include "io/pictures/image_codec.h"
+#include "models/weights/tensor_file.h"
 #include "support/temporary_folder.h"
 
 namespace deda::models {

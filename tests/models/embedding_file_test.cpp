@@ -1,5 +1,5 @@
 // Embeddings: genuine files of two people, both formats there and back, and files that are something else.
-#include "models/embedding_file.h"
+#include "models/weights/embedding_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "models/tensor_file.h"
+#include "models/weights/tensor_file.h"
 #include "support/temporary_folder.h"
 #include "support/test_data.h"
 

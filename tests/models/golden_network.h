@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "models/weights.h"
+#include "models/weights/weights.h"
 #include "support/hashed_numbers.h"
 
 namespace deda::test {

@@ -1,6 +1,6 @@
 // What stands before and behind GroundingDINO, against transformers (tests/golden/grounding_dino.py), and the
 // detector of whole folders.
-#include "models/grounding_dino_detector.h"
+#include "models/grounding_dino/detector.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "core/error.h"
-#include "io/resize.h"
-#include "models/bert_tokenizer.h"
+#include "io/pictures/resize.h"
+#include "models/text/bert_tokenizer.h"
 #include "models/made_up_grounding_dino.h"
 #include "support/temporary_folder.h"
 

@@ -1,7 +1,7 @@
 // GroundingDINO against transformers (tests/golden/grounding_dino.py): whole networks in three
 // configurations, the parts that can be checked alone, names and sizes of the published models, and the files
 // they come in.
-#include "models/grounding_dino.h"
+#include "models/grounding_dino/grounding_dino.h"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 #include "core/hash.h"
 #include "models/made_up_grounding_dino.h"
 #include "models/registry.h"
-#include "models/text_blocks.h"
+#include "models/grounding_dino/text_blocks.h"
 #include "support/temporary_folder.h"
 
 namespace deda::models {

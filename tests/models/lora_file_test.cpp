@@ -1,6 +1,6 @@
 // LoRA files against diffusers and peft (tests/golden/loras.py), under every kind of names, and a genuine one
 // of a third party on the full-size networks it was made for.
-#include "models/lora_file.h"
+#include "models/diffusion/lora_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

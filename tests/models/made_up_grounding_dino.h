@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/files.h"
-#include "models/grounding_dino.h"
+#include "models/grounding_dino/grounding_dino.h"
 #include "models/made_up_weights.h"
 
 namespace deda::test {

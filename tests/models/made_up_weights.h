@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string>
 
-#include "models/weights.h"
+#include "models/weights/weights.h"
 #include "support/hashed_numbers.h"
 
 namespace deda::test {

@@ -1,7 +1,7 @@
 // ResNets against torchvision: names, shapes, forward passes and gradients; initial weights; weight files
 // with faults.
 #include "models/layers.h"
-#include "models/resnet.h"
+#include "models/classifiers/resnet.h"
 
 #include <filesystem>
 #include <fstream>
@@ -11,9 +11,9 @@
 
 #include "core/error.h"
 #include "models/golden_network.h"
-#include "models/initialise.h"
+#include "models/classifiers/initialise.h"
 #include "models/registry.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 
 namespace deda::models {
 namespace {

@@ -1,7 +1,8 @@
 // Segment Anything and MobileSAM against transformers and a restatement of TinyViT (tests/golden/sam.py): the
 // networks, their files under both naming schemes, pre- and post-processing, the segmenter as a whole.
-#include "models/sam.h"
+#include "models/sam/sam.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,14 +13,14 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "io/image_codec.h"
-#include "io/resize.h"
+#include "io/pictures/image_codec.h"
+#include "io/pictures/resize.h"
 #include "models/made_up_weights.h"
 #include "models/registry.h"
-#include "models/sam_image_encoder.h"
-#include "models/sam_processing.h"
-#include "models/sam_segmenter.h"
-#include "models/tiny_vit.h"
+#include "models/sam/image_encoder.h"
+#include "models/sam/processing.h"
+#include "models/sam/segmenter.h"
+#include "models/sam/tiny_vit.h"
 #include "support/crc32.h"
 #include "support/temporary_folder.h"
 

@@ -1,7 +1,7 @@
 // The UNets of tests/golden/made_up.py.
 #pragma once
 
-#include "models/unet.h"
+#include "models/diffusion/unet.h"
 
 namespace deda::test {
 

@@ -46,6 +46,30 @@ TEST(Chart, DrawsOnePathPerSeriesAndOneLegendEntryPerName) {
   EXPECT_EQ(plain, 1u);
 }
 
+TEST(Chart, GivesLongLegendsRowsOfTheirOwnAndAStrokeOfItsOwnToEveryName) {
+  const auto count = [](const std::string& text, const std::string& part) {
+    std::size_t found = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+    return found;
+  };
+  Chart chart{"t", "x", "y", {}};
+  for (int i = 0; i < 9; ++i)
+    chart.series.push_back({"De-DA p_aug=0." + std::to_string(i), {{1, 1}, {2, 2}}});
+  const std::string svg = render_svg(chart, 520, 320);
+  EXPECT_THAT(svg, HasSubstr("height=\"368\" viewBox=\"0 0 520 368\""))
+      << "three rows of 16, the plot keeps its size";
+  EXPECT_EQ(count(svg, "y=\"36\">De-DA"), 3u);
+  EXPECT_EQ(count(svg, "y=\"68\">De-DA"), 3u);
+  EXPECT_THAT(svg, Not(HasSubstr("x=\"-"))) << "nothing left of the picture";
+  EXPECT_EQ(count(svg, "stroke-dasharray"), 4u)
+      << "line and legend of the two names beyond the seven colours";
+
+  chart.series = {{std::string(200, 'w'), {{1, 1}, {2, 2}}}};
+  EXPECT_THAT(render_svg(chart), HasSubstr("lengthAdjust"));
+  chart.series = {{"plain", {{1, 1}}}, {"De-DA", {{1, 1}}}};
+  EXPECT_THAT(render_svg(chart, 520, 320), HasSubstr("height=\"320\"")) << "short ones beside the title";
+}
+
 TEST(Chart, BreaksTheLineAtNonFinitePointsAndSaysWhenThereIsNothing) {
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   const std::string svg = render_svg({"t", "x", "y", {{"a", {{1, 1}, {2, nan}, {3, 2}, {4, inf}}}}});

@@ -12,16 +12,16 @@
 #include <vector>
 
 #include "core/files.h"
-#include "diffusion/noise_schedule.h"
+#include "diffusion/sampling/noise_schedule.h"
 #include "diffusion/prompts.h"
-#include "diffusion/training_noise.h"
-#include "models/autoencoder.h"
-#include "models/clip_text.h"
-#include "models/clip_tokenizer.h"
-#include "models/initialise.h"
-#include "models/transparent.h"
-#include "models/unet.h"
-#include "models/weights.h"
+#include "diffusion/inversion/training_noise.h"
+#include "models/diffusion/autoencoder.h"
+#include "models/text/clip_text.h"
+#include "models/text/clip_tokenizer.h"
+#include "models/classifiers/initialise.h"
+#include "models/diffusion/transparent.h"
+#include "models/diffusion/unet.h"
+#include "models/weights/weights.h"
 
 namespace deda::test {
 

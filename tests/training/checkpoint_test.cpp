@@ -26,7 +26,7 @@ class CheckpointTest : public testing::Test {
 
   static Checkpoint make(std::int64_t epoch, std::int64_t step = 0) {
     Checkpoint checkpoint;
-    checkpoint.state.identity = "abc";
+    checkpoint.state.key = "abc";
     checkpoint.state.epoch = epoch;
     checkpoint.state.step = step;
     checkpoint.state.best_accuracy = 0.5;
@@ -49,7 +49,7 @@ TEST_F(CheckpointTest, ComesBackAsItWas) {
   folder.save(make(7, 3));
   const auto found = folder.newest();
   ASSERT_TRUE(found.has_value());
-  EXPECT_EQ(found->state.identity, "abc");
+  EXPECT_EQ(found->state.key, "abc");
   EXPECT_EQ(found->state.epoch, 7);
   EXPECT_EQ(found->state.step, 3);
   ASSERT_EQ(found->state.history.size(), 1u);

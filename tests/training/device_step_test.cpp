@@ -42,9 +42,9 @@ class DeviceStepTest : public TrainerTest {
 };
 
 // Batches in pinned memory, as the pipeline makes them for a GPU.
-class PinnedStream final : public BatchStream {
+class PinnedStream final : public augment::BatchStream {
  public:
-  explicit PinnedStream(std::unique_ptr<BatchStream> stream) : stream_{std::move(stream)} {}
+  explicit PinnedStream(std::unique_ptr<augment::BatchStream> stream) : stream_{std::move(stream)} {}
   const augment::Batch* next() override {
     const auto* batch = stream_->next();
     if (batch == nullptr) return nullptr;
@@ -59,7 +59,7 @@ class PinnedStream final : public BatchStream {
   }
 
  private:
-  std::unique_ptr<BatchStream> stream_;
+  std::unique_ptr<augment::BatchStream> stream_;
   augment::Batch pinned_{device::host_memory_for(pretended::device)};
 };
 
@@ -182,7 +182,7 @@ TEST_F(DeviceStepTest, AWholeRunOnTheGpuFindsTheSameClassesAndContinuesWhereItSt
   auto on_cpu = request("cpu", 2), whole = request("whole", 2), stopped = request("stopped", 2);
   for (auto* order : {&whole, &stopped}) {
     order->compute.place = gpu_place();
-    order->identity = "one identity";
+    order->run.made_of.key = "one key";
   }
   const auto expected = run(ranks_, on_cpu), found = run(ranks_, whole);
   ASSERT_EQ(found.history.size(), expected.history.size());

@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "models/initialise.h"
+#include "models/classifiers/initialise.h"
 #include "models/registry.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 #include "training/evaluation.h"
 #include "training/loss.h"
 #include "training/normalise.h"
@@ -114,7 +114,7 @@ TEST_F(LearnerTest, StepsAreThoseOfOneProcessThatAddsUpTheSharesUnevenAndEmptyOn
 TEST_F(LearnerTest, LearnsVisitsEverySampleOnceAnEpochAndLeavesCompleteResults) {
   std::vector<Visit> visits;
   const auto order = request("whole", 2);
-  EXPECT_FALSE(finished_run(order.folder, order.identity).has_value());
+  EXPECT_FALSE(finished_run(order.folder, order.run.made_of.key).has_value());
   const auto state = run(ranks_, order, {}, &visits);
   EXPECT_EQ(gathered(visits), expected_visits(2));
   ASSERT_EQ(state.history.size(), 2u);
@@ -134,8 +134,8 @@ TEST_F(LearnerTest, LearnsVisitsEverySampleOnceAnEpochAndLeavesCompleteResults) 
   EXPECT_EQ(results.at("accuracy").at("all").at("images"), tests);
   EXPECT_THAT(read_text(order.folder / "history.csv"),
               testing::StartsWith("epoch,learning_rate,loss,accuracy.all,accuracy.even\n1,0.01,"));
-  EXPECT_TRUE(finished_run(order.folder, order.identity).has_value());
-  EXPECT_FALSE(finished_run(order.folder, "another identity").has_value());
+  EXPECT_TRUE(finished_run(order.folder, order.run.made_of.key).has_value());
+  EXPECT_FALSE(finished_run(order.folder, "another key").has_value());
 
   // What best.safetensors holds scores what the results say.
   const auto network = models::make_classifier("resnet18", test::made_up_classes);

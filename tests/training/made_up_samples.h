@@ -17,7 +17,7 @@
 #include "core/random.h"
 #include "core/stop.h"
 #include "support/hashed_numbers.h"
-#include "training/batch_stream.h"
+#include "training/sample_sets.h"
 
 namespace deda::test {
 
@@ -72,7 +72,7 @@ struct Incidents {
   std::int64_t fail_epoch = -1, fail_step = -1;  // this batch cannot be read
 };
 
-class MadeUpStream final : public training::BatchStream {
+class MadeUpStream final : public augment::BatchStream {
  public:
   MadeUpStream(std::int64_t count, std::int64_t batch_size, std::int64_t epoch, std::int64_t first_step,
                int rank, int ranks, Incidents incidents, std::vector<Visit>* visits)
@@ -126,7 +126,7 @@ inline training::TrainingSamples made_up_training(const comm::Communicator& rank
 
 // Test pictures 0..count-1 in order; even ones are of group "even".
 inline training::TestSamples made_up_tests(const comm::Communicator& ranks, std::int64_t count) {
-  class Stream final : public training::BatchStream {
+  class Stream final : public augment::BatchStream {
    public:
     Stream(std::int64_t count, int rank, int ranks) : count_{count}, position_{rank}, ranks_{ranks} {}
     const augment::Batch* next() override {

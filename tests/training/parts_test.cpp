@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "models/layers.h"
 #include "models/golden_network.h"
-#include "models/resnet.h"
+#include "models/classifiers/resnet.h"
 #include "training/loss.h"
 #include "training/normalise.h"
 #include "training/schedule.h"

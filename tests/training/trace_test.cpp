@@ -78,16 +78,31 @@ TEST_F(TraceTest, HoldsEveryNameOfTheConventionAndNumbersThatFitTogether) {
   EXPECT_TRUE(at::allclose(first.at("updated.fc.weight"), p - 0.01 * 1.9 * g, 1e-6, 1e-7));
 }
 
+// Other programs read these lines: names, order and values stay, of a natural picture too.
 TEST_F(TraceTest, WritesDrawsAsJsonWithTheSameNames) {
   augment::Draws draws;
   draws.index = 12;
-  draws.mix = 3;
-  draws.u1 = 0.75;
-  draws.box2 = {1, 2, 3, 4};
-  const auto text = draw_json(draws);
-  EXPECT_THAT(text, HasSubstr("\"index\":12"));
-  EXPECT_THAT(text, HasSubstr("\"u1\":0.75"));
-  EXPECT_THAT(text, HasSubstr("\"h2\":4"));
+  draws.epoch = 2;
+  draws.crop_x = 7;
+  EXPECT_EQ(draw_json(draws),
+            R"({"index":12,"epoch":2,"augmented":0,"version":0,"mix":-1,"mix_version":0,"cip":-1,)"
+            R"("u1":0.0,"u2":0.0,"x1":0,"y1":0,"w1":0,"h1":0,"x2":0,"y2":0,"w2":0,"h2":0,)"
+            R"("flip1":0,"flip2":0,"angle1":0.0,"angle2":0.0,"crop_x":7,"crop_y":0,"flip":0,)"
+            R"("area1":0,"area2":0})");
+  augment::CombinationDraws combination;
+  combination.mix = 3;
+  combination.cip = 5;
+  combination.u1 = 0.75;
+  combination.box2 = {1, 2, 3, 4};
+  combination.flip2 = true;
+  combination.area2 = 90;
+  draws.method = combination;
+  draws.flip = true;
+  EXPECT_EQ(draw_json(draws),
+            R"({"index":12,"epoch":2,"augmented":1,"version":0,"mix":3,"mix_version":0,"cip":5,)"
+            R"("u1":0.75,"u2":0.0,"x1":0,"y1":0,"w1":0,"h1":0,"x2":1,"y2":2,"w2":3,"h2":4,)"
+            R"("flip1":0,"flip2":1,"angle1":0.0,"angle2":0.0,"crop_x":7,"crop_y":0,"flip":1,)"
+            R"("area1":0,"area2":90})");
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ class TrainerTest : public testing::Test {
                    .ranks = 0,
                    .masks = {},
                    .groups = {}};
-    request.identity = "identity of " + name;
+    request.run.made_of.key = "key of " + name;
     request.folder = folder_ / name;
     return request;
   }

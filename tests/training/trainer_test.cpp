@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "models/tensor_file.h"
+#include "models/weights/tensor_file.h"
 #include "training/checkpoint.h"
 #include "training/trainer_fixture.h"
 
@@ -28,7 +28,7 @@ TEST_F(TrainerTest, StoppedAnywhereAndContinuedEndsWithTheBytesOfAnUndisturbedRu
       EXPECT_THAT(error.what(), HasSubstr("stopped at epoch " + std::to_string(epoch)));
     }
     clear_stop_request();
-    EXPECT_FALSE(finished_run(disturbed.folder, disturbed.identity).has_value());
+    EXPECT_FALSE(finished_run(disturbed.folder, disturbed.run.made_of.key).has_value());
   }
   run(ranks_, disturbed, {}, &visits);
   EXPECT_EQ(gathered(visits), expected_visits(2));
@@ -85,7 +85,7 @@ TEST_F(TrainerTest, StopsWithANameWhenTheLossIsNoNumberAnyMore) {
   const auto results = nlohmann::json::parse(read_text(order.folder / "results.json"));
   EXPECT_EQ(results.at("finished"), false);
   EXPECT_THAT(results.at("failure").get<std::string>(), HasSubstr("epoch 1"));
-  EXPECT_FALSE(finished_run(order.folder, order.identity).has_value());
+  EXPECT_FALSE(finished_run(order.folder, order.run.made_of.key).has_value());
   EXPECT_TRUE(CheckpointFolder(order.folder, 2).files().empty()) << "bad numbers were saved";
 }
 

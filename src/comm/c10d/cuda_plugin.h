@@ -32,7 +32,7 @@ class CapturedWork {
 class CudaPlugin {
  public:
   virtual ~CudaPlugin() = default;
-  // Type of the tensors that live there: CUDA. (The pretended device of tests/support names its own.)
+  // Type of the tensors that live there: CUDA. (tests/pretended_device names its own.)
   virtual c10::DeviceType device_type() const = 0;
   virtual int device_count() const = 0;                    // GPUs that this process sees; 0 without a driver
   virtual std::vector<VisibleDevice> devices() const = 0;  // for place_ranks

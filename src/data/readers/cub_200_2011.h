@@ -6,7 +6,7 @@
 #include <string>
 
 #include "data/reader.h"
-#include "io/text_table.h"
+#include "io/formats/text_table.h"
 
 namespace deda::data {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "data/reader.h"
-#include "io/text_table.h"
+#include "io/formats/text_table.h"
 
 namespace deda::data {
 

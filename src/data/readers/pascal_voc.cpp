@@ -8,7 +8,7 @@
 
 #include "core/files.h"
 #include "data/reader.h"
-#include "io/text_table.h"
+#include "io/formats/text_table.h"
 
 namespace deda::data {
 

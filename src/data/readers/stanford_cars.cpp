@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "data/reader.h"
-#include "io/matlab_file.h"
-#include "io/text_table.h"
+#include "io/formats/matlab_file.h"
+#include "io/formats/text_table.h"
 
 namespace deda::data {
 

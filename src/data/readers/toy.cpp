@@ -4,19 +4,19 @@
 #include <algorithm>
 
 #include "data/reader.h"
-#include "io/text_table.h"
+#include "io/formats/text_table.h"
 
 namespace deda::data {
 
 void read_toy(Reader& reader) {
   const auto& root = reader.config.root;
-  if (!reader.exists("toy.json"))
-    throw DataError("holds no finished toy dataset", root.string(),
+  if (!read_toy_record(root))
+    throw DataError("holds no finished toy dataset of this version", root.string(),
                     "Draw it with `deda toy`, with the same configuration.");
   const io::TextTable table = io::read_csv(root / "labels.csv");
   Dataset& dataset = reader.dataset;
-  dataset.name = "toy beetles";
-  dataset.group_names = {"usual background", "swapped background"};
+  dataset.name = toy_dataset_name;
+  dataset.group_names = {toy_group_names[0], toy_group_names[1]};
   for (const char* name : toy_class_names) {
     const bool used = std::any_of(table.rows.begin(), table.rows.end(), [&](const io::TextRow& row) {
       return row.cells.size() > 2 && row.cells[2] == name;

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "decoupling/networks/arrays.h"
-#include "models/grounding_dino_detector.h"
-#include "models/sam_segmenter.h"
+#include "models/grounding_dino/detector.h"
+#include "models/sam/segmenter.h"
 
 namespace deda::decoupling {
 

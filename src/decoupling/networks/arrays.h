@@ -7,7 +7,7 @@
 #include <string>
 
 #include "decoupling/mask_source.h"
-#include "models/tensor_file.h"
+#include "models/weights/tensor_file.h"
 
 namespace deda::decoupling {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "decoupling/mask_source.h"
-#include "io/image.h"
+#include "io/pictures/image.h"
 
 namespace deda::decoupling {
 

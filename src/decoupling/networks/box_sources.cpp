@@ -4,7 +4,7 @@
 #include "decoupling/networks/adapters.h"
 #include "decoupling/networks/box_masks.h"
 #include "decoupling/networks/text_masks.h"
-#include "decoupling/weights_identity.h"
+#include "decoupling/needed_networks.h"
 
 namespace deda::decoupling {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "decoupling/config.h"
-#include "io/image.h"
+#include "io/pictures/image.h"
 
 namespace deda::decoupling {
 

@@ -7,7 +7,7 @@
 
 #include "decoupling/mask_source.h"
 #include "decoupling/networks/network_pool.h"
-#include "models/deeplab.h"
+#include "models/classifiers/deeplab.h"
 
 namespace deda::decoupling {
 

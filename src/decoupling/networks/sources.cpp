@@ -6,7 +6,7 @@
 
 #include "decoupling/networks/box_sources.h"
 #include "decoupling/networks/semantic_masks.h"
-#include "decoupling/weights_identity.h"
+#include "decoupling/needed_networks.h"
 #include "device/kernels.h"
 #include "device/place.h"
 

@@ -10,7 +10,7 @@
 #include "check.h"
 #include "core/error.h"
 #include "distance.h"
-#include "models/tensor_file.h"
+#include "models/weights/tensor_file.h"
 
 namespace deda::check {
 namespace {

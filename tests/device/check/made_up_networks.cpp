@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
-#include "models/exported_graph.h"
-#include "models/grounding_dino.h"
+#include "models/classifiers/exported_graph.h"
+#include "models/grounding_dino/grounding_dino.h"
 #include "models/made_up_weights.h"
 #include "models/registry.h"
-#include "models/sam.h"
+#include "models/sam/sam.h"
 #include "models/small_unets.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 
 namespace deda::check {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "models/tensor_file.h"
+#include "models/weights/tensor_file.h"
 
 namespace deda::check {
 

@@ -5,8 +5,8 @@
 #include "check.h"
 #include "core/error.h"
 #include "core/files.h"
-#include "io/image_codec.h"
-#include "io/resize.h"
+#include "io/pictures/image_codec.h"
+#include "io/pictures/resize.h"
 
 namespace deda::check {
 namespace {

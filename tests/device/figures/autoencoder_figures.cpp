@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "device/figures/diffusion_parts.h"
-#include "models/transparent.h"
+#include "models/diffusion/transparent.h"
 
 namespace deda::figures {
 namespace {

@@ -12,7 +12,7 @@
 #include "device/figures/diffusion_parts.h"
 #include "device/figures/model_folder.h"
 #include "device/figures/subcommands.h"
-#include "models/classifier.h"
+#include "models/classifiers/classifier.h"
 #include "models/layers.h"
 #include "support/temporary_folder.h"
 #include "training/device.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "device/figures/diffusion_parts.h"
-#include "diffusion/generator.h"
+#include "diffusion/generation/generator.h"
 
 namespace deda::figures {
 namespace {

@@ -7,7 +7,7 @@
 #include "device/figures/diffusion_parts.h"
 #include "device/figures/operation_count.h"
 #include "diffusion/prompts.h"
-#include "diffusion/textual_inversion.h"
+#include "diffusion/inversion/textual_inversion.h"
 
 namespace deda::figures {
 namespace {

@@ -6,23 +6,12 @@
 #include <memory>
 #include <utility>
 
-#include "augment/batch.h"
-#include "augment/pipeline.h"
+#include "augment/batch_stream.h"
 #include "device/figures/workbench.h"
 #include "training/device_feed.h"
 #include "training/learner.h"
 
 namespace deda::figures {
-
-// A pipeline's stream as training takes it.
-class PipelineStream final : public training::BatchStream {
- public:
-  explicit PipelineStream(std::unique_ptr<augment::BatchStream> stream) : stream_{std::move(stream)} {}
-  const augment::Batch* next() override { return stream_->next(); }
-
- private:
-  std::unique_ptr<augment::BatchStream> stream_;
-};
 
 class LearnerSteps {
  public:
@@ -37,8 +26,7 @@ class LearnerSteps {
 
   // From now on step_on_stream() takes batches from there, each on its way while the step before computes.
   void open(std::unique_ptr<augment::BatchStream> stream) {
-    feed_ = std::make_unique<training::DeviceFeed>(std::make_unique<PipelineStream>(std::move(stream)),
-                                                   place_.device);
+    feed_ = std::make_unique<training::DeviceFeed>(std::move(stream), place_.device);
   }
   at::Tensor step_on_stream() {
     auto loss = step(*feed_->next());

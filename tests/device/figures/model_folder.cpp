@@ -6,9 +6,9 @@
 #include "core/files.h"
 #include "device/figures/random_weights.h"
 #include "device/figures/subcommands.h"
-#include "diffusion/training_noise.h"
-#include "models/clip_tokenizer.h"
-#include "models/weights.h"
+#include "diffusion/inversion/training_noise.h"
+#include "models/text/clip_tokenizer.h"
+#include "models/weights/weights.h"
 #include "support/tiny_diffusion_model.h"
 
 namespace deda::figures {

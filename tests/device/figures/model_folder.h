@@ -3,10 +3,10 @@
 
 #include <filesystem>
 
-#include "models/autoencoder.h"
-#include "models/clip_text.h"
-#include "models/transparent.h"
-#include "models/unet.h"
+#include "models/diffusion/autoencoder.h"
+#include "models/text/clip_text.h"
+#include "models/diffusion/transparent.h"
+#include "models/diffusion/unet.h"
 
 namespace deda::figures {
 

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "device/figures/operation_count.h"
-#include "models/initialise.h"
+#include "models/classifiers/initialise.h"
 #include "models/layers.h"
 #include "models/registry.h"
 #include "training/device.h"

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "models/classifier.h"
+#include "models/classifiers/classifier.h"
 #include "training/config.h"
 #include "training/sgd.h"
 

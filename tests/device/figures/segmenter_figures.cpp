@@ -11,9 +11,9 @@
 #include "device/figures/random_weights.h"
 #include "device/figures/rates.h"
 #include "device/figures/subcommands.h"
-#include "models/grounding_dino.h"
-#include "models/sam.h"
-#include "models/sam_image_encoder.h"
+#include "models/grounding_dino/grounding_dino.h"
+#include "models/sam/image_encoder.h"
+#include "models/sam/sam.h"
 #include "training/device.h"
 
 namespace deda::figures {

@@ -8,7 +8,7 @@
 
 #include "data/toy.h"
 #include "decoupling/decouple.h"
-#include "io/record_store.h"
+#include "io/store/record_store.h"
 
 namespace deda::figures {
 
@@ -54,8 +54,8 @@ std::unique_ptr<augment::BatchStream> ToySamples::open(std::int64_t batch, int w
   }
   auto scratch = std::make_shared<std::vector<augment::ComposerScratch>>(static_cast<std::size_t>(workers));
   auto drawn = std::make_shared<std::atomic<std::uint32_t>>(0);  // other decisions every time
-  return std::make_unique<augment::BatchStream>(
-      std::move(plan), augment::BatchStream::Shape{source_->side(), source_->classes()}, workers,
+  return std::make_unique<augment::ComposedStream>(
+      std::move(plan), augment::ComposedStream::Shape{source_->side(), source_->classes()}, workers,
       ring_batches_,
       [source = source_.get(), scratch, drawn](int worker, std::int64_t sample, std::uint8_t* pixels,
                                                float* label, augment::Draws& draws) {

@@ -4,7 +4,7 @@
 #include "device/figures/diffusion_parts.h"
 #include "device/figures/operation_count.h"
 #include "device/figures/random_weights.h"
-#include "models/classifier.h"
+#include "models/classifiers/classifier.h"
 #include "models/layers.h"
 #include "training/device.h"
 

@@ -1,0 +1,23 @@
+// The plan of stages as jobs use it: made on rank 0, which alone reads the contents of files, and known to
+// all.
+#pragma once
+
+#include "core/provenance.h"
+#include "data/dataset.h"
+#include "jobs/job.h"
+#include "pipeline/plan.h"
+
+namespace deda::jobs {
+
+// Collective. Errors as pipeline::plan_of(), on all ranks; what is unusual about the dataset is told by rank
+// 0.
+pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target);
+
+// What the node's result is made of, on this machine. `device`: name of the GPU; empty: the CPU is named.
+Provenance provenance_of(const pipeline::Plan& plan, const pipeline::Node& node,
+                         const std::string& device = {});
+
+// Collective: every rank reads the dataset's annotation files.
+data::Dataset load_dataset(const JobContext& context);
+
+}  // namespace deda::jobs

@@ -1,0 +1,22 @@
+// What De-DA's combination decides for one sample and what comes of it, complete enough to render it again;
+// names as in reference/traces (`draw.*`). Boxes are x, y, w, h on the canvas before the final flip.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace deda::augment {
+
+struct CombinationDraws {
+  std::int32_t version = 0;  // 0 real, 1..K synthetic
+  std::int64_t mix = -1;     // training index of the second CDP, -1 none
+  std::int32_t mix_version = 0;
+  std::int64_t cip = -1;  // training index of the CIP donor
+  double u1 = 0, u2 = 0;  // size: longer side of the box / shorter canvas side
+  std::array<std::int32_t, 4> box1{}, box2{};
+  bool flip1 = false, flip2 = false;
+  double angle1 = 0, angle2 = 0;      // degrees, counter-clockwise
+  std::int64_t area1 = 0, area2 = 0;  // visible pixels (blurred alpha > 0.5)
+};
+
+}  // namespace deda::augment

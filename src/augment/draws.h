@@ -1,0 +1,30 @@
+// One sample's random decisions: those that every sample has, and those of the method that made it.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "augment/combination_draws.h"
+
+namespace deda::augment {
+
+// The decisions that one method alone makes; none for a natural picture. A method with decisions of its own
+// adds its struct here and its names to training/trace.cpp; batches, streams and the trainer pass them on
+// unseen. Why a variant and not a base class: workers fill it in where it lies in the ring, without
+// allocating, and it is copied with its batch.
+using MethodDraws = std::variant<std::monostate, CombinationDraws>;
+
+struct Draws {
+  std::int64_t index = -1;  // position in the training or test list
+  std::int32_t epoch = 0;
+  std::int32_t crop_x = 0, crop_y = 0;  // of the canvas: the natural picture, or the CIP
+  bool flip = false;                    // final flip of the whole canvas
+  MethodDraws method;
+};
+
+// De-DA's decisions; nullptr for a natural picture.
+inline const CombinationDraws* combination_of(const Draws& draws) {
+  return std::get_if<CombinationDraws>(&draws.method);
+}
+
+}  // namespace deda::augment

@@ -1,0 +1,272 @@
+#include "diffusion/generation/generate.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+#include <set>
+
+#include "comm/ticket_workers.h"
+#include "core/events.h"
+#include "core/log.h"
+#include "core/progress.h"
+#include "core/stop.h"
+#include "device/memory_fit.h"
+#include "diffusion/generation/generate_trace.h"
+#include "io/formats/safetensors.h"
+#include "io/store/failed_share.h"
+#include "models/diffusion/autoencoder.h"
+
+namespace deda::diffusion {
+namespace {
+
+io::StoreDescription describe_store(const GenerateRequest& request) {
+  io::StoreDescription description;
+  description.stage = "generate";
+  description.key = request.made_of.key;
+  auto configuration = nlohmann::json::parse(request.made_of.settings);
+  configuration["classes_without_cdp"] = request.classes_without_cdp;
+  description.configuration = configuration.dump();
+  description.provenance = to_json(request.made_of);
+  description.dataset = request.dataset.name;
+  description.class_names = request.dataset.class_names;
+  description.items_per_segment = request.config.items_per_segment;
+  for (std::size_t cdp = 0; cdp < request.cdps.size(); ++cdp) {
+    description.sources.push_back(request.cdps.source(cdp));
+    description.source_classes.push_back(request.cdps.class_of(cdp));
+  }
+  return description;
+}
+
+// Outcome and reason of an item from those of its copies.
+void conclude(io::ItemResult& item, const std::vector<EditedCopy>& copies) {
+  bool rejected = false;
+  for (const auto& copy : copies) {
+    if (copy.outcome == io::Outcome::done) continue;
+    rejected = rejected || copy.outcome == io::Outcome::rejected;
+    item.reason += fmt::format("{}copy {} {}: {}", item.reason.empty() ? "" : "; ", copy.copy,
+                               io::name_of(copy.outcome), copy.reason);
+  }
+  if (item.records.empty()) item.outcome = rejected ? io::Outcome::rejected : io::Outcome::failed;
+}
+
+// CDPs [first, last). What is wrong with one of them is its outcome; the others are generated without it.
+std::vector<io::ItemResult> generate_unit(const GenerateRequest& request, const Generator& generator,
+                                          std::int64_t first, std::int64_t last) {
+  std::vector<io::ItemResult> items;
+  std::vector<CdpToEdit> cdps;
+  std::vector<std::size_t> item_of_cdp;
+  for (std::int64_t number = first; number < last; ++number) {
+    const auto cdp = static_cast<std::size_t>(number);
+    io::ItemResult item;
+    item.item = number;
+    const auto class_id = static_cast<std::size_t>(request.cdps.class_of(cdp));
+    if (const auto& missing = generator.prompt_of(class_id).missing; !missing.empty()) {
+      item.outcome = io::Outcome::nothing_found;
+      item.reason = missing;
+    } else {
+      try {
+        cdps.push_back({request.cdps.framed(cdp), class_id, request.cdps.source(cdp)});
+        item_of_cdp.push_back(items.size());
+      } catch (const Error& error) {
+        item.outcome = io::Outcome::failed;
+        item.reason = error.problems().front().what;
+      }
+    }
+    items.push_back(std::move(item));
+  }
+  if (cdps.empty()) return items;
+  const bool traced = request.trace && first < request.trace_items;
+  EditRecord record;
+  auto edited = generator.edit(cdps, traced ? &record : nullptr);
+  for (std::size_t i = 0; i < cdps.size(); ++i) {
+    auto& item = items[item_of_cdp[i]];
+    for (auto& copy : edited[i]) {
+      if (auto made = record_of_copy(copy, cdps[i], item.item, request.strength))
+        item.records.push_back(std::move(*made));
+    }
+    conclude(item, edited[i]);
+    if (traced && item.item < request.trace_items)
+      write_generate_trace(*request.trace, generator, record, cdps[i], i, edited[i], item.item);
+  }
+  return items;
+}
+
+// The same, with a hint where the memory does not hold the unit.
+std::vector<io::ItemResult> generate_unit_in_memory(const GenerateRequest& request,
+                                                    const Generator& generator, std::int64_t first,
+                                                    std::int64_t last) {
+  try {
+    return generate_unit(request, generator, first, last);
+  } catch (const c10::OutOfMemoryError& error) {
+    throw ModelError(
+        "memory is not enough for one unit of work: " + std::string{error.what_without_backtrace()},
+        "generate.batch_cdps",
+        "Set generate.batch_cdps or generate.autoencoder_batch lower (a new store is made then).");
+  }
+}
+
+// generate.batch_cdps, or as many CDPs as the memory of the smallest GPU holds.
+std::int64_t cdps_per_unit(const comm::Communicator& ranks, const GenerateRequest& request,
+                           const Generator& generator) {
+  constexpr std::int64_t on_cpus = 4, most = 64;
+  if (request.config.batch_cdps > 0) return request.config.batch_cdps;
+  const auto& model = generator.model();
+  auto fitting = on_cpus;
+  if (model.plugin != nullptr) {
+    ranks.agree("measuring how many CDPs fit into the memory", [&] {
+      const auto fit = device::fit_into_memory(
+          *model.plugin, model.device.index(), "CDPs of a unit of work", most, request.workers,
+          [&](std::int64_t cdps) { generator.rehearse(static_cast<std::size_t>(cdps)); });
+      log_info("{}", fit.line);
+      fitting = fit.at_once;
+    });
+  }
+  return ranks.all_reduce(fitting, comm::Reduction::minimum);
+}
+
+// One segment on this rank: threads draw units until there are none, or until the program is asked to stop.
+struct SegmentWork {
+  std::vector<io::ItemResult> results;
+  bool stopped = false;
+};
+
+SegmentWork work_on_segment(const GenerateRequest& request, const Generator& generator, std::int64_t unit,
+                            comm::Tickets& tickets, std::int64_t first, std::int64_t last,
+                            Progress& progress) {
+  SegmentWork segment;
+  std::mutex collecting;
+  std::int64_t done = 0;
+  const comm::TicketWorkers workers{.threads = request.workers,
+                                    // A setting of the thread: sums must not depend on the number of cores.
+                                    .begin_thread = [] { at::set_num_threads(1); },
+                                    .stop = stop_requested};
+  const auto work = [&](const comm::DrawnTicket& ticket) {
+    const auto begin = first + ticket.number * unit;
+    auto items = generate_unit_in_memory(request, generator, begin, std::min(last, begin + unit));
+    const std::lock_guard lock{collecting};
+    done += static_cast<std::int64_t>(items.size());
+    for (auto& item : items) segment.results.push_back(std::move(item));
+    // Other ranks' work is estimated from our own until the segment ends: tickets are drawn in order.
+    progress.advance_to(static_cast<std::uint64_t>(std::max(first + done, begin)));
+  };
+  segment.stopped = !comm::work_on_tickets(tickets, workers, work);
+  return segment;
+}
+
+std::int64_t finished_items(const io::StoreWriter& store, const std::vector<std::int64_t>& missing,
+                            std::int64_t items) {
+  for (const std::int64_t segment : missing) {
+    const auto [first, last] = store.items_of(segment);
+    items -= last - first;
+  }
+  return items;
+}
+
+void write_events(EventLog& events, const GenerateRequest& request, const io::ItemResult& item) {
+  events.write(item.item, "outcome", std::string{io::name_of(item.outcome)},
+               {{"source", request.cdps.source(static_cast<std::size_t>(item.item))},
+                {"copies", static_cast<std::int64_t>(item.records.size())},
+                {"reason", item.reason}});
+}
+
+// Levels of a transparent decoder, from the names in its file.
+std::int64_t decoder_levels(const std::filesystem::path& file) {
+  std::set<std::string> levels;
+  const std::string prefix = "down_blocks.";
+  const io::SafetensorsFile opened(file);
+  for (const auto& [name, tensor] : opened.tensors()) {
+    if (name.starts_with(prefix))
+      levels.insert(name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size()));
+  }
+  return static_cast<std::int64_t>(levels.size());
+}
+
+}  // namespace
+
+std::int64_t resolution_multiple(const ModelsConfig& models) {
+  const auto unet = models::read_unet_config(models.base / "unet" / "config.json");
+  const auto factor = models::read_autoencoder_config(models.base / "vae" / "config.json").factor();
+  const auto decoder = models.transparent_decoder.empty() ? models.base / "transparent_decoder.safetensors"
+                                                          : models.transparent_decoder;
+  const auto halvings = [](std::int64_t levels) {
+    return std::int64_t{1} << std::max<std::int64_t>(0, levels - 1);
+  };
+  return std::max(factor * halvings(static_cast<std::int64_t>(unet.block_out_channels.size())),
+                  halvings(decoder_levels(decoder)));
+}
+
+std::vector<Problem> problems_of_generation(const ModelsConfig& models, const DiffusionConfig& diffusion,
+                                            const GenerateConfig& generate, std::int64_t resolution) {
+  std::vector<Problem> problems;
+  const auto collect = [&](const auto& check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  };
+  collect([&] {
+    const auto schedule = read_scheduler_config(models.base / "scheduler" / "scheduler_config.json");
+    make_scheduler(kind_of(generate.sampler), schedule, generate.steps, diffusion.strength);
+  });
+  collect([&] {
+    if (const auto multiple = resolution_multiple(models); resolution <= 0 || resolution % multiple != 0)
+      throw ConfigError(fmt::format("{} is no multiple of {}", resolution, multiple), "diffusion.resolution",
+                        "The model's networks halve the picture that often.");
+  });
+  if (diffusion.prompt.find("{token}") == std::string::npos &&
+      diffusion.prompt.find("{}") == std::string::npos)
+    problems.push_back(
+        {fmt::format("\"{}\" has no {{token}}: all classes would have the same prompt", diffusion.prompt),
+         "diffusion.prompt", "The paper's is \"a photo of a {token}\"."});
+  return problems;
+}
+
+bool generate(const comm::Communicator& ranks, const GenerateRequest& request) {
+  const auto items = static_cast<std::int64_t>(request.cdps.size());
+  if (items == 0)
+    throw DataError("has no CDP of a training picture", request.dataset.name,
+                    "`deda inspect` tells why: look at the decouple store.");
+  io::StoreWriter store(ranks, request.folder, describe_store(request));
+  if (store.complete()) return true;
+  cv::setNumThreads(1);  // our own threads fill the cores
+  std::shared_ptr<const Generator> generator;
+  ranks.agree("loading the diffusion model", [&] { generator = request.load(); });
+  const auto unit = cdps_per_unit(ranks, request, *generator);
+  EventLog events(request.folder, ranks.rank(), "generate");
+  comm::Tickets tickets(ranks);
+  const auto missing = store.missing_segments();
+  auto finished = finished_items(store, missing, items);
+  if (finished > 0 && ranks.is_root())
+    log_info("continuing: {} of {} CDPs are in finished segments", finished, items);
+  Progress progress("generate", "CDPs", static_cast<std::uint64_t>(items), ranks.is_root());
+  progress.advance_to(static_cast<std::uint64_t>(finished));
+  for (const std::int64_t segment : missing) {
+    const auto [first, last] = store.items_of(segment);
+    tickets.start_round((last - first + unit - 1) / unit);
+    SegmentWork work;
+    ranks.agree("generating a segment", [&, first = first, last = last] {
+      work = work_on_segment(request, *generator, unit, tickets, first, last, progress);
+    });
+    if (ranks.any(work.stopped))
+      throw Stopped(fmt::format("generating stopped in segment {}: {}", segment, stop_reason()));
+    for (const auto& item : work.results) write_events(events, request, item);
+    store.write_segment(segment, std::move(work.results));
+    finished += last - first;
+    progress.advance_to(static_cast<std::uint64_t>(finished));
+  }
+  progress.finish();
+  store.finish();
+  io::check_failed_share(ranks, request.folder,
+                         {.most = request.config.max_failed_share,
+                          .key = "generate.max_failed_share",
+                          .failed_items = "CDPs failed"});
+  return false;
+}
+
+}  // namespace deda::diffusion

@@ -1,0 +1,183 @@
+#include "io/pictures/image_header.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace deda::io {
+
+namespace {
+
+using Bytes = std::span<const std::uint8_t>;
+
+// Bounds-checked numbers: outside of the file everything is 0.
+std::uint32_t big16(Bytes b, std::size_t at) {
+  return at + 2 <= b.size() ? static_cast<std::uint32_t>(b[at] << 8 | b[at + 1]) : 0;
+}
+std::uint32_t little16(Bytes b, std::size_t at) {
+  return at + 2 <= b.size() ? static_cast<std::uint32_t>(b[at + 1] << 8 | b[at]) : 0;
+}
+std::uint32_t big32(Bytes b, std::size_t at) {
+  return big16(b, at) << 16 | big16(b, at + 2);
+}
+std::uint32_t little32(Bytes b, std::size_t at) {
+  return little16(b, at + 2) << 16 | little16(b, at);
+}
+std::uint32_t little24(Bytes b, std::size_t at) {
+  return at + 3 <= b.size() ? static_cast<std::uint32_t>(b[at] | b[at + 1] << 8 | b[at + 2] << 16) : 0;
+}
+bool starts(Bytes b, std::size_t at, std::string_view text) {
+  return at + text.size() <= b.size() && std::memcmp(b.data() + at, text.data(), text.size()) == 0;
+}
+
+// Orientation tag (0x0112) of the first image directory of an EXIF block.
+int exif_orientation(Bytes exif) {
+  constexpr std::uint32_t orientation_tag = 0x0112;
+  const bool little = starts(exif, 0, "II");
+  if (!little && !starts(exif, 0, "MM")) return 1;
+  const auto number16 = [&](std::size_t at) { return little ? little16(exif, at) : big16(exif, at); };
+  const std::size_t directory = little ? little32(exif, 4) : big32(exif, 4);
+  const std::uint32_t entries = number16(directory);
+  for (std::uint32_t i = 0; i < entries; ++i) {
+    const std::size_t entry = directory + 2 + 12 * static_cast<std::size_t>(i);
+    if (entry + 12 > exif.size()) return 1;
+    if (number16(entry) != orientation_tag) continue;
+    const std::uint32_t value = number16(entry + 8);
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+  }
+  return 1;
+}
+
+void read_jpeg(Bytes b, ImageHeader& header) {
+  header.complete = false;
+  std::size_t at = 2;
+  while (at + 4 <= b.size()) {
+    if (b[at] != 0xff) {
+      ++at;
+      continue;
+    }
+    const std::uint8_t marker = b[at + 1];
+    if (marker == 0xff) {
+      ++at;
+      continue;
+    }
+    if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
+      at += 2;
+      continue;
+    }
+    if (marker == 0xd9) return;
+    const std::size_t length = big16(b, at + 2);
+    if (length < 2) return;
+    const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+    if (frame && header.width == 0) {
+      header.height = big16(b, at + 5);
+      header.width = big16(b, at + 7);
+      header.jpeg_components = at + 9 < b.size() ? b[at + 9] : 0;
+    }
+    if (marker == 0xe1 && starts(b, at + 4, "Exif") && at + 2 + length <= b.size() && length > 8) {
+      header.exif_orientation = exif_orientation(b.subspan(at + 10, length - 8));
+    }
+    if (marker == 0xda) {
+      // Pixels follow up to the end-of-image marker; searched from behind, since bytes may trail it.
+      for (std::size_t end = b.size() - 1; end > at + 2 + length && end > 0; --end) {
+        if (b[end] == 0xd9 && b[end - 1] == 0xff) {
+          header.complete = true;
+          return;
+        }
+      }
+      return;
+    }
+    at += 2 + length;
+  }
+}
+
+void read_webp(Bytes b, ImageHeader& header) {
+  header.complete = b.size() >= static_cast<std::size_t>(little32(b, 4)) + 8 - (little32(b, 4) & 1);
+  if (starts(b, 12, "VP8X")) {
+    constexpr std::uint8_t animation_flag = 0x02;
+    header.animated = b.size() > 20 && (b[20] & animation_flag) != 0;
+    header.width = little24(b, 24) + 1;
+    header.height = little24(b, 27) + 1;
+  } else if (starts(b, 12, "VP8L")) {
+    const std::uint32_t bits = little32(b, 21);
+    header.width = (bits & 0x3fff) + 1;
+    header.height = (bits >> 14 & 0x3fff) + 1;
+  } else if (starts(b, 12, "VP8 ")) {
+    header.width = little16(b, 26) & 0x3fff;
+    header.height = little16(b, 28) & 0x3fff;
+  }
+}
+
+void read_tiff(Bytes b, ImageHeader& header) {
+  const bool little = b[0] == 'I';
+  const auto number16 = [&](std::size_t at) { return little ? little16(b, at) : big16(b, at); };
+  const auto number32 = [&](std::size_t at) { return little ? little32(b, at) : big32(b, at); };
+  const std::size_t directory = number32(4);
+  const std::uint32_t entries = number16(directory);
+  for (std::uint32_t i = 0; i < entries; ++i) {
+    const std::size_t entry = directory + 2 + 12 * static_cast<std::size_t>(i);
+    if (entry + 12 > b.size()) return;
+    constexpr std::uint32_t width_tag = 256, height_tag = 257, short_type = 3;
+    const std::uint32_t tag = number16(entry),
+                        value = number16(entry + 2) == short_type ? number16(entry + 8) : number32(entry + 8);
+    if (tag == width_tag) header.width = value;
+    if (tag == height_tag) header.height = value;
+  }
+}
+
+}  // namespace
+
+std::string_view name_of(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::jpeg:
+      return "JPEG";
+    case ImageFormat::png:
+      return "PNG";
+    case ImageFormat::bmp:
+      return "BMP";
+    case ImageFormat::webp:
+      return "WebP";
+    case ImageFormat::tiff:
+      return "TIFF";
+    case ImageFormat::gif:
+      return "GIF";
+    case ImageFormat::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+ImageHeader read_image_header(Bytes b) {
+  ImageHeader header;
+  if (starts(b, 0, "\xff\xd8\xff")) {
+    header.format = ImageFormat::jpeg;
+    read_jpeg(b, header);
+  } else if (starts(b, 0, "\x89PNG\r\n\x1a\n")) {
+    header.format = ImageFormat::png;
+    header.width = big32(b, 16);
+    header.height = big32(b, 20);
+    constexpr std::string_view end = "IEND";
+    header.complete = std::search(b.begin(), b.end(), end.begin(), end.end(), [](std::uint8_t x, char y) {
+                        return x == static_cast<std::uint8_t>(y);
+                      }) != b.end();
+  } else if (starts(b, 0, "GIF87a") || starts(b, 0, "GIF89a")) {
+    header.format = ImageFormat::gif;
+    header.width = little16(b, 6);
+    header.height = little16(b, 8);
+  } else if (starts(b, 0, "RIFF") && starts(b, 8, "WEBP")) {
+    header.format = ImageFormat::webp;
+    read_webp(b, header);
+  } else if (starts(b, 0, std::string_view{"II*\0", 4}) || starts(b, 0, std::string_view{"MM\0*", 4})) {
+    header.format = ImageFormat::tiff;
+    read_tiff(b, header);
+  } else if (starts(b, 0, "BM")) {
+    header.format = ImageFormat::bmp;
+    const auto magnitude = [](std::uint32_t value) {
+      return static_cast<std::int32_t>(value) < 0 ? 0u - value : value;
+    };  // negative height: top-down rows
+    header.width = magnitude(little32(b, 18));
+    header.height = magnitude(little32(b, 22));
+  }
+  return header;
+}
+
+}  // namespace deda::io

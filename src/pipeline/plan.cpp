@@ -1,0 +1,447 @@
+#include "pipeline/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <thread>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "data/contents.h"
+#include "decoupling/exclusions.h"
+#include "decoupling/needed_networks.h"
+#include "diffusion/model_files.h"
+#include "diffusion/transparent/calibration.h"
+#include "io/store/record_store.h"
+
+namespace deda::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t digits_in_names = 16;  // of a key's 32
+
+fs::path folder_of(const fs::path& output, Stage stage, const std::string& key) {
+  return output / fmt::format("{}-{}", name_of(stage), key.substr(0, digits_in_names));
+}
+
+bool is_utf8(const std::string& text) {
+  try {
+    return !nlohmann::json(text).dump().empty();
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+}
+
+// What was wrong, over all parts of the plan.
+class Problems {
+ public:
+  template <class Work>
+  void collect(const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (error.exit_code() != ExitCode::configuration) only_configuration_ = false;
+      for (const auto& problem : error.problems()) add(problem);
+    } catch (const fs::filesystem_error& error) {  // a folder that cannot be looked into
+      only_configuration_ = false;
+      add({error.code().message(), error.path1().string(), "Check the permissions."});
+    }
+  }
+  void add(const Problem& problem) {
+    const auto same = [&](const Problem& known) { return to_string(known) == to_string(problem); };
+    if (std::none_of(problems_.begin(), problems_.end(), same)) problems_.push_back(problem);
+  }
+  void finish() {
+    if (problems_.empty()) return;
+    if (only_configuration_) throw ConfigError(std::move(problems_));
+    throw DataError(std::move(problems_));
+  }
+
+ private:
+  std::vector<Problem> problems_;
+  bool only_configuration_ = true;
+};
+
+class Planner {
+ public:
+  Planner(const PipelineConfig& config, FileDigests& digests, const std::vector<std::string>& arguments)
+      : config_{effective(config)}, digests_{digests}, arguments_{arguments} {
+    plan_.output = config.run.output;
+    // Where results live and how long a job may take is of the run, not of the result: folders stay byte for
+    // byte the same wherever they are made.
+    auto values = config_values(config);
+    std::erase_if(values, [](const ConfigValue& value) {
+      return value.key == "run.output" || value.key == "run.threads" || value.key == "run.time_limit_s";
+    });
+    plan_.configuration = to_json(values);
+  }
+
+  Plan plan(Stage target) {
+    // Plans travel between ranks and to other programs as JSON.
+    for (const auto& [key, path] : {std::pair{"run.output", config_.run.output},
+                                    {"dataset.root", config_.dataset.root},
+                                    {"train.store", config_.train.store},
+                                    {"train.synthetic_store", fs::path{config_.train.synthetic_store}}}) {
+      if (!is_utf8(path.string()))
+        problems_.collect([&] { throw ConfigError("the path is not UTF-8", key, "Rename the folder."); });
+    }
+    problems_.finish();
+    problems_.collect([&] {
+      const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+      contents_ = data::contents_of(config_.dataset, config_.toy, digests_, threads);
+      plan_.notes = contents_->notes;
+    });
+    if (config_.dataset.layout == data::Layout::toy) problems_.collect([&] { add_toy(); });
+    if (target != Stage::toy) problems_.collect([&] { add_until(target); });
+    problems_.finish();
+    return std::move(plan_);
+  }
+
+ private:
+  void add_until(Stage target) {
+    const bool trains = target == Stage::train;
+    if (!trains || uses_parts(config_)) problems_.collect([&] { add_decouple(); });
+    if (target == Stage::invert || target == Stage::generate || (trains && makes_synthetic())) {
+      problems_.collect([&] { examine_model(); });
+      if (target == Stage::invert || uses_identifiers(config_)) problems_.collect([&] { add_invert(); });
+      if (target != Stage::invert) problems_.collect([&] { add_generate(); });
+    } else if (trains && uses_synthetic(config_)) {
+      problems_.collect(
+          [&] { add_named(Stage::generate, config_.train.synthetic_store, "train.synthetic_store"); });
+    }
+    if (trains) problems_.collect([&] { add_train(); });
+  }
+
+  bool makes_synthetic() const { return uses_synthetic(config_) && config_.train.synthetic_store.empty(); }
+
+  void add_toy() {
+    Node node;
+    node.stage = Stage::toy;
+    node.settings = settings_of(Stage::toy, config_);
+    node.folder = config_.dataset.root;
+    add(std::move(node));
+  }
+
+  void add_decouple() {
+    if (!config_.train.store.empty()) {
+      add_named(Stage::decouple, config_.train.store, "train.store");
+      return;
+    }
+    Node node;
+    node.stage = Stage::decouple;
+    node.settings = settings_of(Stage::decouple, config_);
+    problems_.collect([&] {
+      auto missing = decoupling::missing_networks(config_.decouple);
+      if (!missing.empty()) throw ConfigError(std::move(missing));
+      for (const auto& network : decoupling::needed_networks(config_.decouple)) {
+        std::string text;
+        for (const auto& file : decoupling::files_of(network)) text += digests_.of(file) + '\n';
+        node.inputs[network.key] = xxhash128_hex(text);
+      }
+    });
+    if (!contents_) return;
+    std::vector<std::size_t> items;
+    for (std::size_t i = 0; i < contents_->dataset.items.size(); ++i) {
+      if (config_.decouple.split == decoupling::SplitChoice::all ||
+          contents_->dataset.items[i].split == data::Split::train)
+        items.push_back(i);
+    }
+    const auto& sources = config_.decouple.sources;
+    const auto uses = [&](std::string_view source) {
+      return std::find(sources.begin(), sources.end(), source) != sources.end();
+    };
+    const bool words = uses("text_box_sam") || uses("semantic");
+    const data::Seen seen{
+        .masks = uses("annotated"), .boxes = words || uses("box_sam") || uses("box_grabcut"), .words = words};
+    node.inputs["pictures"] = xxhash128_hex(identity_of_pictures(*contents_, items, seen));
+    problems_.collect([&] {
+      const auto excluded = decoupling::read_exclusions(config_.decouple.exclude, contents_->dataset);
+      std::string text;
+      for (const std::size_t i : items) {
+        const auto& path = contents_->dataset.items[i].path;
+        if (excluded.count(path) > 0) text += path + '\n';
+      }
+      if (!text.empty()) node.inputs["decouple.exclude"] = xxhash128_hex(text);
+    });
+    need_toy(node);
+    add(std::move(node));
+  }
+
+  // A store that a setting names instead of the one that a stage would make. It counts by its own key, else
+  // (made by an earlier version) by the content of its manifest, which holds the hash of every segment.
+  void add_named(Stage stage, const fs::path& folder, const char* key) {
+    const auto manifest = folder / "manifest.json";
+    if (!fs::exists(manifest)) {
+      const bool of_copies = stage == Stage::generate;
+      throw DataError(
+          fmt::format("there is no store of {}", of_copies ? "synthetic CDPs" : "parts"), folder.string(),
+          fmt::format("{} names it: check it, or leave it empty and run `deda {}`{}.", key, name_of(stage),
+                      of_copies ? ", or train on real CDPs alone with augment.p_syn=0" : ""));
+    }
+    if (!io::store_is_complete(folder))
+      throw DataError("the store is not finished", folder.string(),
+                      fmt::format("Finish the stage that makes it, or name another one in {}.", key));
+    const auto description = io::read_description(folder);
+    const std::string_view expected = name_of(stage);
+    if (description.stage != expected)
+      throw DataError(fmt::format("is a store of `deda {}`, not of `deda {}`", description.stage, expected),
+                      folder.string(), fmt::format("Check {}.", key));
+    Node node;
+    node.stage = stage;
+    node.folder = folder;
+    node.key = description.key.empty() ? digests_.of(manifest) : description.key;
+    named_ = true;
+    add(std::move(node));
+    named_ = false;
+  }
+
+  void examine_model() {
+    diffusion::require_folder(config_.models);
+    model_ = diffusion::model_files(config_.models);
+    const auto identity = diffusion::model_identity(*model_, digests_);
+    transparency_ =
+        diffusion::choose_transparency(config_.models, config_.diffusion, config_.generate,
+                                       diffusion::has_two_text_encoders(config_.models), identity);
+    resolution_ = config_.diffusion.resolution > 0 ? config_.diffusion.resolution
+                                                   : diffusion::model_resolution(config_.models);
+  }
+
+  // What both stages of the diffusion model depend on besides its files.
+  void add_common(Node& node) {
+    node.settings.push_back({"diffusion.resolution", std::to_string(resolution_)});
+    node.settings.push_back({"diffusion.offset_gain", fmt::format("{}", transparency_.offset_gain)});
+    if (contents_) node.inputs["training list"] = xxhash128_hex(identity_of_training_list(*contents_));
+    if (const auto* parts = plan_.find(Stage::decouple)) need(node, *parts);
+  }
+
+  void add_model(Node& node, const std::function<bool(const std::string& role)>& takes) {
+    std::vector<diffusion::ModelFile> files;
+    for (const auto& file : *model_) {
+      if (takes(file.role)) files.push_back(file);
+    }
+    node.inputs["model"] = diffusion::model_identity(files, digests_);
+  }
+
+  void add_invert() {
+    if (!model_) return;
+    Node node;
+    node.stage = Stage::invert;
+    node.settings = settings_of(Stage::invert, config_);
+    node.settings.push_back({"invert.most_timestep",
+                             std::to_string(diffusion::most_timestep(config_.diffusion, config_.invert))});
+    const bool merged_unet = config_.invert.unet == diffusion::InvertUNet::merged,
+               with_offset = config_.invert.latent == diffusion::InvertLatent::transparent;
+    add_model(node, [&](const std::string& role) {
+      if (role == "transparent_decoder") return false;
+      if (role == "layer_diffuse") return merged_unet;
+      return role != "transparent_encoder" || with_offset;
+    });
+    add_common(node);
+    add(std::move(node));
+  }
+
+  void add_generate() {
+    if (!model_) return;
+    Node node;
+    node.stage = Stage::generate;
+    node.settings = settings_of(Stage::generate, config_);
+    node.settings.push_back(
+        {"generate.decoder_latent", transparency_.scaled_latent ? R"("scaled")" : R"("unscaled")"});
+    add_model(node, [](const std::string&) { return true; });
+    add_common(node);
+    if (const auto* identifiers = plan_.find(Stage::invert);
+        identifiers != nullptr && uses_identifiers(config_))
+      need(node, *identifiers);
+    add(std::move(node));
+  }
+
+  void add_train() {
+    Node node;
+    node.stage = Stage::train;
+    node.title = fmt::format("{}, seed {}", method_name(config_), config_.run.seed);
+    node.settings = settings_of(Stage::train, config_);
+    if (!config_.train.weights.empty()) {
+      problems_.collect([&] {
+        if (!fs::exists(config_.train.weights))
+          throw DataError("there are no such weights", config_.train.weights.string(),
+                          "Check train.weights.");
+        node.inputs["train.weights"] = digests_.of(config_.train.weights);
+      });
+    }
+    if (!contents_) return;
+    node.inputs["pictures"] = xxhash128_hex(identity_of_classification(*contents_));
+    for (const Stage stage : {Stage::decouple, Stage::generate}) {
+      const auto* found = plan_.find(stage);
+      if (found != nullptr && uses_parts(config_)) need(node, *found);
+    }
+    need_toy(node);
+    add(std::move(node));
+  }
+
+  void need(Node& node, const Node& what) {
+    node.needs.push_back(static_cast<std::size_t>(&what - plan_.nodes.data()));
+  }
+  // Only for the order: what was drawn counts by the pictures' contents.
+  void need_toy(Node& node) {
+    if (const auto* toy = plan_.find(Stage::toy)) need(node, *toy);
+  }
+
+  void add(Node node) {
+    if (!named_) {
+      std::string text = fmt::format("stage {}\nschema {}\n", name_of(node.stage), schema_of(node.stage));
+      std::sort(node.settings.begin(), node.settings.end(),
+                [](const ConfigValue& a, const ConfigValue& b) { return a.key < b.key; });
+      for (const auto& setting : node.settings)
+        text += fmt::format("set {} = {}\n", setting.key, setting.json);
+      for (const std::size_t i : node.needs) {
+        const Node& needed = plan_.nodes[i];
+        if (needed.stage != Stage::toy)
+          text += fmt::format("need {} {}\n", name_of(needed.stage), needed.key);
+      }
+      for (const auto& [name, digest] : node.inputs) text += fmt::format("input {} {}\n", name, digest);
+      node.key = xxhash128_hex(text);
+      if (node.folder.empty()) node.folder = folder_of(plan_.output, node.stage, node.key);
+      node.command = {std::string{name_of(node.stage)}};
+      node.command.insert(node.command.end(), arguments_.begin(), arguments_.end());
+    }
+    plan_.nodes.push_back(std::move(node));
+  }
+
+  PipelineConfig config_;
+  FileDigests& digests_;
+  const std::vector<std::string>& arguments_;
+  Plan plan_;
+  Problems problems_;
+  std::optional<data::Contents> contents_;
+  std::optional<std::vector<diffusion::ModelFile>> model_;
+  diffusion::TransparencyChoice transparency_;
+  std::int64_t resolution_ = 0;
+  bool named_ = false;
+};
+
+}  // namespace
+
+const Node* Plan::find(Stage stage) const {
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+    if (node->stage == stage) return &*node;
+  }
+  return nullptr;
+}
+
+const Node& Plan::at(Stage stage) const {
+  if (const Node* node = find(stage)) return *node;
+  throw std::logic_error(fmt::format("the plan has no stage {}", name_of(stage)));
+}
+
+Provenance Plan::provenance_of(const Node& node) const {
+  Provenance provenance;
+  provenance.stage = name_of(node.stage);
+  provenance.key = node.key;
+  for (const std::size_t i : node.needs) {
+    if (nodes[i].stage != Stage::toy) provenance.needs[std::string{name_of(nodes[i].stage)}] = nodes[i].key;
+  }
+  provenance.inputs = node.inputs;
+  auto settings = nlohmann::json::object();
+  for (const auto& setting : node.settings) settings[setting.key] = nlohmann::json::parse(setting.json);
+  provenance.settings = settings.dump();
+  provenance.configuration = configuration;
+  return provenance;
+}
+
+Plan plan_of(const PipelineConfig& config, Stage target, FileDigests& digests,
+             const std::vector<std::string>& arguments) {
+  return Planner(config, digests, arguments).plan(target);
+}
+
+Plan merged(const std::vector<Plan>& plans) {
+  Plan all;
+  std::map<std::pair<Stage, std::string>, std::size_t> places;
+  for (const Plan& plan : plans) {
+    if (all.nodes.empty()) {
+      all.output = plan.output;
+      all.configuration = plan.configuration;
+    }
+    for (const auto& note : plan.notes) {
+      if (std::find(all.notes.begin(), all.notes.end(), note) == all.notes.end()) all.notes.push_back(note);
+    }
+    std::vector<std::size_t> place_of(plan.nodes.size());
+    for (std::size_t i = 0; i < plan.nodes.size(); ++i) {
+      Node node = plan.nodes[i];
+      const auto [place, is_new] = places.emplace(std::pair{node.stage, node.key}, all.nodes.size());
+      place_of[i] = place->second;
+      if (!is_new) continue;
+      for (auto& needed : node.needs) needed = place_of[needed];
+      all.nodes.push_back(std::move(node));
+    }
+  }
+  // Stage by stage: what several runs share is there before the first of them begins.
+  std::vector<std::size_t> order(all.nodes.size()), place_of(all.nodes.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return all.nodes[a].stage < all.nodes[b].stage; });
+  for (std::size_t i = 0; i < order.size(); ++i) place_of[order[i]] = i;
+  std::vector<Node> sorted;
+  for (const std::size_t i : order) {
+    for (auto& needed : all.nodes[i].needs) needed = place_of[needed];
+    sorted.push_back(std::move(all.nodes[i]));
+  }
+  all.nodes = std::move(sorted);
+  return all;
+}
+
+std::string to_json(const Plan& plan) {
+  nlohmann::ordered_json nodes = nlohmann::ordered_json::array();
+  for (const Node& node : plan.nodes) {
+    nlohmann::ordered_json settings = nlohmann::ordered_json::object();
+    for (const auto& setting : node.settings)
+      settings[setting.key] = nlohmann::ordered_json::parse(setting.json);
+    nodes.push_back({{"stage", name_of(node.stage)},
+                     {"key", node.key},
+                     {"folder", node.folder.string()},
+                     {"title", node.title},
+                     {"needs", node.needs},
+                     {"settings", std::move(settings)},
+                     {"inputs", node.inputs},
+                     {"command", node.command}});
+  }
+  return nlohmann::ordered_json{{"schema", "deda-plan-1"},
+                                {"output", plan.output.string()},
+                                {"configuration", nlohmann::ordered_json::parse(plan.configuration)},
+                                {"notes", plan.notes},
+                                {"nodes", std::move(nodes)}}
+      .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+Plan plan_from(const std::string& text) {
+  try {
+    const auto json = nlohmann::ordered_json::parse(text);
+    Plan plan;
+    plan.output = json.at("output").get<std::string>();
+    plan.configuration = json.at("configuration").dump();
+    plan.notes = json.at("notes").get<std::vector<std::string>>();
+    for (const auto& entry : json.at("nodes")) {
+      Node node;
+      const auto stage = stage_named(entry.at("stage").get<std::string>());
+      if (!stage) throw DataError("names a stage that does not exist", "plan");
+      node.stage = *stage;
+      node.key = entry.at("key").get<std::string>();
+      node.folder = entry.at("folder").get<std::string>();
+      node.title = entry.at("title").get<std::string>();
+      node.needs = entry.at("needs").get<std::vector<std::size_t>>();
+      for (const auto& [key, value] : entry.at("settings").items())
+        node.settings.push_back({key, value.dump()});
+      node.inputs = entry.at("inputs").get<std::map<std::string, std::string>>();
+      node.command = entry.at("command").get<std::vector<std::string>>();
+      plan.nodes.push_back(std::move(node));
+    }
+    return plan;
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("is no plan: {}", error.what()), "plan");
+  }
+}
+
+}  // namespace deda::pipeline

@@ -1,0 +1,60 @@
+// The stages of one configuration, known before anything has run: what each is called (its key), where its
+// result lives, what it needs, and the command that makes it. The only place that names folders and puts
+// stages in order.
+//
+// A key is the hash of everything that the result depends on and of nothing else: stage and schema, the
+// settings with an effect (settings.h), the keys of what it needs, and the contents of the files that
+// settings name. Equal keys are equal results on one kind of device; other data never has the same folder.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/file_digests.h"
+#include "core/provenance.h"
+#include "pipeline/config.h"
+#include "pipeline/settings.h"
+#include "pipeline/stage.h"
+
+namespace deda::pipeline {
+
+struct Node {
+  Stage stage = Stage::train;
+  std::string key;                            // 32 hexadecimal digits
+  std::filesystem::path folder;               // OUTPUT/STAGE-<the key's first 16 digits>; toy: dataset.root
+  std::vector<std::size_t> needs;             // positions in Plan::nodes, all before this one
+  std::vector<ConfigValue> settings;          // those with an effect on this stage
+  std::map<std::string, std::string> inputs;  // contents: "pictures", "train.weights" -> digest
+  std::string title;                          // for people: "deda, seed 2"; may be empty
+  std::vector<std::string> command;  // arguments after `deda`; empty: a store that the configuration names
+};
+
+struct Plan {
+  std::vector<Node> nodes;
+  std::vector<std::string> notes;  // what is unusual about the dataset, but no error
+  std::filesystem::path output;
+  std::string configuration;  // every setting but those of [run] that say where, as JSON by section
+
+  const Node* find(Stage stage) const;               // the last of that stage, null where there is none
+  const Node& at(Stage stage) const;                 // std::logic_error where there is none
+  Provenance provenance_of(const Node& node) const;  // without code version and processor
+};
+
+// The chain that ends in `target`: nothing that the target does not need. `arguments` follow the subcommand
+// in every command ("--config", "x.toml", "--set", ...). Reads annotation files and the digests of what
+// settings name; nothing of what stages write but stores that the configuration names. One ConfigError or
+// DataError lists all that is missing.
+Plan plan_of(const PipelineConfig& config, Stage target, FileDigests& digests,
+             const std::vector<std::string>& arguments = {});
+
+// Several configurations as one: equal nodes once, in an order in which each comes after what it needs.
+Plan merged(const std::vector<Plan>& plans);
+
+// For other processes; plan_from throws DataError for what to_json did not write.
+std::string to_json(const Plan& plan);
+Plan plan_from(const std::string& json);
+
+}  // namespace deda::pipeline

@@ -1,0 +1,331 @@
+#include "pipeline/settings.h"
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+
+namespace deda::pipeline {
+
+namespace {
+
+using Config = PipelineConfig;
+
+bool has_source(const Config& c, std::string_view name) {
+  const auto& sources = c.decouple.sources;
+  return std::find(sources.begin(), sources.end(), name) != sources.end();
+}
+bool annotated(const Config& c) {
+  return has_source(c, "annotated");
+}
+bool grabcut(const Config& c) {
+  return has_source(c, "box_grabcut");
+}
+bool words_and_sam(const Config& c) {
+  return has_source(c, "text_box_sam");
+}
+bool semantic(const Config& c) {
+  return has_source(c, "semantic");
+}
+bool networks(const Config& c) {
+  return words_and_sam(c) || semantic(c) || has_source(c, "box_sam");
+}
+bool checked(const Config& c) {  // sanity checks of masks
+  return c.decouple.mode == decoupling::Mode::recommended;
+}
+bool checked_by_box(const Config& c) {
+  return checked(c) && (words_and_sam(c) || semantic(c));
+}
+bool retries(const Config& c) {
+  return checked(c) && words_and_sam(c);
+}
+bool pyramid(const Config& c) {
+  return c.decouple.fill == decoupling::Fill::alpha_pyramid;
+}
+bool guided(const Config& c) {
+  return c.generate.guidance > 1;
+}
+bool relative(const Config& c) {
+  return uses_parts(c) && c.augment.scale == augment::ScaleRule::relative;
+}
+bool mixes(const Config& c) {
+  return uses_parts(c) && c.augment.p_mix > 0;
+}
+bool mixes_relative(const Config& c) {
+  return mixes(c) && relative(c);
+}
+bool from_file(const Config& c) {
+  return !c.train.weights.empty();
+}
+bool has_momentum(const Config& c) {
+  return c.train.momentum > 0;
+}
+bool steps_down(const Config& c) {
+  return c.train.schedule == training::ScheduleKind::step;
+}
+bool is_cosine(const Config& c) {
+  return c.train.schedule == training::ScheduleKind::cosine;
+}
+
+constexpr Part value = Part::value, content = Part::content, derived = Part::derived, none = Part::none;
+
+const std::vector<Stage> nothing{}, toy{Stage::toy}, decouple{Stage::decouple}, invert{Stage::invert},
+    generate{Stage::generate}, train{Stage::train}, diffusion{Stage::invert, Stage::generate},
+    pictures{Stage::decouple, Stage::invert, Stage::generate, Stage::train};
+
+constexpr std::string_view where_and_how_fast = "where and how fast, not what";
+constexpr std::string_view by_items = "which pictures there are counts, and what they hold";
+constexpr std::string_view file_content = "its content counts, not its path";
+constexpr std::string_view judges_only = "decides whether the stage is called a failure, not what it makes";
+constexpr std::string_view own_model = "makes a model folder, whose content counts where it is used";
+
+std::vector<SettingRow> make_rows() {
+  return {
+      {"run.name", none, nothing, nullptr, "a name for people"},
+      {"run.output", none, nothing, nullptr, "where results live"},
+      {"run.seed", value, train, nullptr, ""},
+      {"run.threads", none, nothing, nullptr, where_and_how_fast},
+      {"run.time_limit_s", none, nothing, nullptr, "a stopped stage continues to the same result"},
+
+      {"toy.classes", value, toy, nullptr, ""},
+      {"toy.train_per_class", value, toy, nullptr, ""},
+      {"toy.test_per_class", value, toy, nullptr, ""},
+      {"toy.size", value, toy, nullptr, ""},
+      {"toy.background_correlation", value, toy, nullptr, ""},
+      {"toy.seed", value, toy, nullptr, ""},
+
+      {"dataset.layout", derived, pictures, nullptr, by_items},
+      {"dataset.root", content, pictures, nullptr, by_items},
+      {"dataset.masks", content, decouple, nullptr, by_items},
+      {"dataset.test_share", derived, pictures, nullptr, by_items},
+      {"dataset.images_per_class", derived, pictures, nullptr, by_items},
+      {"dataset.subset_seed", derived, pictures, nullptr, by_items},
+      {"dataset.strip_banner", derived, pictures, nullptr, "rows that are left out of the pictures count"},
+
+      {"decouple.sources", value, decouple, nullptr, ""},
+      {"decouple.mode", value, decouple, nullptr, ""},
+      {"decouple.parts_per", value, decouple, nullptr, ""},
+      {"decouple.split", derived, decouple, nullptr, by_items},
+      {"decouple.trimap_border", value, decouple, annotated, ""},
+      {"decouple.min_mask_share", value, decouple, checked, ""},
+      {"decouple.max_mask_share", value, decouple, checked, ""},
+      {"decouple.hole_dilation_pixels", value, decouple, nullptr, ""},
+      {"decouple.hole_dilation_share", value, decouple, nullptr, ""},
+      {"decouple.fill", value, decouple, nullptr, ""},
+      {"decouple.pyramid_ratio", value, decouple, pyramid, ""},
+      {"decouple.max_hole_share", value, decouple, nullptr, ""},
+      {"decouple.feather_sigma", value, decouple, nullptr, ""},
+      {"decouple.erode_pixels", value, decouple, nullptr, ""},
+      {"decouple.margin_share", value, decouple, nullptr, ""},
+      {"decouple.margin_pixels", value, decouple, nullptr, ""},
+      {"decouple.cip_shorter_side", value, decouple, nullptr, ""},
+      {"decouple.cdp_longer_side", value, decouple, nullptr, ""},
+      {"decouple.grabcut_side", value, decouple, grabcut, ""},
+      {"decouple.grabcut_iterations", value, decouple, grabcut, ""},
+      {"decouple.grabcut_box_growth", value, decouple, grabcut, ""},
+      {"decouple.grabcut_seed_share", value, decouple, grabcut, ""},
+      {"decouple.prompt", value, decouple, words_and_sam, ""},
+      {"decouple.semantic_classes", value, decouple, semantic, ""},
+      {"decouple.box_threshold", value, decouple, words_and_sam, ""},
+      {"decouple.text_threshold", value, decouple, words_and_sam, ""},
+      {"decouple.retry_box_threshold", value, decouple, retries, ""},
+      {"decouple.min_box_agreement", value, decouple, checked_by_box, ""},
+      {"decouple.box_suppression", value, decouple, words_and_sam, ""},
+      {"decouple.best_box_only", value, decouple, words_and_sam, ""},
+      {"decouple.annotated_box_only", value, decouple, words_and_sam, ""},
+      {"decouple.min_component_share", value, decouple, networks, ""},
+      {"decouple.fill_mask_holes", value, decouple, networks, ""},
+      {"decouple.grounding_dino", content, decouple, words_and_sam, file_content},
+      {"decouple.sam", content, decouple, networks, file_content},
+      {"decouple.deeplab", content, decouple, semantic, file_content},
+      {"decouple.device", none, nothing, nullptr, where_and_how_fast},
+      {"decouple.precision", value, decouple, networks, ""},
+      {"decouple.batch", value, decouple, semantic, ""},
+      {"decouple.networks_at_once", none, nothing, nullptr, where_and_how_fast},
+      {"decouple.exclude", content, decouple, nullptr, "the pictures that it names count, not the file"},
+      {"decouple.items_per_segment", value, decouple, nullptr, ""},  // the store's files, byte for byte
+      {"decouple.max_failed_share", none, nothing, nullptr, judges_only},
+
+      {"models.base", content, diffusion, nullptr, file_content},
+      {"models.layer_diffuse", content, diffusion, nullptr, file_content},
+      {"models.lora", content, diffusion, nullptr, "content and scale count"},
+      {"models.transparent_encoder", content, diffusion, nullptr, file_content},
+      {"models.transparent_decoder", content, generate, nullptr, file_content},
+      {"models.calibration", derived, diffusion, nullptr, "the switches that it settles count"},
+      {"models.device", none, nothing, nullptr, where_and_how_fast},
+      {"models.captured_graphs", none, nothing, nullptr, where_and_how_fast},
+      {"models.channels_last", none, nothing, nullptr, where_and_how_fast},
+      {"models.pad_attention_heads", none, nothing, nullptr, where_and_how_fast},
+      {"models.precision", value, diffusion, nullptr, ""},
+      {"models.vae_precision", value, diffusion, nullptr, ""},
+
+      {"diffusion.seed", value, diffusion, nullptr, ""},
+      // Of identifiers only the largest timestep: strengths can be swept with the same ones.
+      {"diffusion.strength", value, generate, nullptr, ""},
+      {"diffusion.resolution", derived, diffusion, nullptr, "0 is the model's own"},
+      {"diffusion.margin_share", value, diffusion, nullptr, ""},
+      {"diffusion.offset_gain", derived, diffusion, nullptr, "auto is what the weights were calibrated to"},
+      {"diffusion.prompt", value, generate, nullptr, ""},
+      {"diffusion.init_word", value, invert, nullptr, ""},
+      {"diffusion.init_words", value, invert, nullptr, ""},
+      {"diffusion.encode_batch", none, nothing, nullptr, where_and_how_fast},
+
+      {"invert.steps", value, invert, nullptr, ""},
+      {"invert.batch", value, invert, nullptr, ""},
+      {"invert.learning_rate", value, invert, nullptr, ""},
+      {"invert.scale_lr", value, invert, nullptr, ""},
+      {"invert.weight_decay", value, invert, nullptr, ""},
+      {"invert.most_timestep", derived, invert, nullptr, "-1 is floor(1000 * diffusion.strength)"},
+      {"invert.vectors", value, invert, nullptr, ""},
+      {"invert.templates", value, invert, nullptr, ""},
+      {"invert.flip", value, invert, nullptr, ""},
+      {"invert.unet", value, invert, nullptr, ""},
+      {"invert.latent", value, invert, nullptr, ""},
+      {"invert.classes_per_batch", value, invert, nullptr, ""},
+      {"invert.micro_batch", none, nothing, nullptr, where_and_how_fast},
+      {"invert.nan", value, invert, nullptr, ""},
+      {"invert.nan_retries", value, invert, nullptr, ""},
+      {"invert.checkpoint_every", none, nothing, nullptr, "what a kill costs, not what comes out"},
+      {"invert.report_every", value, invert, nullptr, ""},  // the loss curve is part of the result
+      {"invert.held_out", value, invert, nullptr, ""},
+      {"invert.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
+
+      {"generate.copies", value, generate, nullptr, ""},
+      {"generate.steps", value, generate, nullptr, ""},
+      {"generate.guidance", value, generate, nullptr, ""},
+      {"generate.sampler", value, generate, nullptr, ""},
+      {"generate.negative_prompt", value, generate, guided, ""},
+      {"generate.decoder_latent", derived, generate, nullptr, "auto is what the weights were calibrated to"},
+      {"generate.decoder_pixel", value, generate, nullptr, ""},
+      {"generate.decoder_votes", value, generate, nullptr, ""},
+      {"generate.least_alpha", value, generate, nullptr, ""},
+      {"generate.least_component_share", value, generate, nullptr, ""},
+      {"generate.least_alpha_inside", value, generate, nullptr, ""},
+      {"generate.least_area_ratio", value, generate, nullptr, ""},
+      {"generate.most_area_ratio", value, generate, nullptr, ""},
+      {"generate.batch_cdps", value, generate, nullptr, ""},  // sums in other shapes: other last digits
+      {"generate.autoencoder_batch", value, generate, nullptr, ""},
+      {"generate.identifier", value, generate, nullptr, ""},
+      {"generate.items_per_segment", value, generate, nullptr, ""},
+      {"generate.max_failed_share", none, nothing, nullptr, judges_only},
+
+      {"pretrain.seed", none, nothing, nullptr, own_model},
+      {"pretrain.per_class", none, nothing, nullptr, own_model},
+      {"pretrain.toy_seed", none, nothing, nullptr, own_model},
+      {"pretrain.resolution", none, nothing, nullptr, own_model},
+      {"pretrain.autoencoder_steps", none, nothing, nullptr, own_model},
+      {"pretrain.transparent_steps", none, nothing, nullptr, own_model},
+      {"pretrain.unet_steps", none, nothing, nullptr, own_model},
+      {"pretrain.autoencoder_batch", none, nothing, nullptr, own_model},
+      {"pretrain.transparent_batch", none, nothing, nullptr, own_model},
+      {"pretrain.unet_batch", none, nothing, nullptr, own_model},
+      {"pretrain.autoencoder_rate", none, nothing, nullptr, own_model},
+      {"pretrain.transparent_rate", none, nothing, nullptr, own_model},
+      {"pretrain.unet_rate", none, nothing, nullptr, own_model},
+
+      {"augment.method", value, train, nullptr, ""},
+      {"augment.resize_shorter", value, train, nullptr, ""},
+      {"augment.crop", value, train, nullptr, ""},
+      {"augment.p_aug", value, train, uses_parts, ""},
+      {"augment.p_syn", value, train, uses_parts, ""},
+      {"augment.p_mix", value, train, uses_parts, ""},
+      {"augment.cip", value, train, uses_parts, ""},
+      {"augment.scale", value, train, uses_parts, ""},
+      {"augment.scale_min", value, train, relative, ""},
+      {"augment.scale_max", value, train, relative, ""},
+      {"augment.mix_scale_min", value, train, mixes_relative, ""},
+      {"augment.mix_scale_max", value, train, mixes_relative, ""},
+      {"augment.max_enlarge", value, train, uses_parts, ""},
+      {"augment.rotation_degrees", value, train, uses_parts, ""},
+      {"augment.cdp_flip", value, train, uses_parts, ""},
+      {"augment.flip", value, train, nullptr, ""},
+      {"augment.max_occlusion", value, train, mixes, ""},
+      {"augment.placement_tries", value, train, mixes, ""},
+      {"augment.min_mask_share", value, train, uses_parts, ""},
+      {"augment.max_mask_share", value, train, uses_parts, ""},
+      {"augment.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
+      {"augment.ring_batches", none, nothing, nullptr, where_and_how_fast},
+
+      {"train.network", value, train, nullptr, ""},
+      {"train.weights", content, train, nullptr, file_content},
+      {"train.weights_head", value, train, from_file, ""},
+      {"train.store", content, diffusion, nullptr, "the store that it names takes the place of decouple's"},
+      {"train.synthetic_store", content, train, nullptr,
+       "the store that it names takes the place of generate's"},
+      {"train.epochs", value, train, nullptr, ""},
+      {"train.batch_size", value, train, nullptr, ""},
+      {"train.learning_rate", value, train, nullptr, ""},
+      {"train.momentum", value, train, nullptr, ""},
+      {"train.nesterov", value, train, has_momentum, ""},
+      {"train.weight_decay", value, train, nullptr, ""},
+      {"train.schedule", value, train, nullptr, ""},
+      {"train.milestones", value, train, steps_down, ""},
+      {"train.decay", value, train, steps_down, ""},
+      {"train.minimum_learning_rate", value, train, is_cosine, ""},
+      {"train.label_smoothing", value, train, nullptr, ""},
+      {"train.evaluate_every", value, train, nullptr, ""},  // the history is part of the result
+      {"train.evaluation_batch", none, nothing, nullptr, where_and_how_fast},
+      {"train.checkpoint_every", none, nothing, nullptr, "what a kill costs, not what comes out"},
+      {"train.keep_checkpoints", none, nothing, nullptr, "what stays on disk beside the result"},
+      {"train.device", none, nothing, nullptr, where_and_how_fast},
+      {"train.precision", value, train, nullptr, ""},
+      {"train.memory_order", none, nothing, nullptr, where_and_how_fast},
+      {"train.kernels", none, nothing, nullptr, where_and_how_fast},
+      {"train.captured_graphs", none, nothing, nullptr, where_and_how_fast},
+      {"train.torch_threads", none, nothing, nullptr, where_and_how_fast},
+      {"train.composer_threads", none, nothing, nullptr, where_and_how_fast},
+      {"train.bucket_mb", none, nothing, nullptr, where_and_how_fast},
+  };
+}
+
+}  // namespace
+
+PipelineConfig effective(PipelineConfig config) {
+  auto& augment = config.augment;
+  if (augment.method == augment::Method::deda && augment.p_aug == 0) augment.method = augment::Method::plain;
+  const auto& store = config.train.synthetic_store;
+  if (store == "none" || (store.empty() && config.diffusion.strength == 0)) augment.p_syn = 0;
+  return config;
+}
+
+bool uses_parts(const PipelineConfig& effective) {
+  return effective.augment.method != augment::Method::plain;
+}
+bool uses_synthetic(const PipelineConfig& effective) {
+  return uses_parts(effective) && effective.augment.p_syn > 0;
+}
+bool uses_identifiers(const PipelineConfig& config) {
+  return config.generate.identifier == diffusion::IdentifierChoice::learned;
+}
+
+std::string method_name(const PipelineConfig& config) {
+  const auto same = effective(config);
+  if (!uses_parts(same)) return "plain";
+  return uses_synthetic(same) ? "deda" : "deda-real";
+}
+
+const std::vector<SettingRow>& setting_rows() {
+  static const std::vector<SettingRow> rows = make_rows();
+  return rows;
+}
+
+std::vector<ConfigValue> settings_of(Stage stage, const PipelineConfig& effective) {
+  static const auto by_key = [] {
+    std::map<std::string_view, const SettingRow*> found;
+    for (const SettingRow& row : setting_rows()) found.emplace(row.key, &row);
+    return found;
+  }();
+  std::vector<ConfigValue> settings;
+  for (ConfigValue& setting : config_values(effective)) {
+    const auto found = by_key.find(setting.key);
+    if (found == by_key.end())
+      throw std::logic_error("the key " + setting.key + " has no row in src/pipeline/settings.cpp");
+    const SettingRow& row = *found->second;
+    const bool concerns =
+        row.part == Part::value && std::find(row.stages.begin(), row.stages.end(), stage) != row.stages.end();
+    if (concerns && (row.applies == nullptr || row.applies(effective)))
+      settings.push_back(std::move(setting));
+  }
+  return settings;
+}
+
+}  // namespace deda::pipeline

@@ -1,0 +1,31 @@
+#include "pipeline/stage.h"
+
+namespace deda::pipeline {
+namespace {
+
+struct Row {
+  std::string_view name;
+  int schema;
+};
+// 1 of invert and train, 3 of decouple: the last before keys counted contents.
+constexpr std::array<Row, all_stages.size()> rows{
+    {{"toy", 2}, {"decouple", 4}, {"invert", 2}, {"generate", 2}, {"train", 2}}};
+
+}  // namespace
+
+std::string_view name_of(Stage stage) {
+  return rows.at(static_cast<std::size_t>(stage)).name;
+}
+
+std::optional<Stage> stage_named(std::string_view name) {
+  for (const Stage stage : all_stages) {
+    if (name_of(stage) == name) return stage;
+  }
+  return std::nullopt;
+}
+
+int schema_of(Stage stage) {
+  return rows.at(static_cast<std::size_t>(stage)).schema;
+}
+
+}  // namespace deda::pipeline

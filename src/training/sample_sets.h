@@ -1,0 +1,31 @@
+// Where the trainer gets its pictures from: two small doors that jobs/train.cpp opens on augment/pipeline.h
+// (samples.h), and tests on made-up batches. No Torch.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "augment/batch_stream.h"
+
+namespace deda::training {
+
+struct TrainingSamples {
+  std::int64_t count = 0;  // per epoch, over all ranks; a last partial batch is kept
+  std::int32_t classes = 0;
+  std::int32_t height = 0, width = 0;
+  // epoch from 1; first_step: batches of that epoch to leave out (continuing in the middle of one).
+  std::function<std::unique_ptr<augment::BatchStream>(std::int64_t epoch, std::int64_t first_step)> open;
+};
+
+struct TestSamples {
+  std::int64_t count = 0;              // over all ranks; 0: no test split
+  std::vector<std::string> groups;     // names of groups besides "all"; may be empty
+  std::vector<std::int32_t> group_of;  // [count] group of test picture i (Draws::index), -1 none
+  std::function<std::unique_ptr<augment::BatchStream>()>
+      open;  // this rank's share of all test pictures, each exactly once
+};
+
+}  // namespace deda::training

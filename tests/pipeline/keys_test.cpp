@@ -1,0 +1,505 @@
+// Which setting and which file changes which key: every key of the configuration has its row here, held
+// against what the plan does when the value changes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/error.h"
+#include "pipeline/example_experiment.h"
+#include "pipeline/settings.h"
+
+namespace deda::pipeline {
+namespace {
+
+using Settings = std::vector<std::string>;
+
+// What each row starts from, by name. "other": nothing of it can be changed by one setting alone, tested
+// below.
+const std::map<std::string, Settings> bases{
+    {"deda", {}},
+    {"plain", {"augment.method=plain"}},
+    {"real", {"augment.p_syn=0"}},
+    {"networks",
+     {"decouple.sources=[\"text_box_sam\",\"semantic\",\"box_grabcut\"]"}},  // with the networks' folders
+    {"faithful", {"decouple.mode=faithful"}},
+    {"telea", {"decouple.fill=telea"}},
+    {"no mix", {"augment.p_mix=0"}},
+    {"native", {"augment.scale=native"}},
+    {"cosine", {"train.schedule=cosine"}},
+    {"unguided", {"generate.guidance=1"}},
+    {"own timestep", {"invert.most_timestep=700"}},
+    {"names", {"generate.identifier=class_name"}},
+    {"weights", {}},  // with a weights file
+};
+
+struct Row {
+  const char* key;
+  const char* value;
+  const char* changes;  // first stage whose key changes; all that need it follow. "": none
+  const char* base = "deda";
+};
+
+// PATH/ stands for the experiment's folder.
+const std::vector<Row> rows{
+    {"run.name", "\"another\"", ""},
+    {"run.output", "\"PATH/elsewhere\"", ""},
+    {"run.seed", "7", "train"},
+    {"run.seed", "7", "train", "plain"},
+    {"run.threads", "3", ""},
+    {"run.time_limit_s", "9", ""},
+
+    {"toy.classes", "2", "toy"},
+    {"toy.train_per_class", "5", "toy"},
+    {"toy.test_per_class", "3", "toy"},
+    {"toy.size", "17", "toy"},
+    {"toy.background_correlation", "0.5", "toy"},
+    {"toy.seed", "2", "toy"},
+
+    {"dataset.layout", "", "other"},
+    {"dataset.root", "\"PATH/moved\"", ""},  // nothing is drawn in either: the same dataset to come
+    {"dataset.masks", "", "other"},
+    {"dataset.test_share", "0.5", ""},  // another layout's
+    {"dataset.images_per_class", "2", "decouple"},
+    {"dataset.subset_seed", "5", ""},  // all pictures are kept
+    {"dataset.strip_banner", "true", ""},
+
+    {"decouple.sources", "[\"annotated\",\"box_grabcut\"]", "decouple"},
+    {"decouple.sources", "[\"annotated\",\"box_grabcut\"]", "", "plain"},
+    {"decouple.mode", "\"faithful\"", "decouple"},
+    {"decouple.parts_per", "\"picture\"", "decouple"},
+    {"decouple.split", "\"all\"", "decouple"},
+    {"decouple.trimap_border", "\"inside\"", "decouple"},
+    {"decouple.trimap_border", "\"inside\"", "", "networks"},
+    {"decouple.min_mask_share", "0.1", "decouple"},
+    {"decouple.min_mask_share", "0.1", "", "faithful"},
+    {"decouple.max_mask_share", "0.9", "decouple"},
+    {"decouple.max_mask_share", "0.9", "", "faithful"},
+    {"decouple.hole_dilation_pixels", "4", "decouple"},
+    {"decouple.hole_dilation_share", "0.02", "decouple"},
+    {"decouple.fill", "\"telea\"", "decouple"},
+    {"decouple.pyramid_ratio", "1.5", "decouple"},
+    {"decouple.pyramid_ratio", "1.5", "", "telea"},
+    {"decouple.max_hole_share", "0.9", "decouple"},
+    {"decouple.feather_sigma", "2", "decouple"},
+    {"decouple.erode_pixels", "1", "decouple"},
+    {"decouple.margin_share", "0.1", "decouple"},
+    {"decouple.margin_pixels", "5", "decouple"},
+    {"decouple.cip_shorter_side", "64", "decouple"},
+    {"decouple.cdp_longer_side", "64", "decouple"},
+    {"decouple.grabcut_side", "64", ""},
+    {"decouple.grabcut_side", "64", "decouple", "networks"},
+    {"decouple.grabcut_iterations", "2", ""},
+    {"decouple.grabcut_iterations", "2", "decouple", "networks"},
+    {"decouple.grabcut_box_growth", "0.1", ""},
+    {"decouple.grabcut_box_growth", "0.1", "decouple", "networks"},
+    {"decouple.grabcut_seed_share", "0.5", ""},
+    {"decouple.grabcut_seed_share", "0.5", "decouple", "networks"},
+    {"decouple.prompt", "\"beetle\"", ""},
+    {"decouple.prompt", "\"beetle\"", "decouple", "networks"},
+    {"decouple.semantic_classes", "[\"bird\"]", ""},
+    {"decouple.semantic_classes", "[\"bird\"]", "decouple", "networks"},
+    {"decouple.box_threshold", "0.4", ""},
+    {"decouple.box_threshold", "0.4", "decouple", "networks"},
+    {"decouple.text_threshold", "0.4", ""},
+    {"decouple.text_threshold", "0.4", "decouple", "networks"},
+    {"decouple.retry_box_threshold", "0.1", ""},
+    {"decouple.retry_box_threshold", "0.1", "decouple", "networks"},
+    {"decouple.min_box_agreement", "0.4", ""},
+    {"decouple.min_box_agreement", "0.4", "decouple", "networks"},
+    {"decouple.box_suppression", "0.5", ""},
+    {"decouple.box_suppression", "0.5", "decouple", "networks"},
+    {"decouple.best_box_only", "true", ""},
+    {"decouple.best_box_only", "true", "decouple", "networks"},
+    {"decouple.annotated_box_only", "true", ""},
+    {"decouple.annotated_box_only", "true", "decouple", "networks"},
+    {"decouple.min_component_share", "0.1", ""},
+    {"decouple.min_component_share", "0.1", "decouple", "networks"},
+    {"decouple.fill_mask_holes", "true", ""},
+    {"decouple.fill_mask_holes", "true", "decouple", "networks"},
+    {"decouple.grounding_dino", "\"PATH/deeplab\"", ""},
+    {"decouple.grounding_dino", "\"PATH/deeplab\"", "decouple", "networks"},
+    {"decouple.sam", "\"PATH/lora.safetensors\"", ""},
+    {"decouple.sam", "\"PATH/lora.safetensors\"", "decouple", "networks"},
+    {"decouple.deeplab", "\"PATH/dino\"", ""},
+    {"decouple.deeplab", "\"PATH/dino\"", "decouple", "networks"},
+    {"decouple.device", "\"cpu\"", ""},
+    {"decouple.precision", "\"bf16\"", ""},
+    {"decouple.precision", "\"bf16\"", "decouple", "networks"},
+    {"decouple.batch", "8", ""},
+    {"decouple.batch", "8", "decouple", "networks"},
+    {"decouple.networks_at_once", "2", "", "networks"},
+    {"decouple.exclude", "\"PATH/exclude.txt\"", "decouple"},
+    {"decouple.items_per_segment", "8", "decouple"},
+    {"decouple.max_failed_share", "0.5", ""},
+
+    {"models.base", "\"PATH/other_model\"", "invert"},
+    {"models.base", "\"PATH/other_model\"", "", "real"},
+    {"models.layer_diffuse", "\"PATH/layer_diffuse.safetensors\"", "invert"},
+    {"models.lora", "[\"PATH/lora.safetensors=0.5\"]", "invert"},
+    {"models.transparent_encoder", "\"PATH/other_encoder.safetensors\"", "invert"},
+    {"models.transparent_decoder", "\"PATH/other_decoder.safetensors\"", "generate"},
+    {"models.calibration", "", "other"},
+    {"models.device", "\"cpu\"", ""},
+    {"models.captured_graphs", "true", ""},
+    {"models.channels_last", "false", ""},
+    {"models.pad_attention_heads", "true", ""},
+    {"models.precision", "\"bf16\"", "invert"},
+    {"models.vae_precision", "\"bf16\"", "invert"},
+
+    {"diffusion.seed", "2", "invert"},
+    {"diffusion.strength", "0.5", "invert"},
+    {"diffusion.strength", "0.5", "generate", "own timestep"},
+    {"diffusion.strength", "0.5", "", "real"},
+    {"diffusion.resolution", "128", "invert"},
+    {"diffusion.resolution", "64", ""},  // the model's own
+    {"diffusion.margin_share", "0.2", "invert"},
+    {"diffusion.offset_gain", "\"300\"", "invert"},
+    {"diffusion.offset_gain", "\"1\"", ""},  // what auto is for these weights
+    {"diffusion.prompt", "\"a picture of a {token}\"", "generate"},
+    {"diffusion.init_word", "\"beetle\"", "invert"},
+    {"diffusion.init_word", "\"beetle\"", "", "names"},
+    {"diffusion.init_words", "[\"striped beetle=beetle\"]", "invert"},
+    {"diffusion.encode_batch", "2", ""},
+
+    {"invert.steps", "10", "invert"},
+    {"invert.steps", "10", "", "names"},
+    {"invert.batch", "2", "invert"},
+    {"invert.learning_rate", "1e-3", "invert"},
+    {"invert.scale_lr", "true", "invert"},
+    {"invert.weight_decay", "0.1", "invert"},
+    {"invert.most_timestep", "999", "invert"},
+    {"invert.most_timestep", "400", ""},  // floor(1000 * 0.4)
+    {"invert.vectors", "2", "invert"},
+    {"invert.templates", "\"photo\"", "invert"},
+    {"invert.flip", "0", "invert"},
+    {"invert.unet", "\"plain\"", "invert"},
+    {"invert.latent", "\"rgb_on_grey\"", "invert"},
+    {"invert.classes_per_batch", "2", "invert"},
+    {"invert.micro_batch", "1", ""},
+    {"invert.nan", "\"fail\"", "invert"},
+    {"invert.nan_retries", "1", "invert"},
+    {"invert.checkpoint_every", "7", ""},
+    {"invert.report_every", "7", "invert"},
+    {"invert.held_out", "1", "invert"},
+    {"invert.cache_megabytes", "7", ""},
+
+    {"generate.copies", "2", "generate"},
+    {"generate.copies", "2", "", "real"},
+    {"generate.steps", "10", "generate"},
+    {"generate.guidance", "5", "generate"},
+    {"generate.sampler", "\"ddim_leading\"", "generate"},
+    {"generate.negative_prompt", "\"blurry\"", "generate"},
+    {"generate.decoder_latent", "\"scaled\"", "generate"},
+    {"generate.decoder_latent", "\"unscaled\"", ""},  // what auto is for these weights
+    {"generate.decoder_pixel", "\"raw\"", "generate"},
+    {"generate.decoder_votes", "1", "generate"},
+    {"generate.least_alpha", "0.1", "generate"},
+    {"generate.least_component_share", "0.1", "generate"},
+    {"generate.least_alpha_inside", "0.4", "generate"},
+    {"generate.least_area_ratio", "0.4", "generate"},
+    {"generate.most_area_ratio", "3", "generate"},
+    {"generate.batch_cdps", "2", "generate"},
+    {"generate.autoencoder_batch", "2", "generate"},
+    {"generate.identifier", "", "other"},
+    {"generate.items_per_segment", "8", "generate"},
+    {"generate.max_failed_share", "0.5", ""},
+
+    {"pretrain.seed", "9", ""},
+    {"pretrain.per_class", "20", ""},
+    {"pretrain.toy_seed", "9", ""},
+    {"pretrain.resolution", "32", ""},
+    {"pretrain.autoencoder_steps", "9", ""},
+    {"pretrain.transparent_steps", "9", ""},
+    {"pretrain.unet_steps", "9", ""},
+    {"pretrain.autoencoder_batch", "9", ""},
+    {"pretrain.transparent_batch", "9", ""},
+    {"pretrain.unet_batch", "9", ""},
+    {"pretrain.autoencoder_rate", "0.1", ""},
+    {"pretrain.transparent_rate", "0.1", ""},
+    {"pretrain.unet_rate", "0.1", ""},
+
+    {"augment.method", "", "other"},
+    {"augment.resize_shorter", "600", "train"},
+    {"augment.resize_shorter", "600", "train", "plain"},
+    {"augment.crop", "400", "train"},
+    {"augment.crop", "400", "train", "plain"},
+    {"augment.p_aug", "0.4", "train"},
+    {"augment.p_aug", "0.4", "", "plain"},
+    {"augment.p_syn", "0.4", "train"},
+    {"augment.p_syn", "0.4", "", "plain"},
+    {"augment.p_mix", "0.4", "train"},
+    {"augment.p_mix", "0.4", "", "plain"},
+    {"augment.cip", "\"any\"", "train"},
+    {"augment.cip", "\"any\"", "", "plain"},
+    {"augment.scale", "\"native\"", "train"},
+    {"augment.scale", "\"native\"", "", "plain"},
+    {"augment.scale_min", "0.4", "train"},
+    {"augment.scale_min", "0.4", "", "native"},
+    {"augment.scale_max", "0.9", "train"},
+    {"augment.scale_max", "0.9", "", "plain"},
+    {"augment.mix_scale_min", "0.3", "train"},
+    {"augment.mix_scale_min", "0.3", "", "no mix"},
+    {"augment.mix_scale_max", "0.7", "train"},
+    {"augment.mix_scale_max", "0.7", "", "native"},
+    {"augment.max_enlarge", "2", "train"},
+    {"augment.max_enlarge", "2", "", "plain"},
+    {"augment.rotation_degrees", "5", "train"},
+    {"augment.rotation_degrees", "5", "", "plain"},
+    {"augment.cdp_flip", "0.1", "train"},
+    {"augment.cdp_flip", "0.1", "", "plain"},
+    {"augment.flip", "0.1", "train"},
+    {"augment.flip", "0.1", "train", "plain"},
+    {"augment.max_occlusion", "0.3", "train"},
+    {"augment.max_occlusion", "0.3", "", "no mix"},
+    {"augment.placement_tries", "3", "train"},
+    {"augment.placement_tries", "3", "", "no mix"},
+    {"augment.min_mask_share", "0.02", "train"},
+    {"augment.min_mask_share", "0.02", "", "plain"},
+    {"augment.max_mask_share", "0.9", "train"},
+    {"augment.max_mask_share", "0.9", "", "plain"},
+    {"augment.cache_megabytes", "7", ""},
+    {"augment.ring_batches", "7", ""},
+
+    {"train.network", "\"resnet50\"", "train"},
+    {"train.weights", "\"PATH/weights.safetensors\"", "train"},
+    {"train.weights_head", "\"fresh\"", "train", "weights"},
+    {"train.store", "", "other"},
+    {"train.synthetic_store", "", "other"},
+    {"train.epochs", "3", "train"},
+    {"train.batch_size", "8", "train"},
+    {"train.learning_rate", "0.1", "train"},
+    {"train.momentum", "0.8", "train"},
+    {"train.nesterov", "false", "train"},
+    {"train.weight_decay", "0", "train"},
+    {"train.schedule", "\"cosine\"", "train"},
+    {"train.milestones", "[2]", "train"},
+    {"train.milestones", "[2]", "", "cosine"},
+    {"train.decay", "0.2", "train"},
+    {"train.decay", "0.2", "", "cosine"},
+    {"train.minimum_learning_rate", "0.001", ""},
+    {"train.minimum_learning_rate", "0.001", "train", "cosine"},
+    {"train.label_smoothing", "0.1", "train"},
+    {"train.evaluate_every", "2", "train"},
+    {"train.evaluation_batch", "2", ""},
+    {"train.checkpoint_every", "2", ""},
+    {"train.keep_checkpoints", "3", ""},
+    {"train.device", "\"cpu\"", ""},
+    {"train.precision", "\"bf16\"", "train"},
+    {"train.memory_order", "\"channels_last\"", ""},
+    {"train.kernels", "\"fastest\"", ""},
+    {"train.captured_graphs", "true", ""},
+    {"train.torch_threads", "1", ""},
+    {"train.composer_threads", "1", ""},
+    {"train.bucket_mb", "1", ""},
+};
+
+using Keys = std::map<Stage, std::string>;
+
+Keys keys_of(const Plan& plan) {
+  Keys keys;
+  for (const auto& node : plan.nodes) keys[node.stage] = node.key;
+  return keys;
+}
+
+std::string changed(const Keys& before, const Keys& after) {
+  std::string names;
+  for (const Stage stage : all_stages) {
+    const auto a = before.find(stage), b = after.find(stage);
+    const bool same = a == before.end() ? b == after.end() : b != after.end() && a->second == b->second;
+    if (!same) names += (names.empty() ? "" : " ") + std::string{name_of(stage)};
+  }
+  return names;
+}
+
+// The stages of a plan from `first` on: what needs it, the toy dataset's pictures being everybody's.
+std::string from_on(const std::string& first, const Keys& present) {
+  if (first.empty()) return "";
+  static const std::map<std::string, std::vector<Stage>> needers{
+      {"toy", {Stage::toy, Stage::decouple, Stage::invert, Stage::generate, Stage::train}},
+      {"decouple", {Stage::decouple, Stage::invert, Stage::generate, Stage::train}},
+      {"invert", {Stage::invert, Stage::generate, Stage::train}},
+      {"generate", {Stage::generate, Stage::train}},
+      {"train", {Stage::train}}};
+  std::string names;
+  for (const Stage stage : needers.at(first)) {
+    if (present.count(stage) > 0) names += (names.empty() ? "" : " ") + std::string{name_of(stage)};
+  }
+  return names;
+}
+
+std::string with_path(std::string text, const std::filesystem::path& path) {
+  for (std::size_t at; (at = text.find("PATH/")) != std::string::npos;)
+    text.replace(at, 5, path.string() + '/');
+  return text;
+}
+
+class Experiment : public testing::Test {
+ protected:
+  Settings base_settings(const std::string& name) const {
+    auto settings = bases.at(name);
+    if (name == "networks") {
+      settings.push_back("decouple.grounding_dino=" + example.quoted("dino"));
+      settings.push_back("decouple.sam=" + example.quoted("sam.safetensors"));
+      settings.push_back("decouple.deeplab=" + example.quoted("deeplab"));
+    }
+    if (name == "weights") settings.push_back("train.weights=" + example.quoted("weights.safetensors"));
+    return settings;
+  }
+  test::ExampleExperiment example;
+};
+
+TEST_F(Experiment, EveryKeyOfTheConfigurationHasARowHereAndInTheTable) {
+  std::set<std::string> here, table, configuration;
+  for (const auto& row : rows) here.insert(row.key);
+  for (const auto& row : setting_rows()) {
+    EXPECT_TRUE(table.insert(std::string{row.key}).second) << row.key << " has two rows";
+    if (row.part != Part::value)
+      EXPECT_FALSE(row.reason.empty()) << row.key << " is no plain value: its row has to say why";
+    else
+      EXPECT_FALSE(row.stages.empty()) << row.key;
+  }
+  for (const auto& value : config_values(PipelineConfig{})) configuration.insert(value.key);
+  EXPECT_EQ(table, configuration);
+  EXPECT_EQ(here, configuration);
+}
+
+TEST_F(Experiment, EachSettingChangesTheKeysOfItsRowAndNoOthers) {
+  std::filesystem::copy(example.folder / "model", example.folder / "other_model",
+                        std::filesystem::copy_options::recursive);
+  test::ExampleExperiment::change_a_byte(example.folder / "other_model" / "unet" /
+                                         "diffusion_pytorch_model.safetensors");
+  std::map<std::string, Keys> before;
+  for (const auto& [name, settings] : bases) before[name] = keys_of(example.plan(base_settings(name)));
+  for (const auto& row : rows) {
+    if (std::string{row.changes} == "other") continue;
+    auto settings = base_settings(row.base);
+    settings.push_back(with_path(std::string{row.key} + '=' + row.value, example.folder.path()));
+    const auto after = keys_of(example.plan(settings));
+    EXPECT_EQ(changed(before[row.base], after), from_on(row.changes, before[row.base]))
+        << row.key << " = " << row.value << " from \"" << row.base << '"';
+  }
+}
+
+TEST_F(Experiment, EqualExperimentsHaveEqualKeys) {
+  const auto train = [&](const Settings& settings) { return example.plan(settings).at(Stage::train).key; };
+  EXPECT_EQ(train({"augment.p_aug=0"}), train({"augment.method=plain"}));
+  EXPECT_EQ(train({"diffusion.strength=0"}), train({"augment.p_syn=0"}));
+  EXPECT_EQ(train({"train.synthetic_store=none"}), train({"augment.p_syn=0"}));
+  EXPECT_NE(train({"augment.p_syn=0"}), train({}));
+  EXPECT_EQ(example.plan({"augment.p_syn=0"}).find(Stage::generate), nullptr);
+  EXPECT_EQ(example.plan({"augment.p_aug=0"}).find(Stage::decouple), nullptr);
+  EXPECT_EQ(example.plan({"generate.identifier=class_name"}).find(Stage::invert), nullptr);
+}
+
+TEST_F(Experiment, AChangedByteChangesItsStageAndWhatNeedsIt) {
+  example.draw();
+  const Settings settings{"models.layer_diffuse=" + example.quoted("layer_diffuse.safetensors"),
+                          "models.lora=[" + example.quoted("lora.safetensors") + "]",
+                          "train.weights=" + example.quoted("weights.safetensors"),
+                          "decouple.exclude=" + example.quoted("exclude.txt")};
+  const std::vector<std::pair<const char*, const char*>> files{
+      {"toy/images/train/00001.png", "decouple"},
+      {"toy/masks/train/00001.png", "decouple"},
+      {"toy/images/test/00001.png", "train"},
+      {"toy/images/test_swapped/00001.png", "train"},
+      {"toy/masks/test/00001.png", ""},  // nobody reads it
+      {"model/unet/diffusion_pytorch_model.safetensors", "invert"},
+      {"model/vae/diffusion_pytorch_model.safetensors", "invert"},
+      {"model/text_encoder/model.safetensors", "invert"},
+      {"model/tokenizer/vocab.json", "invert"},
+      {"model/tokenizer/merges.txt", "invert"},
+      {"model/tokenizer/tokenizer_config.json", "invert"},
+      {"model/scheduler/scheduler_config.json", "invert"},
+      {"model/transparent_encoder.safetensors", "invert"},
+      {"model/transparent_decoder.safetensors", "generate"},
+      {"layer_diffuse.safetensors", "invert"},
+      {"lora.safetensors", "invert"},
+      {"adapter_config.json", "invert"},  // beside the LoRA: its scale
+      {"weights.safetensors", "train"}};
+  for (const auto& [file, changes] : files) {
+    const auto before = keys_of(example.plan(settings));
+    test::ExampleExperiment::change_a_byte(example.folder / file);
+    auto after = keys_of(example.plan(settings));
+    EXPECT_EQ(changed(before, after), from_on(changes, before)) << file;
+  }
+  // A list of other pictures; a list of the same pictures in other words.
+  const auto before = keys_of(example.plan(settings));
+  test::ExampleExperiment::write(example.folder / "exclude.txt", "# doubtful\nimages/train/00000.png\n\n");
+  EXPECT_EQ(changed(before, keys_of(example.plan(settings))), "");
+  test::ExampleExperiment::write(example.folder / "exclude.txt", "images/train/00002.png\n");
+  EXPECT_EQ(changed(before, keys_of(example.plan(settings))), from_on("decouple", before));
+}
+
+TEST_F(Experiment, NetworksOfMaskSourcesCountByContent) {
+  const auto settings = base_settings("networks");
+  for (const char* file : {"sam.safetensors", "dino/model.safetensors", "deeplab/graph.json"}) {
+    const auto before = keys_of(example.plan(settings));
+    test::ExampleExperiment::change_a_byte(example.folder / file);
+    EXPECT_EQ(changed(before, keys_of(example.plan(settings))), from_on("decouple", before)) << file;
+  }
+}
+
+TEST_F(Experiment, TheToyDatasetHasItsKeyBeforeItIsDrawn) {
+  const auto before = keys_of(example.plan());
+  const auto few = keys_of(example.plan({"dataset.images_per_class=2"}));
+  example.draw();
+  EXPECT_EQ(changed(before, keys_of(example.plan())), "");
+  EXPECT_EQ(changed(few, keys_of(example.plan({"dataset.images_per_class=2"}))), "");
+}
+
+TEST_F(Experiment, MovedFilesKeepTheirKeys) {
+  example.draw();
+  const auto before = keys_of(example.plan());
+  std::filesystem::rename(example.folder / "toy", example.folder / "moved_toy");
+  std::filesystem::rename(example.folder / "model", example.folder / "moved_model");
+  EXPECT_EQ(changed(before, keys_of(example.plan({"dataset.root=" + example.quoted("moved_toy"),
+                                                  "models.base=" + example.quoted("moved_model")}))),
+            "");
+}
+
+TEST_F(Experiment, ACalibrationCountsByTheSwitchesThatItSettles) {
+  const auto before = keys_of(example.plan());
+  const auto identity = example.plan().at(Stage::generate).inputs.at("model");
+  const auto calibrate = [&](const std::string& gain, const std::string& latent) {
+    test::ExampleExperiment::write(example.folder / "calibration.json",
+                                   R"({"model_identity":")" + identity + R"(","chosen":{"offset_gain":)" +
+                                       gain + R"(,"decoder_latent":")" + latent + "\"}}");
+    return keys_of(example.plan({"models.calibration=" + example.quoted("calibration.json")}));
+  };
+  EXPECT_EQ(changed(before, calibrate("1", "unscaled")), "") << "what auto is without it";
+  EXPECT_EQ(changed(before, calibrate("300", "unscaled")), from_on("invert", before));
+  EXPECT_EQ(changed(before, calibrate("1", "scaled")), from_on("generate", before));
+}
+
+TEST_F(Experiment, AnImageFolderCountsByItsPicturesMasksAndSplit) {
+  example.draw();
+  for (int i = 0; i < 8; ++i) {
+    const auto name = "0000" + std::to_string(i) + ".png";
+    const std::string kind = i % 2 == 0 ? "a" : "b";
+    for (const char* what : {"images", "masks"}) {
+      std::filesystem::create_directories(example.folder / what / kind);
+      std::filesystem::copy_file(example.folder / "toy" / what / "train" / name,
+                                 example.folder / what / kind / name);
+    }
+  }
+  const auto plan = [&](const Settings& further) {
+    Settings settings{"dataset.layout=folder", "dataset.root=" + example.quoted("images"),
+                      "dataset.masks=" + example.quoted("masks")};
+    settings.insert(settings.end(), further.begin(), further.end());
+    return keys_of(example.plan(settings));
+  };
+  const auto before = plan({});
+  EXPECT_EQ(before.count(Stage::toy), 0u);
+  EXPECT_EQ(changed(before, plan({"dataset.test_share=0.5"})), from_on("decouple", before));
+  EXPECT_EQ(changed(plan({"dataset.images_per_class=1"}),
+                    plan({"dataset.images_per_class=1", "dataset.subset_seed=2"})),
+            from_on("decouple", before));
+  std::filesystem::rename(example.folder / "masks", example.folder / "moved_masks");
+  EXPECT_EQ(changed(before, plan({"dataset.masks=" + example.quoted("moved_masks")})), "");
+}
+
+}  // namespace
+}  // namespace deda::pipeline
