@@ -1,6 +1,7 @@
 // `deda decouple`: pictures -> CDP and CIP records in a store.
 #include "decoupling/decouple.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // `deda evaluate`: a run's classifier on the pictures of a split, whole and by group.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

@@ -2,6 +2,7 @@
 // calibration of the transparent networks.
 #include "diffusion/generation/generate.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // `deda inspect`: what a store, a run or a whole output folder holds, as text, PNG and one HTML page.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

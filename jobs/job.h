@@ -3,7 +3,6 @@
 // parses and runs, jobs/end_together.cpp catches once and turns errors into exit codes.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -13,6 +12,11 @@
 #include "comm/communicator.h"
 #include "core/error.h"
 #include "pipeline/config.h"
+
+// CLI11 costs seconds a file: those that add options include it themselves.
+namespace CLI {
+class App;
+}
 
 namespace deda::jobs {
 

@@ -2,6 +2,7 @@
 // run.
 #include "pipeline/plan.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -2,6 +2,7 @@
 // it.
 #include "diffusion/pretraining/pretrain.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

@@ -1,4 +1,5 @@
 // `deda train`: records and pictures -> classifier.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
