@@ -162,7 +162,8 @@ void print_differences(const std::string& kind, const Values& there, const Value
 
 Values values_of(const std::string& object) {
   Values values;
-  for (const auto& [key, value] : nlohmann::json::parse(object).items()) values[key] = value.dump();
+  const auto json = nlohmann::json::parse(object);  // named: items() refers to it
+  for (const auto& [key, value] : json.items()) values[key] = value.dump();
   return values;
 }
 
