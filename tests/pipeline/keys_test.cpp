@@ -389,6 +389,8 @@ TEST_F(Experiment, EqualExperimentsHaveEqualKeys) {
   EXPECT_EQ(train({"diffusion.strength=0"}), train({"augment.p_syn=0"}));
   EXPECT_EQ(train({"train.synthetic_store=none"}), train({"augment.p_syn=0"}));
   EXPECT_NE(train({"augment.p_syn=0"}), train({}));
+  EXPECT_NE(train({"augment.method=plain"}), train({"augment.p_syn=0"}));
+  EXPECT_NE(train({"generate.identifier=class_name"}), train({}));
   EXPECT_EQ(example.plan({"augment.p_syn=0"}).find(Stage::generate), nullptr);
   EXPECT_EQ(example.plan({"augment.p_aug=0"}).find(Stage::decouple), nullptr);
   EXPECT_EQ(example.plan({"generate.identifier=class_name"}).find(Stage::invert), nullptr);
