@@ -1,9 +1,9 @@
 // `deda decouple`: pictures -> CDP and CIP records in a store.
 #include "decoupling/decouple.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 

@@ -11,6 +11,7 @@ namespace deda::jobs {
 
 // Collective. Makes the network sources known and says on rank 0 where they run. Does nothing where no
 // configured source needs a network. Returns the GPU's name; empty: none computes.
-std::string prepare_network_sources(const comm::Communicator& ranks, const decoupling::DecoupleConfig& config);
+std::string prepare_network_sources(const comm::Communicator& ranks,
+                                    const decoupling::DecoupleConfig& config);
 
 }  // namespace deda::jobs

@@ -23,7 +23,7 @@ struct DiffusionRun {
   bool is_sdxl = false;
   std::string model_identity;  // of the files that the stage takes
   diffusion::TransparencyChoice transparency;
-  std::int64_t resolution = 0;  // pixels a side of the model's square
+  std::int64_t resolution = 0;        // pixels a side of the model's square
   std::filesystem::path identifiers;  // folder of `deda invert`; empty where names of classes are used
   std::filesystem::path synthetic;    // store of `deda generate`
 };

@@ -1,7 +1,7 @@
 // `deda evaluate`: a run's classifier on the pictures of a split, whole and by group.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,8 +11,8 @@
 #include "device/host_memory.h"
 #include "io/store/record_store.h"
 #include "jobs/training_run.h"
-#include "models/registry.h"
 #include "models/layers.h"
+#include "models/registry.h"
 #include "models/weights/weights.h"
 #include "training/cdp_evaluation.h"
 #include "training/compute_plan.h"

@@ -1,7 +1,7 @@
 // `deda forward`: one named network on tensors from a file, to hold it against the original program.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <utility>
 

@@ -2,9 +2,9 @@
 // calibration of the transparent networks.
 #include "diffusion/generation/generate.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>

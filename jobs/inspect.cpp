@@ -1,7 +1,7 @@
 // `deda inspect`: what a store, a run or a whole output folder holds, as text, PNG and one HTML page.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <set>
@@ -220,7 +220,7 @@ void inspect_identifiers(const std::filesystem::path& folder, report::Page* page
 
 ExitCode inspect(JobContext& context, Options options) {
   if (!context.ranks.is_root()) return ExitCode::done;  // looking is one rank's work
-  if (options.paths.empty()) {  // the configuration's whole output
+  if (options.paths.empty()) {                          // the configuration's whole output
     options.paths = {context.config.run.output};
     if (options.report.empty()) options.report = context.config.run.output / "report.html";
   }

@@ -22,8 +22,8 @@ namespace deda::jobs {
 
 using pipeline::PipelineConfig;
 
-// Options that every subcommand has (jobs/command_line.cpp adds them): --config FILE (repeatable), --set a.b=v
-// (repeatable),
+// Options that every subcommand has (jobs/command_line.cpp adds them): --config FILE (repeatable), --set
+// a.b=v (repeatable),
 // --out DIR (overrides run.output), --print-config, --dry-run, --trace DIR, --trace-steps N, --verbose.
 struct CommonOptions {
   bool dry_run = false;                        // check everything, print the plan, write nothing
@@ -34,8 +34,8 @@ struct CommonOptions {
 
 struct JobContext {
   const comm::Communicator& ranks;
-  PipelineConfig config;  // resolved and valid
-  ConfigSources sources;  // what it was read from
+  PipelineConfig config;                        // resolved and valid
+  ConfigSources sources;                        // what it was read from
   std::optional<std::filesystem::path> output;  // --out, which overrules run.output
   CommonOptions options;
   bool mpi_from_any_thread = true;  // MPI granted MPI_THREAD_MULTIPLE

@@ -2,9 +2,9 @@
 // it.
 #include "diffusion/pretraining/pretrain.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "core/log.h"

@@ -28,13 +28,12 @@ ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string
     if (ranks.is_root()) print_to_output(help_config(PipelineConfig{}));
     return ExitCode::done;
   }
-  JobContext context{
-      .ranks = ranks,
-      .config = {},
-      .sources = line.sources,
-      .output = line.output,
-      .options = line.options,
-      .mpi_from_any_thread = mpi.thread_multiple()};
+  JobContext context{.ranks = ranks,
+                     .config = {},
+                     .sources = line.sources,
+                     .output = line.output,
+                     .options = line.options,
+                     .mpi_from_any_thread = mpi.thread_multiple()};
   if (line.job->takes_config) read_config(context.config, line.sources);
   if (line.output) context.config.run.output = *line.output;
   if (line.print_config) {

@@ -1,7 +1,7 @@
 // `deda train`: records and pictures -> classifier.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 

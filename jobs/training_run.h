@@ -24,8 +24,8 @@ struct TrainingRun {
   training::RunDescription description;
 };
 
-// Collective. Checks what can be checked before work: dataset, stores, weights file. DataError and ConfigError
-// list it all. `device`: name of the GPU that it runs on, for its provenance; empty: a CPU.
+// Collective. Checks what can be checked before work: dataset, stores, weights file. DataError and
+// ConfigError list it all. `device`: name of the GPU that it runs on, for its provenance; empty: a CPU.
 TrainingRun plan_training_run(const JobContext& context, const std::string& device = {});
 
 // Collective. Positions of a split's pictures that can be decoded; the others are warned about (up to 20,

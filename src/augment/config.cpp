@@ -92,10 +92,7 @@ void AugmentConfig::describe(ConfigVisitor& v) {
            .min = 0,
            .max = 1e7},
           cache_megabytes);
-  v.field({.key = "ring_batches",
-           .help = "batches composed ahead of the network",
-           .min = 1,
-           .max = 64},
+  v.field({.key = "ring_batches", .help = "batches composed ahead of the network", .min = 1, .max = 64},
           ring_batches);
   v.require(crop <= resize_shorter, "crop", "crop is larger than resize_shorter",
             "Lower augment.crop or raise augment.resize_shorter.");

@@ -13,8 +13,8 @@
 //   };
 //
 // From that one description come: reading TOML with file, line and key in each problem and the nearest valid
-// name for an unknown key; `--print-config`; `--help`; the values by key, of which src/pipeline makes keys of results.
-// Order of precedence: defaults < --config files in order < --set a.b=v in order.
+// name for an unknown key; `--print-config`; `--help`; the values by key, of which src/pipeline makes keys of
+// results. Order of precedence: defaults < --config files in order < --set a.b=v in order.
 #pragma once
 
 #include <cstdint>
@@ -90,7 +90,8 @@ class ConfigDescription {
 void read_described(ConfigDescription& config,
                     const ConfigSources& sources);       // throws ConfigError with all problems
 std::string print_described(ConfigDescription& config);  // TOML with help as comments
-// One setting: "train.learning_rate" and its value as compact JSON (numbers in the shortest digits that read back).
+// One setting: "train.learning_rate" and its value as compact JSON (numbers in the shortest digits that read
+// back).
 struct ConfigValue {
   std::string key, json;
 };

@@ -1,6 +1,7 @@
 // Errors with context: what went wrong, where (file, key, line), and what to do about it.
 // Why: users of a batch system see one message, hours later; it has to be enough.
-// Used by everybody. Caught once per process, in jobs/end_together.cpp, which turns the kind into the exit code.
+// Used by everybody. Caught once per process, in jobs/end_together.cpp, which turns the kind into the exit
+// code.
 #pragma once
 
 #include <stdexcept>

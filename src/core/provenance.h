@@ -16,7 +16,7 @@ struct Provenance {
   std::string settings = "{}";                // JSON: the settings with an effect on this stage, by key
   std::string configuration = "{}";           // JSON: every setting that says what is computed, resolved
   std::string code_version;
-  std::string processor;                      // kind of processor or device of rank 0
+  std::string processor;  // kind of processor or device of rank 0
 };
 
 std::string to_json(const Provenance& provenance);  // one compact object

@@ -58,14 +58,10 @@ void DecoupleConfig::describe_networks(ConfigVisitor& v) {
            .max = 1},
           min_component_share);
   v.field({.key = "fill_mask_holes", .help = "holes inside a network's mask are filled"}, fill_mask_holes);
-  v.field({.key = "grounding_dino",
-           .help = "folder of GroundingDINO (transformers layout) for text_box_sam"},
+  v.field({.key = "grounding_dino", .help = "folder of GroundingDINO (transformers layout) for text_box_sam"},
           grounding_dino);
-  v.field({.key = "sam",
-           .help = "folder or file of SAM or MobileSAM for text_box_sam and box_sam"},
-          sam);
-  v.field({.key = "deeplab",
-           .help = "folder of DeepLab (graph.json, labels.txt, .safetensors) for semantic"},
+  v.field({.key = "sam", .help = "folder or file of SAM or MobileSAM for text_box_sam and box_sam"}, sam);
+  v.field({.key = "deeplab", .help = "folder of DeepLab (graph.json, labels.txt, .safetensors) for semantic"},
           deeplab);
   describe_device(v, device);
   v.choice(

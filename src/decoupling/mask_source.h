@@ -14,8 +14,8 @@
 #include "data/dataset.h"
 #include "decoupling/config.h"
 #include "decoupling/sketch.h"
-#include "io/pictures/image.h"
 #include "io/formats/safetensors.h"
+#include "io/pictures/image.h"
 
 namespace deda::decoupling {
 

@@ -43,8 +43,7 @@ struct ModelsConfig {
   Precision precision = Precision::automatic, vae_precision = Precision::automatic;
   void describe(ConfigVisitor& v) {
     // Files count by content, not by path: model_identity() is part of the keys of invert and generate.
-    v.field({.key = "base",
-             .help = "diffusers folder of Stable Diffusion 1.5 or SDXL (or of the toy model)"},
+    v.field({.key = "base", .help = "diffusers folder of Stable Diffusion 1.5 or SDXL (or of the toy model)"},
             base);
     v.field(
         {.key = "layer_diffuse",
@@ -147,8 +146,7 @@ struct DiffusionConfig {
         init_word);
     v.field({.key = "init_words", .help = "the same per class, as \"class name=word\"; wins over init_word"},
             init_words);
-    v.field({.key = "encode_batch", .help = "CDPs encoded at once", .min = 1, .max = 256},
-            encode_batch);
+    v.field({.key = "encode_batch", .help = "CDPs encoded at once", .min = 1, .max = 256}, encode_batch);
   }
 };
 
@@ -212,10 +210,7 @@ struct InvertConfig {
               {"fail", NanPolicy::fail}});
     v.field({.key = "nan_retries", .help = "how often a class is tried again", .min = 0, .max = 10},
             nan_retries);
-    v.field({.key = "checkpoint_every",
-             .help = "steps between checkpoints of a class",
-             .min = 1,
-             .max = 1e6},
+    v.field({.key = "checkpoint_every", .help = "steps between checkpoints of a class", .min = 1, .max = 1e6},
             checkpoint_every);
     v.field({.key = "report_every", .help = "steps between points of the loss curve", .min = 1, .max = 1e6},
             report_every);

@@ -9,8 +9,8 @@
 #include "core/files.h"
 #include "device/upload.h"
 #include "models/diffusion/layer_diffuse.h"
-#include "models/layers.h"
 #include "models/diffusion/lora_file.h"
+#include "models/layers.h"
 
 namespace deda::diffusion {
 namespace {

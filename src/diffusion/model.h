@@ -14,10 +14,10 @@
 #include "diffusion/model_files.h"
 #include "diffusion/sampling/noise_schedule.h"
 #include "models/diffusion/autoencoder.h"
-#include "models/text/clip_text.h"
-#include "models/text/clip_tokenizer.h"
 #include "models/diffusion/transparent.h"
 #include "models/diffusion/unet.h"
+#include "models/text/clip_text.h"
+#include "models/text/clip_tokenizer.h"
 
 namespace deda::diffusion {
 

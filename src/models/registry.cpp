@@ -4,11 +4,11 @@
 
 #include "core/config.h"
 #include "core/error.h"
-#include "models/diffusion/forward.h"
 #include "models/classifiers/forward_exported.h"
+#include "models/classifiers/resnet.h"
+#include "models/diffusion/forward.h"
 #include "models/grounding_dino/forward.h"
 #include "models/sam/forward.h"
-#include "models/classifiers/resnet.h"
 #include "models/weights/weights.h"
 
 namespace deda::models {

@@ -40,9 +40,9 @@ const std::vector<NeededStage>& needed_stages() {
   return stages;
 }
 
-// How a setting takes part in results (pipeline/settings.h). A training tells by itself which settings had an effect
-// on it; of the stages before it only their whole configuration is known. Files and folders count by content: another
-// path proves no other content, an equal one no equal content.
+// How a setting takes part in results (pipeline/settings.h). A training tells by itself which settings had an
+// effect on it; of the stages before it only their whole configuration is known. Files and folders count by
+// content: another path proves no other content, an equal one no equal content.
 bool takes_part(std::string_view key, std::initializer_list<pipeline::Part> parts) {
   for (const auto& row : pipeline::setting_rows()) {
     if (row.key == key) return std::find(parts.begin(), parts.end(), row.part) != parts.end();

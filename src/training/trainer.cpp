@@ -283,7 +283,8 @@ class Trainer {
     const bool checkpoint_due = last || state_.epoch % config_.checkpoint_every == 0;
     start_next_epoch();
     if (checkpoint_due) save_checkpoint();
-    if (!last) save_results();  // the last epoch's come behind last.safetensors: they tell that the run has finished
+    if (!last)
+      save_results();  // the last epoch's come behind last.safetensors: they tell that the run has finished
   }
 
   void start_next_epoch() {

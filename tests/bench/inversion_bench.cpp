@@ -17,10 +17,10 @@
 #include "bench/measure.h"
 #include "core/allocator.h"
 #include "core/log.h"
-#include "diffusion/inversion_fixture.h"
 #include "diffusion/inversion/inversion_unit.h"
-#include "diffusion/sampling/noise.h"
 #include "diffusion/inversion/training_noise.h"
+#include "diffusion/inversion_fixture.h"
+#include "diffusion/sampling/noise.h"
 #include "diffusion/transparent/transparent_autoencoder.h"
 
 namespace {

@@ -3,8 +3,8 @@
 // in the same run) the encoder reaches.
 //   bench_sam [b|mobile] [torch threads 1] [boxes 8]
 // Random weights of the full size; the time does not depend on them.
-#include <ATen/Parallel.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>

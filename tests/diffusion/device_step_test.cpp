@@ -5,8 +5,8 @@
 
 #include "core/log.h"
 #include "diffusion/edit_fixture.h"
-#include "diffusion/inversion_fixture.h"
 #include "diffusion/inversion/inversion_unit.h"
+#include "diffusion/inversion_fixture.h"
 #include "pretended_device/pretended_device.h"
 
 namespace deda::diffusion {

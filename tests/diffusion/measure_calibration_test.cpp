@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "core/error.h"
-#include "diffusion/transparent/calibration.h"
 #include "diffusion/edit_fixture.h"
+#include "diffusion/transparent/calibration.h"
 
 namespace deda::diffusion {
 namespace {

@@ -10,8 +10,8 @@
 #include <set>
 
 #include "core/error.h"
-#include "diffusion/inversion_fixture.h"
 #include "diffusion/inversion/inversion_unit.h"
+#include "diffusion/inversion_fixture.h"
 #include "models/made_up_weights.h"
 
 namespace deda::diffusion {

@@ -17,12 +17,12 @@
 #include "core/random.h"
 #include "data/dataset.h"
 #include "io/example_store.h"
-#include "io/pictures/image_codec.h"
 #include "io/formats/matlab_file.h"
-#include "io/store/record_store.h"
 #include "io/formats/safetensors.h"
 #include "io/formats/text_table.h"
 #include "io/formats/torch_archive.h"
+#include "io/pictures/image_codec.h"
+#include "io/store/record_store.h"
 #include "support/temporary_folder.h"
 
 namespace deda::io {

@@ -8,9 +8,9 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "io/formats/text_table.h"
 #include "io/pictures/image_header.h"
 #include "io/pictures/mask_png.h"
-#include "io/formats/text_table.h"
 #include "support/crc32.h"
 
 namespace deda::io {

@@ -10,13 +10,13 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "models/diffusion/autoencoder.h"
-#include "models/text/clip_text.h"
 #include "models/diffusion/layer_diffuse.h"
+#include "models/diffusion/transparent.h"
+#include "models/diffusion/unet.h"
 #include "models/made_up_weights.h"
 #include "models/registry.h"
 #include "models/small_unets.h"
-#include "models/diffusion/transparent.h"
-#include "models/diffusion/unet.h"
+#include "models/text/clip_text.h"
 #include "support/temporary_folder.h"
 
 namespace deda::models {

@@ -1,7 +1,5 @@
 // What stands before and behind GroundingDINO, against transformers (tests/golden/grounding_dino.py), and the
 // detector of whole folders.
-#include "models/grounding_dino/detector.h"
-
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -9,8 +7,9 @@
 
 #include "core/error.h"
 #include "io/pictures/resize.h"
-#include "models/text/bert_tokenizer.h"
+#include "models/grounding_dino/detector.h"
 #include "models/made_up_grounding_dino.h"
+#include "models/text/bert_tokenizer.h"
 #include "support/temporary_folder.h"
 
 namespace deda::models {

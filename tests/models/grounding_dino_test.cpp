@@ -10,9 +10,9 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "models/grounding_dino/text_blocks.h"
 #include "models/made_up_grounding_dino.h"
 #include "models/registry.h"
-#include "models/grounding_dino/text_blocks.h"
 #include "support/temporary_folder.h"
 
 namespace deda::models {

@@ -1,6 +1,5 @@
 // ResNets against torchvision: names, shapes, forward passes and gradients; initial weights; weight files
 // with faults.
-#include "models/layers.h"
 #include "models/classifiers/resnet.h"
 
 #include <filesystem>
@@ -10,8 +9,9 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "models/golden_network.h"
 #include "models/classifiers/initialise.h"
+#include "models/golden_network.h"
+#include "models/layers.h"
 #include "models/registry.h"
 #include "models/weights/weights.h"
 

@@ -4,11 +4,11 @@
 
 #include <vector>
 
-#include "models/diffusion/autoencoder.h"
-#include "models/text/clip_text.h"
 #include "models/classifiers/initialise.h"
-#include "models/registry.h"
+#include "models/diffusion/autoencoder.h"
 #include "models/diffusion/unet.h"
+#include "models/registry.h"
+#include "models/text/clip_text.h"
 #include "pretended_device/pretended_device.h"
 
 namespace deda::pretended {

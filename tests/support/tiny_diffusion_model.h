@@ -12,15 +12,15 @@
 #include <vector>
 
 #include "core/files.h"
-#include "diffusion/sampling/noise_schedule.h"
-#include "diffusion/prompts.h"
 #include "diffusion/inversion/training_noise.h"
-#include "models/diffusion/autoencoder.h"
-#include "models/text/clip_text.h"
-#include "models/text/clip_tokenizer.h"
+#include "diffusion/prompts.h"
+#include "diffusion/sampling/noise_schedule.h"
 #include "models/classifiers/initialise.h"
+#include "models/diffusion/autoencoder.h"
 #include "models/diffusion/transparent.h"
 #include "models/diffusion/unet.h"
+#include "models/text/clip_text.h"
+#include "models/text/clip_tokenizer.h"
 #include "models/weights/weights.h"
 
 namespace deda::test {

@@ -3,9 +3,9 @@
 #include <numbers>
 
 #include "core/error.h"
-#include "models/layers.h"
-#include "models/golden_network.h"
 #include "models/classifiers/resnet.h"
+#include "models/golden_network.h"
+#include "models/layers.h"
 #include "training/loss.h"
 #include "training/normalise.h"
 #include "training/schedule.h"

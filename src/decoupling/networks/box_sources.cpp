@@ -1,10 +1,10 @@
 #include "decoupling/networks/box_sources.h"
 
 #include "core/error.h"
+#include "decoupling/needed_networks.h"
 #include "decoupling/networks/adapters.h"
 #include "decoupling/networks/box_masks.h"
 #include "decoupling/networks/text_masks.h"
-#include "decoupling/needed_networks.h"
 
 namespace deda::decoupling {
 

@@ -4,9 +4,9 @@
 
 #include <memory>
 
+#include "decoupling/needed_networks.h"
 #include "decoupling/networks/box_sources.h"
 #include "decoupling/networks/semantic_masks.h"
-#include "decoupling/needed_networks.h"
 #include "device/kernels.h"
 #include "device/place.h"
 

@@ -34,8 +34,8 @@ struct GenerateRequest {
   double strength = 0.4;
   Provenance made_of;                            // with the store's key (src/pipeline)
   std::vector<std::string> classes_without_cdp;  // kept in the manifest's configuration
-  std::filesystem::path folder;  // of the store
-  int workers = 1;               // threads of this rank, each with a unit of its own
+  std::filesystem::path folder;                  // of the store
+  int workers = 1;                               // threads of this rank, each with a unit of its own
   // Called on every rank when there is work: loads the networks.
   std::function<std::shared_ptr<const Generator>()> load;
   std::optional<std::filesystem::path> trace;

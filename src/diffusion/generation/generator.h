@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/transparent/calibration.h"
 #include "diffusion/cdp_source.h"
-#include "diffusion/transparent/framing.h"
 #include "diffusion/inversion/identifiers.h"
 #include "diffusion/sampling/sdedit.h"
+#include "diffusion/transparent/calibration.h"
+#include "diffusion/transparent/framing.h"
 #include "diffusion/transparent/transparent_autoencoder.h"
 #include "io/store/record_store.h"
 

@@ -43,7 +43,8 @@ SavedState read_checked(const std::filesystem::path& path, const std::string& id
     const auto found = state.texts.find(key);
     return found == state.texts.end() ? std::string{} : found->second;
   };
-  if (text(schema_key) != checkpoint_schema) throw DataError("is no checkpoint that this program reads", path.string());
+  if (text(schema_key) != checkpoint_schema)
+    throw DataError("is no checkpoint that this program reads", path.string());
   if (text(checksum_key) != checksum_of(state))
     throw DataError("the checksum does not match: the file is damaged", path.string());
   if (text(identity_key) != identity) throw DataError("is of another run", path.string());

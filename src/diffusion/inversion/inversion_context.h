@@ -9,8 +9,8 @@
 #include "diffusion/cdp_source.h"
 #include "diffusion/config.h"
 #include "diffusion/inversion/inversion_draws.h"
-#include "diffusion/model.h"
 #include "diffusion/inversion/textual_inversion.h"
+#include "diffusion/model.h"
 
 namespace deda::diffusion {
 

@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "diffusion/sampling/noise.h"
 #include "diffusion/prompts.h"
+#include "diffusion/sampling/noise.h"
 
 namespace deda::diffusion {
 namespace {

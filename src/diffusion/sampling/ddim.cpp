@@ -23,7 +23,7 @@ class Ddim final : public Scheduler {
   }
 
   at::Tensor advanced(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample,
-                         const at::Tensor&) override {
+                      const at::Tensor&) override {
     const float alpha = std::sqrt(abar_[k]), noise_share = std::sqrt(1.0f - abar_[k]);
     const bool is_noise = type_ == PredictionType::epsilon;
     const auto clean =

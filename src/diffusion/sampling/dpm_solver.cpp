@@ -51,7 +51,7 @@ class DpmSolver final : public Scheduler {
   }
 
   at::Tensor advanced(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample,
-                         const at::Tensor&) override {
+                      const at::Tensor&) override {
     const Level& now = levels_[k];
     const auto clean = type_ == PredictionType::epsilon ? (sample - now.noise_share * prediction) / now.alpha
                                                         : now.alpha * sample - now.noise_share * prediction;

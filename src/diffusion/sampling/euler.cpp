@@ -29,7 +29,7 @@ class Euler final : public Scheduler {
   }
 
   at::Tensor advanced(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample,
-                         const at::Tensor& fresh_noise) override {
+                      const at::Tensor& fresh_noise) override {
     const float now = sigma(k), next = sigma(k + 1);
     const auto clean = exploding_clean(type_, prediction, sample, now);
     const auto derivative = (sample - clean) / now;

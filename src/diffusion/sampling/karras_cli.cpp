@@ -33,7 +33,7 @@ class KarrasCli final : public Scheduler {
   }
 
   at::Tensor advanced(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample,
-                         const at::Tensor&) override {
+                      const at::Tensor&) override {
     const auto clean = exploding_clean(type_, prediction, sample, sigma(k));
     const auto previous = std::exchange(previous_clean_, clean);
     if (sigma(k + 1) == 0.0f) return clean;

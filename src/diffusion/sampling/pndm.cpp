@@ -33,7 +33,7 @@ class Pndm final : public Scheduler {
   }
 
   at::Tensor advanced(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample,
-                         const at::Tensor&) override {
+                      const at::Tensor&) override {
     const std::int64_t t = timestep(k);
     if (k == 1) {
       const auto start = std::exchange(first_sample_, at::Tensor());
@@ -62,7 +62,7 @@ class Pndm final : public Scheduler {
 
   // Eq. 9: from the level of one timestep to that of another along a constant prediction.
   at::Tensor transferred(const at::Tensor& sample, std::int64_t from, std::int64_t to,
-                            const at::Tensor& prediction) const {
+                         const at::Tensor& prediction) const {
     const bool to_one = schedule_.config().set_alpha_to_one.value_or(false);
     const float now = alpha_cumprod_or_final(schedule_, from, to_one);
     const float next = alpha_cumprod_or_final(schedule_, to, to_one);

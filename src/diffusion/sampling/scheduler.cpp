@@ -106,8 +106,8 @@ at::Tensor exploding_model_input(const at::Tensor& sample, float sigma) {
   return sample / std::sqrt(sigma * sigma + 1.0f);
 }
 
-at::Tensor exploding_clean(PredictionType type, const at::Tensor& prediction,
-                              const at::Tensor& sample, float sigma) {
+at::Tensor exploding_clean(PredictionType type, const at::Tensor& prediction, const at::Tensor& sample,
+                           float sigma) {
   if (type == PredictionType::epsilon) return sample - sigma * prediction;
   const float variance = sigma * sigma + 1.0f;
   return prediction * (-sigma / std::sqrt(variance)) + sample / variance;
@@ -135,7 +135,7 @@ at::Tensor Scheduler::model_input(const at::Tensor& sample, std::size_t k) const
 }
 
 at::Tensor Scheduler::step(std::size_t k, const at::Tensor& prediction, const at::Tensor& sample,
-                              const at::Tensor& fresh_noise) {
+                           const at::Tensor& fresh_noise) {
   if (k >= timesteps_.size() || (k != 0 && k != next_step_))
     throw std::logic_error("step " + std::to_string(k) + " is out of order: expected 0 or " +
                            std::to_string(next_step_));

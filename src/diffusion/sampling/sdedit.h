@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/sampling/captured_unet.h"
 #include "diffusion/config.h"
 #include "diffusion/model.h"
+#include "diffusion/sampling/captured_unet.h"
 #include "diffusion/sampling/scheduler.h"
 
 namespace deda::diffusion {

@@ -12,7 +12,6 @@
 namespace deda::diffusion {
 namespace {
 
-
 struct Box {
   int x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // half open
   bool empty() const { return x2 <= x1 || y2 <= y1; }

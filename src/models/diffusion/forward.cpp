@@ -4,11 +4,11 @@
 
 #include "core/error.h"
 #include "models/diffusion/autoencoder.h"
-#include "models/text/clip_text.h"
-#include "models/forward_inputs.h"
 #include "models/diffusion/layer_diffuse.h"
 #include "models/diffusion/transparent.h"
 #include "models/diffusion/unet.h"
+#include "models/forward_inputs.h"
+#include "models/text/clip_text.h"
 
 namespace deda::models {
 namespace {

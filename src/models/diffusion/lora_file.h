@@ -20,9 +20,9 @@
 #include <string>
 #include <vector>
 
+#include "models/diffusion/unet.h"
 #include "models/text/clip_text.h"
 #include "models/weights/tensor_file.h"
-#include "models/diffusion/unet.h"
 
 namespace deda::models {
 

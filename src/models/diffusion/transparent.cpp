@@ -54,7 +54,8 @@ class TransparentDecoder::DownBlock : public torch::nn::Module {
     resnets_ = register_module("resnets", std::make_shared<List<ResnetBlock>>());
     for (std::int64_t i = 0; i < config.layers; ++i) {
       resnets_->add(in, out, 0, config.groups, transparent_norm_epsilon);
-      if (attentions_) attentions_->add(out, out / config.head_width, config.groups, transparent_norm_epsilon);
+      if (attentions_)
+        attentions_->add(out, out / config.head_width, config.groups, transparent_norm_epsilon);
       in = out;
     }
     if (level + 1 < config.widths.size()) {
@@ -112,7 +113,8 @@ class TransparentDecoder::UpBlock : public torch::nn::Module {
     for (std::int64_t i = 0; i <= config.layers; ++i) {
       resnets_->add((i == 0 ? previous : out) + (i == config.layers ? last_skip : out), out, 0, config.groups,
                     transparent_norm_epsilon);
-      if (attentions_) attentions_->add(out, out / config.head_width, config.groups, transparent_norm_epsilon);
+      if (attentions_)
+        attentions_->add(out, out / config.head_width, config.groups, transparent_norm_epsilon);
     }
     if (level > 0) {
       upsamplers_ = register_module("upsamplers", std::make_shared<List<Upsample>>());
@@ -146,8 +148,8 @@ TransparentDecoder::TransparentDecoder(const TransparentDecoderConfig& config) :
   for (std::size_t level = 0; level < config.widths.size(); ++level) down_blocks_->add(config, level);
   mid_block_ = register_module("mid_block", std::make_shared<MidBlock>(config));
   for (std::size_t level = 0; level < config.widths.size(); ++level) up_blocks_->add(config, level);
-  conv_norm_out_ =
-      register_module("conv_norm_out", std::make_shared<GroupNorm>(config.groups, first, transparent_norm_epsilon));
+  conv_norm_out_ = register_module(
+      "conv_norm_out", std::make_shared<GroupNorm>(config.groups, first, transparent_norm_epsilon));
   conv_out_ = register_module("conv_out", std::make_shared<Convolution>(first, alpha_and_colours, 3, 1, 1));
 }
 

@@ -5,7 +5,6 @@
 namespace deda::models {
 namespace {
 
-
 // out_features ("stage2", ...) or out_indices; transformers: the last stage alone where neither is given.
 std::vector<std::int64_t> out_stages(JsonConfig& json, std::int64_t stages) {
   std::vector<std::int64_t> chosen;

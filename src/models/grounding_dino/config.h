@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "models/text/bert.h"
 #include "models/grounding_dino/rules.h"
 #include "models/grounding_dino/swin.h"
+#include "models/text/bert.h"
 
 namespace deda::models {
 

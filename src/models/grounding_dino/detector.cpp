@@ -5,8 +5,8 @@
 #include <mutex>
 
 #include "core/error.h"
-#include "models/text/bert_tokenizer.h"
 #include "models/grounding_dino/grounding_dino.h"
+#include "models/text/bert_tokenizer.h"
 
 namespace deda::models {
 namespace {

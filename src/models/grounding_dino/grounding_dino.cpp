@@ -11,7 +11,6 @@
 namespace deda::models {
 namespace {
 
-
 // A feature map to the transformer's width: convolution and group norm.
 class Projection : public torch::nn::Module {
  public:

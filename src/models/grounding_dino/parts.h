@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "models/grounding_dino/deformable_attention.h"
 #include "models/grounding_dino/config.h"
+#include "models/grounding_dino/deformable_attention.h"
 
 namespace deda::models {
 

@@ -9,8 +9,8 @@
 #include "core/error.h"
 #include "io/pictures/resize.h"
 #include "models/text/bert_tokenizer.h"
-#include "models/weights/json_config.h"
 #include "models/text/unicode_text.h"
+#include "models/weights/json_config.h"
 
 namespace deda::models {
 namespace {

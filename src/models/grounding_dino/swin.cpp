@@ -62,9 +62,8 @@ class WindowAttention : public torch::nn::Module {
     key_ = self->register_module("key", std::make_shared<Linear>(width, width, config.qkv_bias));
     value_ = self->register_module("value", std::make_shared<Linear>(width, width, config.qkv_bias));
     const auto offsets = 2 * window_ - 1;
-    bias_table_ = self->register_parameter(
-        "relative_position_bias_table",
-        at::empty({offsets * offsets, heads}, parameter_options()));
+    bias_table_ = self->register_parameter("relative_position_bias_table",
+                                           at::empty({offsets * offsets, heads}, parameter_options()));
     register_module("self", self);
     auto output = std::make_shared<torch::nn::Module>("output");
     output_ = output->register_module("dense", std::make_shared<Linear>(width, width));

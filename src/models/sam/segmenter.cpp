@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "models/sam/sam.h"
 #include "models/sam/processing.h"
+#include "models/sam/sam.h"
 
 namespace deda::models {
 namespace {
@@ -112,7 +112,8 @@ void SamSegmenter::segment_each(const SamEmbedding& embedding, const std::vector
     prompts.boxes = corners.slice(1, begin, end).to(state_->device);
     if (options.centre_point) {
       prompts.points = centres.slice(1, begin, end).to(state_->device);
-      prompts.labels = at::full({1, end - begin, 1}, inside_the_box, prompts.points.options().dtype(at::kLong));
+      prompts.labels =
+          at::full({1, end - begin, 1}, inside_the_box, prompts.points.options().dtype(at::kLong));
     }
     const auto output = network.segment(embedding.features, prompts, options.multimask);
     const auto scores = output.iou_scores.to(at::kCPU, at::kFloat);
@@ -135,7 +136,8 @@ void SamSegmenter::segment_each(const SamEmbedding& embedding, const std::vector
   trace->input_boxes = corners;
   trace->input_points = centres;
   if (options.centre_point)
-    trace->input_labels = at::full({1, corners.size(1), 1}, inside_the_box, at::TensorOptions().dtype(at::kLong));
+    trace->input_labels =
+        at::full({1, corners.size(1), 1}, inside_the_box, at::TensorOptions().dtype(at::kLong));
   trace->pred_masks = at::cat(all_masks, 1);
   trace->iou_scores = at::cat(all_scores, 1);
 }

@@ -6,8 +6,8 @@
 
 #include "device/figures/diffusion_parts.h"
 #include "device/figures/operation_count.h"
-#include "diffusion/prompts.h"
 #include "diffusion/inversion/textual_inversion.h"
+#include "diffusion/prompts.h"
 
 namespace deda::figures {
 namespace {

@@ -4,9 +4,9 @@
 #include <filesystem>
 
 #include "models/diffusion/autoencoder.h"
-#include "models/text/clip_text.h"
 #include "models/diffusion/transparent.h"
 #include "models/diffusion/unet.h"
+#include "models/text/clip_text.h"
 
 namespace deda::figures {
 
