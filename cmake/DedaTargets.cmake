@@ -68,10 +68,14 @@ function(deda_compile_quickly target)
   endif()
 endfunction()
 
-# deda_add_test(io.record_store SOURCES record_store_test.cpp LINKS deda::io RANKS 1 3 4 LABELS mpi TIMEOUT 60 [TORCH])
-# One executable; one CTest entry per rank count (none given: one plain process). Every test has a timeout.
+# deda_add_test(io.record_store SOURCES record_store_test.cpp LINKS deda::io RANKS 1 3 4 LABELS mpi TIMEOUT 60 [TORCH]
+#               [CONDITIONAL Suite.Test ...])
+# One executable; one CTest entry per rank count (none given: one plain process). Every test has a timeout. A test program ends
+# with 77, "skipped", as soon as one of its tests was skipped; so tests that need what not every machine has (genuine data, a
+# tool, a processor) are named as CONDITIONAL and have entries of their own, NAME.Suite.Test: a skipped test never hides in a passed
+# entry, and skips no other.
 function(deda_add_test name)
-  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS;ENVIRONMENT;CONDITIONAL" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
@@ -86,16 +90,27 @@ function(deda_add_test name)
   set(environment OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
       OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
       ${ARG_ENVIRONMENT})
-  if(NOT ARG_RANKS)
-    add_test(NAME ${name} COMMAND ${target})
-    set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}"
-                         SKIP_RETURN_CODE 77)
+  function(_deda_add_entry entry)
+    if(NOT ARG_RANKS)
+      add_test(NAME ${entry} COMMAND ${target} ${ARGN})
+      set_tests_properties(${entry} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}"
+                           SKIP_RETURN_CODE 77)
+    endif()
+    foreach(ranks IN LISTS ARG_RANKS)
+      add_test(NAME ${entry}.ranks${ranks}
+               COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${target}> ${ARGN})
+      set_tests_properties(${entry}.ranks${ranks} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "mpi;${ARG_LABELS}"
+                           ENVIRONMENT "${environment}" PROCESSORS ${ranks} SKIP_RETURN_CODE 77)
+    endforeach()
+  endfunction()
+  if(ARG_CONDITIONAL)
+    list(JOIN ARG_CONDITIONAL ":" others)
+    _deda_add_entry(${name} --gtest_filter=-${others})
+  else()
+    _deda_add_entry(${name})
   endif()
-  foreach(ranks IN LISTS ARG_RANKS)
-    add_test(NAME ${name}.ranks${ranks}
-             COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${target}>)
-    set_tests_properties(${name}.ranks${ranks} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "mpi;${ARG_LABELS}"
-                         ENVIRONMENT "${environment}" PROCESSORS ${ranks} SKIP_RETURN_CODE 77)
+  foreach(test IN LISTS ARG_CONDITIONAL)
+    _deda_add_entry(${name}.${test} --gtest_filter=${test})
   endforeach()
 endfunction()
 

@@ -106,6 +106,7 @@ ExitCode run(JobContext& context, const Options& options) {
                       without_exclusions, provenance_of(plan, node, device)});
   if (context.ranks.is_root()) {
     if (was_complete) log_info("already done: {}", folder.string());
+    if (was_complete && context.options.trace) log_warning("{}", nothing_traced(folder));
     print_outcomes(folder);
     const io::StoreReader store(folder);
     fmt::print("{}", report::to_text(report::summarize_looks(store, decoupling::read_looks(folder))));
@@ -115,6 +116,7 @@ ExitCode run(JobContext& context, const Options& options) {
                  list.string());
     }
   }
+  io::check_outcomes(context.ranks, folder, decoupling::outcome_limits(config.decouple));
   return ExitCode::done;
 }
 

@@ -112,6 +112,24 @@ void report_mpi(Report& report, const JobContext& context) {
                 "Open MPI 4.1 needs 3, or writes over several nodes can lose bytes; unset it");
 }
 
+// The kernel's part of the driver shows itself here.
+bool has_nvidia_gpu() {
+  std::error_code error;
+  return fs::exists("/dev/nvidia0", error) || fs::exists("/dev/dxg", error);
+}
+
+// A GPU that would stand idle is a problem; a machine without one needs no plugin.
+void report_plugin(Report& report, const TorchMachine& torch) {
+  report.line("CUDA/NCCL plugin", torch.plugin);
+  if (torch.plugin_not_built)
+    report.add(
+        {"the CUDA/NCCL plugin was configured, but is not built: GPUs would not be used", "libdeda_cuda.so",
+         "Build it (`cmake --build build --target deda_cuda`), or name its folder in DEDA_PLUGIN_DIR."});
+  else if (!torch.version.empty() && !torch.plugin_loaded && has_nvidia_gpu())
+    report.add({"this machine has an NVIDIA GPU, which would not be used: " + torch.plugin,
+                "CUDA/NCCL plugin", "README, \"On GPUs\", says what the plugin needs."});
+}
+
 void report_machine(Report& report) {
   report.title("Machine");
   report.line("processor", processor_text());
@@ -121,7 +139,7 @@ void report_machine(Report& report) {
                 "only toy, decouple, inspect and doctor work; configure with -DDEDA_TORCH=ON");
   else
     report.line("LibTorch", torch.version);
-  report.line("CUDA/NCCL plugin", torch.plugin);
+  report_plugin(report, torch);
   if (torch.devices.empty())
     report.line("GPUs", torch.plugin_loaded
                             ? "none visible: training runs on the processor"
@@ -257,7 +275,7 @@ void report_training_inputs(Report& report, const training::TrainConfig& train) 
                 "Run `deda generate`, or leave train.synthetic_store empty.");
 }
 
-void report_models(Report& report, const diffusion::ModelsConfig& models) {
+void report_models(Report& report, const diffusion::ModelsConfig& models, std::int64_t resolution) {
   report.title("Diffusion model");
   if (models.base == diffusion::ModelsConfig{}.base && !fs::exists(models.base)) {
     report.line("models.base", fmt::format("\"{}\" is not here: `deda pretrain` makes the toy model; "
@@ -265,7 +283,7 @@ void report_models(Report& report, const diffusion::ModelsConfig& models) {
                                            models.base.string()));
     return;
   }
-  const ModelsFinding finding = examine_models(models);
+  const ModelsFinding finding = examine_models(models, resolution);
   for (const auto& [part, found] : finding.lines) report.line(part, found);
   for (const Problem& problem : finding.problems) report.add(problem);
 }
@@ -282,7 +300,7 @@ ExitCode run_doctor(JobContext& context) {
     report_dataset(report, context.config.dataset);
     report_mask_networks(report, context.config.decouple);
     report_training_inputs(report, context.config.train);
-    report_models(report, context.config.models);
+    report_models(report, context.config.models, context.config.diffusion.resolution);
   }
   const std::string text = fmt::format("deda {}\n{}", DEDA_VERSION, report.text());
   std::fwrite(text.data(), 1, text.size(), stdout);

@@ -11,6 +11,7 @@
 
 #include "core/files.h"
 #include "core/sha256.h"
+#include "diffusion/model_files.h"
 #include "io/formats/safetensors.h"
 
 namespace deda::jobs {
@@ -49,6 +50,9 @@ constexpr std::array<PublishedSum, 3> sums{{{"6df4712d", Family::sd15, "layer_sd
                                             {"47d048bd", Family::sdxl, "vae_transparent_encoder"},
                                             {"59dc8fee", Family::sdxl, "vae_transparent_decoder"}}};
 
+// How the tensors of LayerDiffuse's two networks begin.
+constexpr auto encoder_names = "blocks.", decoder_names = "down_blocks.";
+
 struct Weights {
   std::int64_t parameters = 0;
   std::uint64_t bytes = 0;
@@ -72,7 +76,8 @@ void add_file(const fs::path& path, Weights& weights) {
 
 class Examination {
  public:
-  explicit Examination(const diffusion::ModelsConfig& config) : config_{config} {}
+  Examination(const diffusion::ModelsConfig& config, std::int64_t resolution)
+      : config_{config}, resolution_{resolution} {}
 
   ModelsFinding run() {
     const auto& base = config_.base;
@@ -103,6 +108,10 @@ class Examination {
     layer_diffuse();
     encoder_ = transparent("models.transparent_encoder", config_.transparent_encoder, "transparent_encoder");
     decoder_ = transparent("models.transparent_decoder", config_.transparent_decoder, "transparent_decoder");
+    which_is_which("models.transparent_encoder", encoder_, encoder_names, "decoder", decoder_names);
+    which_is_which("models.transparent_decoder", decoder_, decoder_names, "encoder", encoder_names);
+    unknowing_unet();
+    resolution();
     loras();
     memory();
     return std::move(finding_);
@@ -254,12 +263,55 @@ class Examination {
     return weights;
   }
 
+  // A file under the other's key would be told by the loader, but hours later in the queue.
+  void which_is_which(const std::string& key, const Weights& weights, const char* own, const char* other,
+                      const char* others) {
+    const auto holds = [&](const char* prefix) {
+      const auto first = weights.names.lower_bound(prefix);
+      return first != weights.names.end() && first->starts_with(prefix);
+    };
+    if (weights.files == 0 || holds(own)) return;
+    problem(key,
+            holds(others) ? fmt::format("is a transparent {}: are the two keys swapped?", other)
+                          : fmt::format("holds no tensor {}..., as LayerDiffuse's file does", own),
+            key, "configs/models/README.md names the files.");
+  }
+
+  // Published decoders belong to a UNet that draws transparent latents; the family's own check is in
+  // layer_diffuse().
+  void unknowing_unet() {
+    const auto& decoder = published.back();
+    if (family_ != Family::other || !config_.layer_diffuse.empty() ||
+        decoder_.parameters != decoder.parameters)
+      return;
+    problem(
+        "models.layer_diffuse",
+        fmt::format("is not set, but models.transparent_decoder is {}: the UNet would know no transparency",
+                    decoder.name),
+        config_.base.string(), "Set it to LayerDiffuse's attention file of the base's family.");
+  }
+
+  void resolution() {
+    if (resolution_ == 0 || !finding_.problems.empty()) return;
+    try {
+      const auto multiple = diffusion::resolution_multiple(config_);
+      if (resolution_ % multiple != 0)
+        problem("diffusion.resolution", fmt::format("{} is no multiple of {}", resolution_, multiple),
+                "diffusion.resolution",
+                "The model's networks halve the picture that often. 0 takes the model's own.");
+      else
+        line("diffusion.resolution", fmt::format("{} pixels, a multiple of {}", resolution_, multiple));
+    } catch (const Error& error) {
+      problems_of("diffusion.resolution", error);
+    }
+  }
+
   void loras() {
     for (const auto& entry : config_.lora) {
       const auto equals = entry.rfind('=');
       const auto path = fs::exists(entry) || equals == std::string::npos ? entry : entry.substr(0, equals);
       if (!fs::exists(path)) {
-        problem("models.lora", "there is no such file", path, "Correct the entry: \"file=scale\".");
+        problem("models.lora", "there is no such LoRA file", path, "Correct the entry: \"file=scale\".");
         continue;
       }
       try {
@@ -294,6 +346,7 @@ class Examination {
   }
 
   const diffusion::ModelsConfig& config_;
+  std::int64_t resolution_;
   ModelsFinding finding_;
   Family family_ = Family::other;
   Weights unet_, vae_, encoder_, decoder_;
@@ -302,8 +355,8 @@ class Examination {
 
 }  // namespace
 
-ModelsFinding examine_models(const diffusion::ModelsConfig& config) {
-  return Examination(config).run();
+ModelsFinding examine_models(const diffusion::ModelsConfig& config, std::int64_t resolution) {
+  return Examination(config, resolution).run();
 }
 
 }  // namespace deda::jobs

@@ -1,8 +1,11 @@
-// What `deda doctor` says about [models]: which files are there, what they are, whether they belong together,
-// what is missing and where it is published, and how much memory the model takes. Reads headers and small
-// files only (and the sums of LayerDiffuse's small networks), so that it works without Torch and in a second.
+// What there is to say about [models]: which files are there, what they are, whether they belong together,
+// what is missing and where it is published, and how much memory the model takes. `deda doctor` prints it;
+// its problems stop `deda invert` and `deda generate` before they work, also with --dry-run. Reads headers
+// and small files only (and the sums of LayerDiffuse's small networks), so that it works without Torch and in
+// a second.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +20,7 @@ struct ModelsFinding {
   std::vector<Problem> problems;
 };
 
-ModelsFinding examine_models(const diffusion::ModelsConfig& config);
+// `resolution`: diffusion.resolution, pixels a side; 0: the model's own, which always fits.
+ModelsFinding examine_models(const diffusion::ModelsConfig& config, std::int64_t resolution = 0);
 
 }  // namespace deda::jobs

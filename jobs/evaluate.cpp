@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "training/compute_plan.h"
 #include "training/device.h"
 #include "training/evaluation.h"
+#include "training/mask_scores.h"
 
 namespace deda::jobs {
 namespace {
@@ -27,7 +29,8 @@ constexpr double percent = 100.0;
 struct EvaluateOptions {
   std::string weights = "best";
   std::string split = "test";
-  std::filesystem::path cdps;  // a store whose CDPs are classified instead of pictures
+  std::filesystem::path cdps;   // a store whose CDPs are classified instead of pictures
+  std::filesystem::path masks;  // a store whose masks are scored
 };
 
 data::Split split_named(const std::string& name) {
@@ -83,6 +86,28 @@ void save_cdp_scores(const std::filesystem::path& file, const std::filesystem::p
   write_atomically(file, json.dump(2) + "\n");
 }
 
+// How many are doubtful, and the worst.
+void print_mask_scores(std::vector<training::MaskScore> scores, const std::vector<std::string>& sources) {
+  constexpr std::size_t most_listed = 10;
+  constexpr double doubtful = 0.5;
+  const auto quality = [](const training::MaskScore& score) {
+    return score.cdp_keeps * (1 - score.cip_keeps);
+  };
+  std::stable_sort(scores.begin(), scores.end(),
+                   [&](const auto& a, const auto& b) { return quality(a) < quality(b); });
+  double sum = 0;
+  std::int64_t low = 0;
+  for (const auto& score : scores) {
+    sum += quality(score);
+    low += quality(score) < doubtful;
+  }
+  fmt::print("{} masks, mean score {:.3f}, {} below {}\n", scores.size(),
+             scores.empty() ? 0.0 : sum / static_cast<double>(scores.size()), low, doubtful);
+  for (std::size_t i = 0; i < std::min(most_listed, scores.size()); ++i)
+    fmt::print("  {:.3f}  CDP keeps {:.3f}, CIP keeps {:.3f}  {}\n", quality(scores[i]), scores[i].cdp_keeps,
+               scores[i].cip_keeps, sources.at(static_cast<std::size_t>(scores[i].item)));
+}
+
 ExitCode run(JobContext& context, const EvaluateOptions& options) {
   const auto& ranks = context.ranks;
   const auto run = plan_training_run(context);
@@ -130,6 +155,25 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
     return ExitCode::done;
   }
 
+  if (!options.masks.empty()) {
+    std::optional<io::StoreReader> store;
+    ranks.agree("opening the store", [&] { store.emplace(options.masks); });
+    if (store->description().class_names != run.dataset.class_names)
+      throw DataError("holds parts of other classes than the classifier's", options.masks.string());
+    if (context.options.dry_run) return ExitCode::done;
+    const auto mask_scores =
+        training::score_masks(*network, *store, static_cast<int>(config.augment.resize_shorter),
+                              static_cast<int>(config.augment.crop), ranks, device, config.train);
+    ranks.agree("saving the scores", [&] {
+      if (!ranks.is_root()) return;
+      print_mask_scores(mask_scores, store->description().sources);
+      const auto file = options.masks / "mask_scores.csv";
+      write_atomically(file, training::to_csv(mask_scores, store->description().sources));
+      fmt::print("{}\n", file.string());
+    });
+    return ExitCode::done;
+  }
+
   const auto pictures = usable_pictures(context, run.dataset, split_named(options.split));
   augment::TestSource source(run.dataset, pictures, config.augment);
   const auto samples = training::test_samples(source, run.dataset, pictures, config.train.evaluation_batch,
@@ -168,6 +212,10 @@ Job make_evaluate_job() {
                 app.add_option("--cdps", options->cdps,
                                "a store of `deda decouple` or `deda generate`: classify its CDPs, alone on "
                                "grey, per version");
+                app.add_option(
+                    "--masks", options->masks,
+                    "a store of `deda decouple`: score its masks (the CDP alone should keep the class, "
+                    "the CIP alone lose it) into mask_scores.csv there, for the review page");
               },
           .run = [options](JobContext& context) { return run(context, *options); }};
 }

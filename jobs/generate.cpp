@@ -15,6 +15,7 @@
 #include "diffusion/transparent/measure_calibration.h"
 #include "io/pictures/image_codec.h"
 #include "jobs/diffusion_run.h"
+#include "jobs/doctor_models.h"
 #include "jobs/job.h"
 #include "jobs/strength_sheet.h"
 
@@ -39,7 +40,8 @@ bool learned(const PipelineConfig& config) {
 }
 
 // Everything that stands in the way, before a network is loaded.
-void check(const PipelineConfig& config, const DiffusionRun& run, const Options& options) {
+void check(const PipelineConfig& config, const DiffusionRun& run, const Options& options,
+           const std::vector<std::string>& class_names) {
   auto checked = config.diffusion;
   std::vector<Problem> wrong, missing;
   const auto add = [](std::vector<Problem>& to, const std::vector<Problem>& more) {
@@ -54,6 +56,10 @@ void check(const PipelineConfig& config, const DiffusionRun& run, const Options&
     checked.strength = strength;
     add(wrong, diffusion::problems_of_generation(config.models, checked, config.generate, run.resolution));
   }
+  if (!options.calibrate)
+    add(wrong, diffusion::problems_of_prompts(config.models, config.diffusion, config.generate,
+                                              config.invert.vectors, class_names));
+  add(missing, examine_models(config.models).problems);
   if (!fs::exists(run.store / "manifest.json"))
     missing.push_back(
         {"there is no store of real CDPs", run.store.string(),
@@ -178,6 +184,7 @@ ExitCode run_store(JobContext& context, const DiffusionRun& run, const data::Dat
   if (machine.place.plugin != nullptr) request.workers = 2;
   diffusion::generate(context.ranks, request);
   if (context.ranks.is_root()) print_outcomes(run.synthetic, config.generate.copies);
+  io::check_outcomes(context.ranks, run.synthetic, diffusion::outcome_limits(config.generate));
   return ExitCode::done;
 }
 
@@ -256,11 +263,15 @@ ExitCode run(JobContext& context, const Options& options) {
   if (to_store && is_complete(context.ranks, run.synthetic)) {
     if (context.ranks.is_root()) {
       log_info("already done: {}", run.synthetic.string());
+      if (context.options.trace) log_warning("{}", nothing_traced(run.synthetic));
       print_outcomes(run.synthetic, config.generate.copies);
     }
+    io::check_outcomes(context.ranks, run.synthetic, diffusion::outcome_limits(config.generate));
     return ExitCode::done;
   }
-  context.ranks.agree("checking the configuration", [&] { check(config, run, options); });
+  context.ranks.agree("checking the configuration", [&] {
+    if (context.ranks.is_root()) check(config, run, options, dataset.class_names);
+  });
   std::unique_ptr<CdpSource> cdps;
   context.ranks.agree("opening the store of real CDPs", [&] {
     cdps = std::make_unique<CdpSource>(dataset, io::StoreReader(run.store), run.resolution,

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "diffusion/inversion/learn_identifiers.h"
 #include "jobs/diffusion_run.h"
+#include "jobs/doctor_models.h"
 #include "jobs/job.h"
 
 namespace deda::jobs {
@@ -119,6 +120,13 @@ ExitCode invert(JobContext& context) {
                                                     config.diffusion.margin_share);
   });
   finished = context.ranks.any(finished);
+  if (!finished) {
+    context.ranks.agree("checking the model", [&] {
+      if (!context.ranks.is_root()) return;
+      const auto finding = examine_models(config.models, config.diffusion.resolution);
+      if (!finding.problems.empty()) throw ConfigError(finding.problems);
+    });
+  }
   const diffusion::InversionSettings settings{.invert = config.invert,
                                               .diffusion = config.diffusion,
                                               .class_names = dataset.class_names,

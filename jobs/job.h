@@ -41,6 +41,13 @@ struct JobContext {
   bool mpi_from_any_thread = true;  // MPI granted MPI_THREAD_MULTIPLE
 };
 
+// --trace of a stage that was finished before.
+inline std::string nothing_traced(const std::filesystem::path& finished) {
+  return "nothing is traced: this is done already. Give the traced call a folder of its own with --out, or "
+         "remove " +
+         finished.string();
+}
+
 struct Job {
   std::string name;
   std::string summary;                         // one sentence, for `deda --help`

@@ -17,6 +17,7 @@ TorchMachine describe_torch_machine() {
   TorchMachine machine;
   machine.version = TORCH_VERSION;
   machine.plugin_loaded = loaded.plugin != nullptr;
+  machine.plugin_not_built = loaded.not_built;
   machine.plugin = loaded.reason;
   if (loaded.plugin == nullptr) return machine;
   machine.plugin = fmt::format("{}, NCCL {}", loaded.reason, loaded.plugin->nccl_version());
@@ -31,8 +32,9 @@ TorchMachine describe_torch_machine() {
 #else
 
 TorchMachine describe_torch_machine() {
-  return {
-      .version = {}, .plugin = "not in this build (DEDA_TORCH=OFF)", .plugin_loaded = false, .devices = {}};
+  TorchMachine machine;
+  machine.plugin = "not in this build (DEDA_TORCH=OFF)";
+  return machine;
 }
 
 #endif

@@ -11,6 +11,7 @@ struct TorchMachine {
   std::string version;  // "2.11.0"; empty: this build has no LibTorch
   std::string plugin;   // where the CUDA/NCCL plugin was loaded from, or why there is none
   bool plugin_loaded = false;
+  bool plugin_not_built = false;     // configured, but its file is nowhere
   std::vector<std::string> devices;  // one line per GPU that this process sees
 };
 

@@ -41,8 +41,10 @@ void print_results(const TrainingRun& run, const training::TrainingState& state)
 void write_draws(const JobContext& context, augment::TrainingSource& source, std::int64_t count) {
   std::string lines;
   const auto order = source.order(1);
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(count, source.size()); ++i)
-    lines += training::draw_json(source.decide_only(order[static_cast<std::size_t>(i)], 1)) + '\n';
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(count, source.size()); ++i) {
+    const auto decided = source.decide_only(order[static_cast<std::size_t>(i)], 1);
+    lines += training::draw_json(decided.draws, decided.label) + '\n';
+  }
   if (!context.options.trace) {
     fmt::print("{}", lines);
     return;
@@ -74,9 +76,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
     auto finished = ranks.is_root() ? training::finished_run(run.folder, run.key) : std::nullopt;
     if (ranks.any(finished.has_value())) {
       log_info("this run has finished already");
-      if (context.options.trace)
-        log_warning("nothing is traced: give the traced run a folder of its own with --out, or remove {}",
-                    run.folder.string());
+      if (context.options.trace) log_warning("{}", nothing_traced(run.folder));
       if (finished) print_results(run, *finished);
       return ExitCode::done;
     }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -28,6 +29,36 @@ void require_store(const pipeline::Node* node, const char* what, const char* hin
     problems.push_back({fmt::format("there is no store of {}", what), folder, hint});
   else if (!io::store_is_complete(node->folder))
     problems.push_back({fmt::format("the store of {} is not finished", what), folder, hint});
+}
+
+// De-DA without parts is training on natural pictures under another name.
+void check_pool(const augment::PartPool& pool, const TrainingRun& run) {
+  if (run.config.augment.allow_empty) return;
+  if (pool.anchors().order.empty())
+    throw DataError("no training picture has a usable part: " + pool.summary(), run.store.string(),
+                    "`deda inspect` shows why. Set augment.method=plain, or augment.allow_empty=true.");
+  if (!run.synthetic.empty() && pool.synthetic() == 0)
+    throw DataError("holds no synthetic CDP of a training picture", run.synthetic.string(),
+                    "`deda inspect` shows why. Set augment.p_syn=0 to train on real CDPs alone, or "
+                    "augment.allow_empty=true.");
+}
+
+void tell_classes_without_parts(const augment::PartPool& pool, const data::Dataset& dataset) {
+  constexpr std::size_t most_named = 10;
+  std::set<std::int32_t> present, with_parts;
+  for (std::size_t item = 0; item < pool.size(); ++item) {
+    present.insert(pool.class_of(item));
+    if (pool.usable(item)) with_parts.insert(pool.class_of(item));
+  }
+  std::vector<std::string> names;
+  std::size_t without = 0;
+  for (const std::int32_t id : present) {
+    if (with_parts.count(id) == 0 && ++without <= most_named)
+      names.push_back(dataset.class_names.at(static_cast<std::size_t>(id)));
+  }
+  if (without > 0)
+    log_warning("{} of {} classes have no usable part and see natural pictures alone: {}{}", without,
+                present.size(), fmt::join(names, ", "), without > most_named ? ", ..." : "");
 }
 
 }  // namespace
@@ -97,7 +128,11 @@ augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
         augment::PartPool(run.dataset, training, stores,
                           {.min_mask_share = limits.min_mask_share, .max_mask_share = limits.max_mask_share});
   });
-  if (context.ranks.is_root()) log_info("{}", pool.summary());
+  if (context.ranks.is_root()) {
+    log_info("{}", pool.summary());
+    tell_classes_without_parts(pool, run.dataset);
+  }
+  check_pool(pool, run);
   return pool;
 }
 

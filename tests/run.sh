@@ -10,7 +10,9 @@ export OMP_NUM_THREADS=1
 cd "$deda_build_dir"
 say "set-up and build: $((SECONDS - started)) s"
 failed=0
-ctest --output-on-failure --no-tests=error -j "$(env -u OMP_NUM_THREADS nproc)" "$@" || failed=1
+rm -f skipped.xml
+ctest --output-on-failure --no-tests=error --output-junit skipped.xml -j "$(env -u OMP_NUM_THREADS nproc)" "$@" || failed=1
+if [ -e skipped.xml ]; then python3 "$deda_root/tests/support/list_skipped.py" skipped.xml; fi
 if [ $# -eq 0 ]; then
   deda_build_dir=$deda_root/build-asan
   mkdir -p "$deda_build_dir"

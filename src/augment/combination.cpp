@@ -24,9 +24,9 @@ std::uint32_t Choices::below(Decision decision, std::uint32_t n, std::uint32_t o
 
 namespace {
 
-// A real CDP, or with p_syn one of the item's synthetic versions.
-std::int32_t choose_version(const Choices& choices, const PartPool& pool, std::size_t item, double p_syn,
-                            Decision whether, Decision which) {
+// The place of a real CDP, or with p_syn that of one of the item's synthetic versions.
+std::int32_t choose_place(const Choices& choices, const PartPool& pool, std::size_t item, double p_syn,
+                          Decision whether, Decision which) {
   const int versions = pool.versions(item);
   if (versions <= 0 || choices.uniform(whether) >= p_syn) return 0;
   return 1 + static_cast<std::int32_t>(choices.below(which, static_cast<std::uint32_t>(versions)));
@@ -87,23 +87,26 @@ Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t se
   const Choices choices{seed, epoch, sample};
   if (choices.uniform(Decision::augmented) >= config.p_aug) return draws;
   CombinationDraws made;
-  made.version = choose_version(choices, pool, anchor, config.p_syn, Decision::synthetic, Decision::version);
+  made.place = choose_place(choices, pool, anchor, config.p_syn, Decision::synthetic, Decision::version);
+  made.version = pool.cdp(anchor, made.place).version;
   if (choices.uniform(Decision::mix) < config.p_mix) {
     const std::int32_t own = pool.class_of(anchor);
     if (const std::uint32_t count = pool.anchors().count_without(own, own); count > 0) {
       made.mix = pool.anchors().member_without(choices.below(Decision::mix_item, count), own, own);
-      made.mix_version = choose_version(choices, pool, static_cast<std::size_t>(made.mix), config.p_syn,
-                                        Decision::mix_synthetic, Decision::mix_version);
+      const auto other = static_cast<std::size_t>(made.mix);
+      made.mix_place =
+          choose_place(choices, pool, other, config.p_syn, Decision::mix_synthetic, Decision::mix_version);
+      made.mix_version = pool.cdp(other, made.mix_place).version;
     }
   }
   made.cip = choose_donor(choices, pool, config, anchor, made.mix);
   if (made.cip < 0) return draws;  // nobody has a background: the sample stays natural
   const bool mixed = made.mix >= 0;
-  made.u1 = choose_size(choices, config, pool.cdp(anchor, made.version), mixed, Decision::size1);
+  made.u1 = choose_size(choices, config, pool.cdp(anchor, made.place), mixed, Decision::size1);
   made.angle1 = config.rotation_degrees * (2 * choices.uniform(Decision::angle1) - 1);
   made.flip1 = choices.uniform(Decision::flip1) < config.cdp_flip;
   if (mixed) {
-    made.u2 = choose_size(choices, config, pool.cdp(static_cast<std::size_t>(made.mix), made.mix_version),
+    made.u2 = choose_size(choices, config, pool.cdp(static_cast<std::size_t>(made.mix), made.mix_place),
                           mixed, Decision::size2);
     made.angle2 = config.rotation_degrees * (2 * choices.uniform(Decision::angle2) - 1);
     made.flip2 = choices.uniform(Decision::flip2) < config.cdp_flip;

@@ -86,6 +86,10 @@ void AugmentConfig::describe(ConfigVisitor& v) {
            .min = 0,
            .max = 1},
           max_mask_share);
+  v.field({.key = "allow_empty",
+           .help = "whether De-DA may train without any usable part (or, with p_syn above 0, without any "
+                   "synthetic CDP), which is training on natural pictures; false: an error"},
+          allow_empty);
   v.field({.key = "cache_megabytes",
            .help = "memory per rank for decoded and resized pictures and parts; what does not fit is made "
                    "anew each time",

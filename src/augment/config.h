@@ -31,6 +31,7 @@ struct AugmentConfig {
   double max_occlusion = 0.5;
   std::int64_t placement_tries = 10;
   double min_mask_share = 0.01, max_mask_share = 0.95;
+  bool allow_empty = false;
   std::int64_t cache_megabytes = 2048;
   std::int64_t ring_batches = 4;
 

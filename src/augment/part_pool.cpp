@@ -37,7 +37,7 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
       const io::RecordInfo& info = record.info;
       const std::size_t item = item_of.at(static_cast<std::size_t>(info.source_index));
       if (item == SIZE_MAX || info.outcome != io::Outcome::done) continue;
-      PartView view{info.height, info.width, info.channels, record.pixels, 0};
+      PartView view{info.height, info.width, info.channels, record.pixels, 0, info.version};
       if (info.kind == io::RecordKind::cip) {
         const double height = info.crop[3] - info.crop[1], width = info.crop[2] - info.crop[0];
         share[item] = static_cast<double>(info.mask_area) / std::max(1.0, height * width);
@@ -77,6 +77,10 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
 
 PartPool::PartPool(std::vector<std::int32_t> classes, std::vector<ItemParts> items)
     : classes_{std::move(classes)}, items_{std::move(items)} {
+  for (ItemParts& parts : items_) {
+    for (std::size_t place = 0; place < parts.cdps.size(); ++place)
+      parts.cdps[place].version = static_cast<std::int32_t>(place);
+  }
   index();
 }
 

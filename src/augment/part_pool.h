@@ -18,6 +18,7 @@ struct PartView {
   int height = 0, width = 0, channels = 0;
   std::span<const std::uint8_t> pixels;
   double relative_size = 0;  // CDP: longer side of its box / shorter side of its picture
+  std::int32_t version = 0;  // CDP: 0 real, 1..K synthetic, as the store counts them
 };
 
 struct PoolLimits {
@@ -33,7 +34,8 @@ class PartPool {
   PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training,
            const std::vector<io::StoreReader>& stores, const PoolLimits& limits);
 
-  // For tests and other sources of parts: item i of class classes[i]; versions[0] is the real CDP.
+  // For tests and other sources of parts: item i of class classes[i]; versions[0] is the real CDP, and they
+  // are numbered as they stand.
   struct ItemParts {
     std::vector<PartView> cdps;  // [1 + K]; empty: unusable
     PartView cip;                // no pixels: none
@@ -47,8 +49,9 @@ class PartPool {
   int versions(std::size_t item) const {
     return static_cast<int>(items_[item].cdps.size()) - 1;
   }  // K synthetic ones
-  const PartView& cdp(std::size_t item, int version) const {
-    return items_[item].cdps[static_cast<std::size_t>(version)];
+  // The CDP at a place 0..versions(item): versions without the gaps of rejected ones.
+  const PartView& cdp(std::size_t item, int place) const {
+    return items_[item].cdps[static_cast<std::size_t>(place)];
   }
   const PartView& cip(std::size_t item) const { return items_[item].cip; }
   bool has_cip(std::size_t item) const { return !items_[item].cip.pixels.empty(); }
@@ -64,7 +67,8 @@ class PartPool {
     std::uint32_t member_without(std::uint32_t n, std::int32_t a, std::int32_t b) const;
   };
   const Group& anchors() const { return anchors_; }
-  const Group& donors() const { return donors_; }  // have a CIP
+  const Group& donors() const { return donors_; }       // have a CIP
+  std::size_t synthetic() const { return synthetic_; }  // records, of usable and of other items
   // In words: how many items are usable, why others are not. For the log.
   std::string summary() const;
 

@@ -82,10 +82,10 @@ std::shared_ptr<const io::Image> TrainingSource::canvas(std::size_t sample) {
       bytes_of);
 }
 
-std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, int version) {
+std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, int place) {
   return cdps_->get(
-      first_version_[sample] + static_cast<std::size_t>(version),
-      [&] { return prepare_cdp(pool_.cdp(sample, version)); },
+      first_version_[sample] + static_cast<std::size_t>(place),
+      [&] { return prepare_cdp(pool_.cdp(sample, place)); },
       [](const PreparedCdp& cdp) { return cdp.bytes(); });
 }
 
@@ -118,9 +118,9 @@ void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerSc
     return;
   }
   const auto background = canvas(static_cast<std::size_t>(combination->cip));
-  const auto first = prepared(anchor, combination->version);
+  const auto first = prepared(anchor, combination->place);
   const auto second = combination->mix >= 0
-                          ? prepared(static_cast<std::size_t>(combination->mix), combination->mix_version)
+                          ? prepared(static_cast<std::size_t>(combination->mix), combination->mix_place)
                           : nullptr;
   compose(config_, Choices{seed_, epoch, static_cast<std::uint64_t>(sample)}, *background, *first,
           second.get(), best_kernels(), scratch, draws, pixels);
@@ -130,14 +130,14 @@ void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerSc
     label[pool_.class_of(static_cast<std::size_t>(combination->mix))] += other_weight;
 }
 
-Draws TrainingSource::decide_only(std::int64_t sample, std::uint32_t epoch) {
-  // Boxes and areas come out of composition, so it is composed and thrown away.
+TrainingSource::Decided TrainingSource::decide_only(std::int64_t sample, std::uint32_t epoch) {
+  // Boxes, areas and label weights come out of composition, so it is composed and thrown away.
   ComposerScratch scratch;
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(config_.crop * config_.crop * 3));
-  std::vector<float> label(static_cast<std::size_t>(classes()));
-  Draws draws;
-  render(sample, epoch, scratch, pixels.data(), label.data(), draws);
-  return draws;
+  Decided decided;
+  decided.label.resize(static_cast<std::size_t>(classes()));
+  render(sample, epoch, scratch, pixels.data(), decided.label.data(), decided.draws);
+  return decided;
 }
 
 TestSource::TestSource(const data::Dataset& dataset, std::vector<std::size_t> test,

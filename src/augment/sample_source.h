@@ -32,14 +32,18 @@ class TrainingSource {
   // picture.
   void render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch, std::uint8_t* pixels,
               float* label, Draws& draws);
-  // The decisions alone, geometry included, as render() makes them.
-  Draws decide_only(std::int64_t sample, std::uint32_t epoch);
+  // The decisions alone, geometry and label included, as render() makes them.
+  struct Decided {
+    Draws draws;
+    std::vector<float> label;  // [classes]
+  };
+  Decided decide_only(std::int64_t sample, std::uint32_t epoch);
 
  private:
   void render_natural(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels, Draws& draws);
   std::shared_ptr<const io::Image> natural_picture(std::size_t sample);
   std::shared_ptr<const io::Image> canvas(std::size_t sample);
-  std::shared_ptr<const PreparedCdp> prepared(std::size_t sample, int version);
+  std::shared_ptr<const PreparedCdp> prepared(std::size_t sample, int place);
 
   const data::Dataset& dataset_;
   std::vector<std::size_t> training_;

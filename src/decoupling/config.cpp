@@ -60,6 +60,16 @@ void DecoupleConfig::describe_networks(ConfigVisitor& v) {
   v.field({.key = "fill_mask_holes", .help = "holes inside a network's mask are filled"}, fill_mask_holes);
   v.field({.key = "grounding_dino", .help = "folder of GroundingDINO (transformers layout) for text_box_sam"},
           grounding_dino);
+  v.choice(
+      {.key = "grounding_dino_rules",
+       .help =
+           "text_box_sam: whose program decides where the two differ (size of capped pictures, margin of "
+           "box refinement, dots in phrases); auto: transformers', which Lang-SAM calls today, in faithful "
+           "mode, else the original's"},
+      grounding_dino_rules,
+      {{"auto", DetectorRules::automatic},
+       {"original", DetectorRules::original},
+       {"transformers", DetectorRules::transformers}});
   v.field({.key = "sam", .help = "folder or file of SAM or MobileSAM for text_box_sam and box_sam"}, sam);
   v.field({.key = "deeplab", .help = "folder of DeepLab (graph.json, labels.txt, .safetensors) for semantic"},
           deeplab);
@@ -198,6 +208,9 @@ void DecoupleConfig::describe(ConfigVisitor& v) {
            .min = 0,
            .max = 1},
           max_failed_share);
+  v.field(
+      {.key = "allow_empty", .help = "whether a store without a single part is a success; false: an error"},
+      allow_empty);
   const auto& names = mask_source_names();
   v.require(!sources.empty(), "sources", "no mask source is named",
             "Name at least one, e.g. [\"annotated\"].");
@@ -210,6 +223,11 @@ void DecoupleConfig::describe(ConfigVisitor& v) {
   }
   v.require(min_mask_share < max_mask_share, "min_mask_share", "min_mask_share is not below max_mask_share",
             "Lower one or raise the other.");
+}
+
+DetectorRules detector_rules(const DecoupleConfig& config) {
+  if (config.grounding_dino_rules != DetectorRules::automatic) return config.grounding_dino_rules;
+  return config.mode == Mode::faithful ? DetectorRules::transformers : DetectorRules::original;
 }
 
 }  // namespace deda::decoupling

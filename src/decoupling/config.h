@@ -17,6 +17,7 @@ enum class TrimapBorder : std::uint8_t { outside, inside };
 enum class Fill : std::uint8_t { alpha_pyramid, telea };
 enum class Mode : std::uint8_t { recommended, faithful };
 enum class PartsPer : std::uint8_t { label, picture };
+enum class DetectorRules : std::uint8_t { automatic, original, transformers };
 enum class NetworkPrecision : std::uint8_t { fp32, fp16, bf16 };
 
 struct DecoupleConfig {
@@ -57,6 +58,7 @@ struct DecoupleConfig {
   bool fill_mask_holes = false;
 
   std::filesystem::path grounding_dino, sam, deeplab;
+  DetectorRules grounding_dino_rules = DetectorRules::automatic;
   DeviceChoice device = DeviceChoice::automatic;
   NetworkPrecision precision = NetworkPrecision::fp32;
   std::int64_t batch = 1;
@@ -65,12 +67,16 @@ struct DecoupleConfig {
   std::filesystem::path exclude;
   std::int64_t items_per_segment = 256;
   double max_failed_share = 1.0;
+  bool allow_empty = false;
 
   void describe(ConfigVisitor& v);
 
  private:
   void describe_networks(ConfigVisitor& v);
 };
+
+// What DecoupleConfig::grounding_dino_rules stands for: never automatic.
+DetectorRules detector_rules(const DecoupleConfig& config);
 
 // Names that `sources` may hold.
 const std::vector<std::string>& mask_source_names();

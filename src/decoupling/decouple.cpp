@@ -21,7 +21,6 @@
 #include "decoupling/exclusions.h"
 #include "decoupling/looks.h"
 #include "decoupling/trace.h"
-#include "io/store/failed_share.h"
 
 namespace deda::decoupling {
 
@@ -187,6 +186,14 @@ void tell_balance(const comm::Communicator& ranks, const Balance& mine) {
 
 }  // namespace
 
+io::OutcomeLimits outcome_limits(const DecoupleConfig& config) {
+  return {.section = "decouple",
+          .max_failed_share = config.max_failed_share,
+          .failed_items = "pictures are unreadable or failed",
+          .allow_empty = config.allow_empty,
+          .wanted_records = "part"};
+}
+
 bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
   const std::vector<std::size_t> items = decouple_items(request.dataset, request.config);
   if (items.empty())
@@ -252,10 +259,6 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
   progress.finish();
   store.finish();
   tell_balance(ranks, balance);
-  io::check_failed_share(ranks, request.folder,
-                         {.most = request.config.max_failed_share,
-                          .key = "decouple.max_failed_share",
-                          .failed_items = "pictures are unreadable or failed"});
   return false;
 }
 

@@ -13,6 +13,7 @@
 #include "data/dataset.h"
 #include "decoupling/config.h"
 #include "decoupling/ladder.h"
+#include "io/store/outcome_limits.h"
 #include "io/store/record_store.h"
 
 namespace deda::decoupling {
@@ -33,7 +34,10 @@ struct DecoupleRequest {
 };
 
 // Collective. True when the store was complete already. Throws Stopped between segments after a signal or
-// deadline, DataError when more than max_failed_share of the pictures failed.
+// deadline. What came out is judged by outcome_limits().
 bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request);
+
+// What io::check_outcomes() holds the finished store against, every time the stage is called.
+io::OutcomeLimits outcome_limits(const DecoupleConfig& config);
 
 }  // namespace deda::decoupling

@@ -248,6 +248,7 @@ struct GenerateConfig {
   double least_alpha = 0.02, least_component_share = 0.05;
   double least_alpha_inside = 0.5, least_area_ratio = 0.5, most_area_ratio = 2.0;
   double max_failed_share = 1.0;
+  bool allow_empty = false;
   void describe(ConfigVisitor& v) {
     v.field({.key = "copies", .help = "synthetic CDPs per real one (paper: 3)", .min = 1, .max = 100},
             copies);
@@ -330,6 +331,9 @@ struct GenerateConfig {
              .min = 0,
              .max = 1},
             max_failed_share);
+    v.field({.key = "allow_empty",
+             .help = "whether a store without a single usable copy is a success; false: an error"},
+            allow_empty);
     v.require(decoder_votes == 1 || decoder_votes == 8, "decoder_votes", "must be 1 or 8",
               "The original's is 8.");
     v.require(least_area_ratio <= most_area_ratio, "least_area_ratio", "is above most_area_ratio",

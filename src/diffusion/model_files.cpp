@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <thread>
 
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/parallel.h"
+#include "io/formats/safetensors.h"
 #include "models/diffusion/autoencoder_config.h"
 #include "models/diffusion/unet_config.h"
 #include "models/weights/weight_paths.h"
@@ -142,6 +144,32 @@ std::string model_identity(const ModelsConfig& config, UNetWeights weights) {
 std::int64_t model_resolution(const ModelsConfig& config) {
   return models::read_unet_config(config.base / "unet" / "config.json").sample_size *
          models::read_autoencoder_config(config.base / "vae" / "config.json").factor();
+}
+
+namespace {
+
+// Levels of a transparent decoder, from the names in its file.
+std::int64_t decoder_levels(const fs::path& file) {
+  std::set<std::string> levels;
+  const std::string prefix = "down_blocks.";
+  const io::SafetensorsFile opened(file);
+  for (const auto& [name, tensor] : opened.tensors()) {
+    if (name.starts_with(prefix))
+      levels.insert(name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size()));
+  }
+  return static_cast<std::int64_t>(levels.size());
+}
+
+}  // namespace
+
+std::int64_t resolution_multiple(const ModelsConfig& config) {
+  const auto unet = models::read_unet_config(config.base / "unet" / "config.json");
+  const auto factor = models::read_autoencoder_config(config.base / "vae" / "config.json").factor();
+  const auto halvings = [](std::int64_t levels) {
+    return std::int64_t{1} << std::max<std::int64_t>(0, levels - 1);
+  };
+  return std::max(factor * halvings(static_cast<std::int64_t>(unet.block_out_channels.size())),
+                  halvings(decoder_levels(transparent_decoder_file(config))));
 }
 
 }  // namespace deda::diffusion

@@ -47,5 +47,7 @@ std::string model_identity(const ModelsConfig& config, UNetWeights weights = UNe
 
 // Pixels a side of the picture that the model was made for (unet/config.json, vae/config.json).
 std::int64_t model_resolution(const ModelsConfig& config);
+// Pixels a side must be a multiple of this: UNet and transparent decoder halve them that often.
+std::int64_t resolution_multiple(const ModelsConfig& config);
 
 }  // namespace deda::diffusion

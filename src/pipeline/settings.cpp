@@ -135,6 +135,7 @@ std::vector<SettingRow> make_rows() {
       {"decouple.min_component_share", value, decouple, networks, ""},
       {"decouple.fill_mask_holes", value, decouple, networks, ""},
       {"decouple.grounding_dino", content, decouple, words_and_sam, file_content},
+      {"decouple.grounding_dino_rules", value, decouple, words_and_sam, ""},
       {"decouple.sam", content, decouple, networks, file_content},
       {"decouple.deeplab", content, decouple, semantic, file_content},
       {"decouple.device", none, nothing, nullptr, where_and_how_fast},
@@ -144,6 +145,7 @@ std::vector<SettingRow> make_rows() {
       {"decouple.exclude", content, decouple, nullptr, "the pictures that it names count, not the file"},
       {"decouple.items_per_segment", value, decouple, nullptr, ""},  // the store's files, byte for byte
       {"decouple.max_failed_share", none, nothing, nullptr, judges_only},
+      {"decouple.allow_empty", none, nothing, nullptr, judges_only},
 
       {"models.base", content, diffusion, nullptr, file_content},
       {"models.layer_diffuse", content, diffusion, nullptr, file_content},
@@ -207,6 +209,7 @@ std::vector<SettingRow> make_rows() {
       {"generate.identifier", value, generate, nullptr, ""},
       {"generate.items_per_segment", value, generate, nullptr, ""},
       {"generate.max_failed_share", none, nothing, nullptr, judges_only},
+      {"generate.allow_empty", none, nothing, nullptr, judges_only},
 
       {"pretrain.seed", none, nothing, nullptr, own_model},
       {"pretrain.per_class", none, nothing, nullptr, own_model},
@@ -242,6 +245,7 @@ std::vector<SettingRow> make_rows() {
       {"augment.placement_tries", value, train, mixes, ""},
       {"augment.min_mask_share", value, train, uses_parts, ""},
       {"augment.max_mask_share", value, train, uses_parts, ""},
+      {"augment.allow_empty", none, nothing, nullptr, judges_only},
       {"augment.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
       {"augment.ring_batches", none, nothing, nullptr, where_and_how_fast},
 
@@ -282,6 +286,7 @@ std::vector<SettingRow> make_rows() {
 PipelineConfig effective(PipelineConfig config) {
   auto& augment = config.augment;
   if (augment.method == augment::Method::deda && augment.p_aug == 0) augment.method = augment::Method::plain;
+  config.decouple.grounding_dino_rules = decoupling::detector_rules(config.decouple);
   const auto& store = config.train.synthetic_store;
   if (store == "none" || (store.empty() && config.diffusion.strength == 0)) augment.p_syn = 0;
   return config;

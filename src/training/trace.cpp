@@ -80,10 +80,11 @@ models::NamedTensors draw_tensors(const std::vector<Draws>& draws) {
   return tensors;
 }
 
-std::string draw_json(const Draws& draws) {
+std::string draw_json(const Draws& draws, const std::vector<float>& label) {
   nlohmann::ordered_json line;
   const auto add = [&](const char* name, auto value) { line[name] = value(draws); };
   for_each_draw(add, add);
+  line["label"] = label;
   return line.dump();
 }
 

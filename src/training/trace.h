@@ -20,8 +20,8 @@ namespace deda::training {
 
 // Draws of a batch under their names: integers as int64, real numbers as float64, each [B].
 models::NamedTensors draw_tensors(const std::vector<augment::Draws>& draws);
-// One JSON object with the same names, without the prefix `draw.`.
-std::string draw_json(const augment::Draws& draws);
+// One JSON object with the same names, without the prefix `draw.`, and `label` [classes].
+std::string draw_json(const augment::Draws& draws, const std::vector<float>& label);
 
 class StepTracer {
  public:

@@ -101,8 +101,28 @@ TEST(Decouple, EndsWithAnErrorWhenTooManyPicturesFail) {
   const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
   DecoupleConfig config;
   config.max_failed_share = 0.05;  // 2 of 30 are unreadable
-  EXPECT_THROW(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}),
-               DataError);
+  for (const bool again : {false, true}) {
+    EXPECT_EQ(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}), again);
+    EXPECT_THROW(io::check_outcomes(shared.world, shared.path / "store", outcome_limits(config)), DataError);
+  }
+}
+
+TEST(Decouple, AStoreWithoutAPartIsAnErrorUnlessItIsAllowed) {
+  SharedFolder shared;
+  const data::Dataset dataset = spoilt_toy(shared.world, shared.path / "toy");
+  DecoupleConfig config;
+  config.min_mask_share = 0.9;  // no beetle is that large
+  decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0});
+  try {
+    io::check_outcomes(shared.world, shared.path / "store", outcome_limits(config));
+    ADD_FAILURE() << "a store without a part went unnoticed";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("none of 30 items gave one"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("times rejected: annotated: the mask covers"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("decouple.allow_empty=true"));
+  }
+  config.allow_empty = true;
+  EXPECT_NO_THROW(io::check_outcomes(shared.world, shared.path / "store", outcome_limits(config)));
 }
 
 TEST(Decouple, HandlesFewerPicturesThanRanks) {

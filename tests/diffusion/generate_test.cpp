@@ -2,6 +2,7 @@
 // continued; its store beside the real one in the trainer's pool.
 #include "diffusion/generation/generate.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -13,6 +14,7 @@
 #include "core/files.h"
 #include "core/stop.h"
 #include "diffusion/edit_fixture.h"
+#include "models/text/clip_tokenizer.h"
 
 namespace deda::diffusion {
 namespace {
@@ -174,7 +176,10 @@ TEST(Generate, ACdpThatFailsIsAnOutcomeAndNotTheEnd) {
   EXPECT_EQ(why, "the CDP has no opaque pixel");
   auto strict = world.request("strict", 1);
   world.config.max_failed_share = 0.05;  // one of eleven is more
-  EXPECT_THROW(generate(world.ranks, strict), DataError);
+  for (const bool again : {false, true}) {
+    EXPECT_EQ(generate(world.ranks, strict), again);
+    EXPECT_THROW(io::check_outcomes(world.ranks, strict.folder, outcome_limits(world.config)), DataError);
+  }
   world.config.max_failed_share = 1;
   world.config.most_area_ratio = 0;
   generate(world.ranks, world.request("rejected", 1));
@@ -185,6 +190,9 @@ TEST(Generate, ACdpThatFailsIsAnOutcomeAndNotTheEnd) {
   const auto& reason = rejected.remarks().at(0).second;
   EXPECT_NE(reason.find("copy 1 rejected: "), std::string::npos) << reason;
   EXPECT_NE(reason.find("copy 2 rejected: "), std::string::npos) << reason;
+  EXPECT_THROW(io::check_outcomes(world.ranks, rejected.folder(), outcome_limits(world.config)), DataError);
+  world.config.allow_empty = true;
+  EXPECT_NO_THROW(io::check_outcomes(world.ranks, rejected.folder(), outcome_limits(world.config)));
 }
 
 TEST(Generate, CalledAgainWhenDoneLoadsNothing) {
@@ -290,6 +298,32 @@ TEST(Generate, ListsAllThatIsWrongWithAConfiguration) {
   EXPECT_EQ(problems[2].where, "diffusion.prompt");
   models.base = "/nowhere";
   EXPECT_GE(problems_of_generation(models, diffusion, world.config, 30).size(), 3u);
+}
+
+TEST(Generate, RefusesPromptsThatTheTextEncoderWouldCut) {
+  const World world;
+  ModelsConfig models;
+  models.base = world.path / "model";
+  const auto tokenizer = deda::models::ClipTokenizer::from_folder(models.base / "tokenizer");
+  const auto room = tokenizer.max_length() - 2;
+  std::string words;
+  while (static_cast<std::int64_t>(tokenizer.tokens(words + "a ").size()) < room) words += "a ";
+  DiffusionConfig diffusion;
+  diffusion.prompt = words + "{token}";  // exactly full with a row, one too many with two
+  auto config = world.config;
+  config.identifier = IdentifierChoice::learned;
+  EXPECT_EQ(problems_of_prompts(models, diffusion, config, 1, {}).size(), 0u);
+  const auto problems = problems_of_prompts(models, diffusion, config, 2, {});
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].where, "diffusion.prompt");
+  EXPECT_NE(problems[0].what.find(fmt::format("{} tokens, {} fit", room + 1, room)), std::string::npos)
+      << problems[0].what;
+  config.identifier = IdentifierChoice::class_name;
+  const auto by_name = problems_of_prompts(models, diffusion, config, 1, {"a", "a a"});
+  ASSERT_EQ(by_name.size(), 1u);
+  EXPECT_NE(by_name[0].what.find("class \"a a\""), std::string::npos) << by_name[0].what;
+  config.negative_prompt = words + words;
+  EXPECT_EQ(problems_of_prompts(models, diffusion, config, 1, {}).size(), 1u);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ double relative_difference(const at::Tensor& ours, const at::Tensor& theirs) {
 // What both programs start from.
 TEST(GoldenModels, WritesTheModelsForThePythonScript) {
   const char* folder = std::getenv("DEDA_WRITE_TINY_MODELS");
-  if (folder == nullptr) GTEST_SKIP() << "only for tests/golden/textual_inversion.py";
+  if (folder == nullptr) return;  // no test: a tool of tests/golden/textual_inversion.py
   test::write_tiny_diffusion_model(fs::path(folder) / "sd15", {.layout = TinyLayout::sd15});
   test::write_tiny_diffusion_model(fs::path(folder) / "sdxl", {.layout = TinyLayout::sdxl});
 }

@@ -43,8 +43,8 @@ void write_model(const fs::path& folder, bool sdxl) {
     make_folder((folder / file).parent_path());
     write_atomically(folder / file, "{}");
   }
-  write_sparse(folder / "transparent_encoder.safetensors", 1'181'764);
-  write_sparse(folder / "transparent_decoder.safetensors", 1000);
+  write_sparse(folder / "transparent_encoder.safetensors", 1'181'764, "blocks.0.weight");
+  write_sparse(folder / "transparent_decoder.safetensors", 1000, "down_blocks.0.weight");
 }
 
 diffusion::ModelsConfig config_of(const fs::path& folder, const std::string& layer_diffuse) {
@@ -122,6 +122,43 @@ TEST(DoctorModels, TellsFilesOfAnotherFamily) {
   fs::resize_file(folder / "unet/diffusion_pytorch_model.fp16.safetensors", 1000);
   EXPECT_THAT(said(config_of(folder.path(), "")).problems,
               HasSubstr("diffusion_pytorch_model.fp16.safetensors"));
+}
+
+TEST(DoctorModels, TellsTheTransparentNetworksApart) {
+  test::TemporaryFolder folder;
+  write_model(folder.path(), false);
+  write_sparse(folder / "attn.safetensors", 1000, "hookers.layers.0.to_q_lora.0.up.weight");
+  auto config = config_of(folder.path(), "attn.safetensors");
+  config.transparent_encoder = folder / "transparent_decoder.safetensors";
+  config.transparent_decoder = folder / "transparent_encoder.safetensors";
+  const auto swapped = said(config).problems;
+  EXPECT_THAT(swapped,
+              HasSubstr("models.transparent_encoder: is a transparent decoder: are the two keys swapped?"));
+  EXPECT_THAT(swapped,
+              HasSubstr("models.transparent_decoder: is a transparent encoder: are the two keys swapped?"));
+  config.transparent_decoder = folder / "vae/diffusion_pytorch_model.safetensors";
+  EXPECT_THAT(said(config).problems,
+              HasSubstr("holds no tensor down_blocks...., as LayerDiffuse's file does"));
+}
+
+TEST(DoctorModels, APublishedDecoderNeedsAUNetThatKnowsTransparency) {
+  test::TemporaryFolder folder;
+  write_model(folder.path(), false);
+  write_sparse(folder / "unet/diffusion_pytorch_model.fp16.safetensors", 1234);  // somebody's own UNet
+  write_sparse(folder / "transparent_decoder.safetensors", 104'104'804, "down_blocks.0.weight");
+  EXPECT_THAT(said(config_of(folder.path(), "")).problems,
+              HasSubstr("models.transparent_decoder is LayerDiffuse's transparent decoder"));
+}
+
+TEST(DoctorModels, TheResolutionMustFitTheNetworks) {
+  diffusion::ModelsConfig config;
+  config.base = fs::path(DEDA_SOURCE_DIR) / "configs/models/toy";
+  EXPECT_TRUE(examine_models(config, 0).problems.empty());
+  EXPECT_TRUE(examine_models(config, 128).problems.empty());
+  const auto finding = examine_models(config, 100);
+  ASSERT_EQ(finding.problems.size(), 1u);
+  EXPECT_THAT(to_string(finding.problems.front()),
+              HasSubstr("diffusion.resolution: 100 is no multiple of 16"));
 }
 
 }  // namespace

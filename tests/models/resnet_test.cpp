@@ -135,6 +135,17 @@ TEST(Initialise, DependsOnTheSeedAloneAndFollowsTheRules) {
   EXPECT_TRUE(at::equal(a.at("layer1.0.bn2.running_var"), at::ones({64})));
 }
 
+TEST(Initialise, RefusesAParameterWithoutARule) {
+  const auto network = make_resnet18(7);
+  network->register_parameter("class_token", at::zeros({1, 1, 8}));
+  try {
+    initialise(*network, 5);
+    ADD_FAILURE() << "a parameter kept the numbers it came with";
+  } catch (const ModelError& error) {
+    EXPECT_NE(std::string{error.what()}.find("class_token"), std::string::npos) << error.what();
+  }
+}
+
 TEST(Weights, ComeBackFromAFileAsTheyWere) {
   const auto network = make_resnet18(5), copy = make_resnet18(5);
   initialise(*network, 1);

@@ -101,6 +101,9 @@ const std::vector<Row> rows{
     {"decouple.prompt", "\"beetle\"", "decouple", "networks"},
     {"decouple.semantic_classes", "[\"bird\"]", ""},
     {"decouple.semantic_classes", "[\"bird\"]", "decouple", "networks"},
+    {"decouple.grounding_dino_rules", "\"transformers\"", ""},
+    {"decouple.grounding_dino_rules", "\"transformers\"", "decouple", "networks"},
+    {"decouple.grounding_dino_rules", "\"original\"", "", "networks"},  // what auto stands for there
     {"decouple.box_threshold", "0.4", ""},
     {"decouple.box_threshold", "0.4", "decouple", "networks"},
     {"decouple.text_threshold", "0.4", ""},
@@ -134,6 +137,7 @@ const std::vector<Row> rows{
     {"decouple.exclude", "\"PATH/exclude.txt\"", "decouple"},
     {"decouple.items_per_segment", "8", "decouple"},
     {"decouple.max_failed_share", "0.5", ""},
+    {"decouple.allow_empty", "true", ""},
 
     {"models.base", "\"PATH/other_model\"", "invert"},
     {"models.base", "\"PATH/other_model\"", "", "real"},
@@ -206,6 +210,7 @@ const std::vector<Row> rows{
     {"generate.identifier", "", "other"},
     {"generate.items_per_segment", "8", "generate"},
     {"generate.max_failed_share", "0.5", ""},
+    {"generate.allow_empty", "true", ""},
 
     {"pretrain.seed", "9", ""},
     {"pretrain.per_class", "20", ""},
@@ -260,6 +265,7 @@ const std::vector<Row> rows{
     {"augment.min_mask_share", "0.02", "", "plain"},
     {"augment.max_mask_share", "0.9", "train"},
     {"augment.max_mask_share", "0.9", "", "plain"},
+    {"augment.allow_empty", "true", ""},
     {"augment.cache_megabytes", "7", ""},
     {"augment.ring_batches", "7", ""},
 

@@ -1,4 +1,5 @@
-// Main of every test: starts MPI (rank 0 of 1 without a launcher), lets rank 0 speak, agrees on the verdict.
+// Main of every test: starts MPI (rank 0 of 1 without a launcher), lets rank 0 speak, agrees on the verdict:
+// 1 when a test failed on any rank, 77 (which CTest calls skipped) when one was skipped, else 0.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,10 +32,15 @@ int main(int argc, char** argv) {
   }
   const int verdict = RUN_ALL_TESTS();
   const auto failures = world.all_reduce(static_cast<std::int64_t>(verdict != 0), deda::comm::Reduction::sum);
+  const auto skipped =
+      world.all_reduce(static_cast<std::int64_t>(testing::UnitTest::GetInstance()->skipped_test_count()),
+                       deda::comm::Reduction::maximum);
   const auto ran = testing::UnitTest::GetInstance()->test_to_run_count();
   if (ran == 0) {
     std::fprintf(stderr, "no test ran\n");
     return 1;
   }
-  return failures == 0 ? 0 : 1;
+  if (failures > 0) return 1;
+  constexpr int skip_code = 77;
+  return skipped > 0 ? skip_code : 0;
 }

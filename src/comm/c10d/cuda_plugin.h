@@ -68,6 +68,7 @@ class CudaPlugin {
 struct LoadedCudaPlugin {
   CudaPlugin* plugin = nullptr;  // lives until the process ends; null where it cannot be used
   std::string reason;            // why not, or where it was loaded from
+  bool not_built = false;        // this build was configured with a plugin, but its file is nowhere
 };
 
 // Loads the plugin once per process and says the same ever after. Looks in DEDA_PLUGIN_DIR, beside the

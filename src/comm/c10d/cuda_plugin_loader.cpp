@@ -36,7 +36,7 @@ std::vector<fs::path> places_to_look() {
 }
 
 LoadedCudaPlugin refuse(std::string reason) {
-  return {nullptr, std::move(reason)};
+  return {.plugin = nullptr, .reason = std::move(reason), .not_built = false};
 }
 
 LoadedCudaPlugin load_from(const fs::path& path) {
@@ -56,7 +56,7 @@ LoadedCudaPlugin load_from(const fs::path& path) {
   CudaPlugin* plugin = make();
   if (plugin->device_count() == 0)
     return refuse("no GPU is visible (driver missing, or CUDA_VISIBLE_DEVICES is empty)");
-  return {plugin, path.string()};
+  return {.plugin = plugin, .reason = path.string(), .not_built = false};
 }
 
 LoadedCudaPlugin load() {
@@ -64,7 +64,13 @@ LoadedCudaPlugin load() {
   for (const fs::path& path : places_to_look()) {
     if (fs::exists(path, error)) return load_from(path);
   }
+#ifdef DEDA_WITH_CUDA_PLUGIN
+  LoadedCudaPlugin missing = refuse(fmt::format("{} was configured, but is not built", file_name));
+  missing.not_built = true;
+  return missing;
+#else
   return refuse(fmt::format("{} was not found: this program was built without CUDA", file_name));
+#endif
 }
 
 }  // namespace

@@ -12,11 +12,12 @@ namespace {
 
 class GroundingDino final : public TextDetector {
  public:
-  GroundingDino(const std::filesystem::path& folder, const NetworkPlace& place)
-      :  // The rules of the program that the paper's tool called.
-        detector_(
-            folder,
-            {.dtype = place.dtype, .device = place.device, .rules = models::GroundingDinoRules::original}) {}
+  GroundingDino(const std::filesystem::path& folder, const NetworkPlace& place, DetectorRules rules)
+      : detector_(folder,
+                  {.dtype = place.dtype,
+                   .device = place.device,
+                   .rules = rules == DetectorRules::transformers ? models::GroundingDinoRules::transformers
+                                                                 : models::GroundingDinoRules::original}) {}
   Detected detect(const io::Image& picture, const std::string& prompt, double box_threshold,
                   double text_threshold, bool keep_tensors) const override {
     models::NamedTensors seen;
@@ -84,8 +85,8 @@ class Sam final : public BoxSegmenter {
 }  // namespace
 
 std::shared_ptr<const TextDetector> load_grounding_dino(const std::filesystem::path& folder,
-                                                        const NetworkPlace& place) {
-  return std::make_shared<const GroundingDino>(folder, place);
+                                                        const NetworkPlace& place, DetectorRules rules) {
+  return std::make_shared<const GroundingDino>(folder, place, rules);
 }
 
 std::shared_ptr<const BoxSegmenter> load_sam(const std::filesystem::path& folder_or_file,

@@ -1,8 +1,11 @@
 #include "decoupling/networks/box_masks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "decoupling/networks/clean_up.h"
 
@@ -35,10 +38,14 @@ struct Chosen {
 };
 
 // The first attempt at one box gave its surroundings: alternatives first, then a point in the middle.
+// `tensors`: what the network took and gave, under names that begin with `prefix`; may be null.
 std::optional<Chosen> asked_anew(const BoxSegmenter& segmenter, const BoxSegmenter::Embedding& embedding,
-                                 const PixelBox& box) {
+                                 const PixelBox& box, const std::string& prefix,
+                                 std::vector<NamedArray>* tensors) {
   std::optional<Chosen> chosen;
-  for (const SegmentOptions& options : {SegmentOptions{true, false}, SegmentOptions{false, true}}) {
+  for (const auto& [attempt, options] : {std::pair{"alternatives.", SegmentOptions{true, false}},
+                                         std::pair{"point.", SegmentOptions{false, true}}}) {
+    std::vector<NamedArray> of_attempt;
     segmenter.segment(
         embedding, {box}, options,
         [&](std::size_t, SegmentedBox&& found) {
@@ -48,7 +55,11 @@ std::optional<Chosen> asked_anew(const BoxSegmenter& segmenter, const BoxSegment
               chosen = Chosen{std::move(found.masks[i]), found.scores[i]};
           }
         },
-        nullptr);
+        tensors != nullptr ? &of_attempt : nullptr);
+    for (NamedArray& tensor : of_attempt) {
+      tensor.name = prefix + attempt + tensor.name;
+      tensors->push_back(std::move(tensor));
+    }
     if (chosen) return chosen;
   }
   return chosen;
@@ -82,7 +93,8 @@ void segment_objects(Masks& found, std::vector<FoundObject> objects, const MaskR
     places.push_back(i);
   }
   std::vector<NamedArray>* tensors = request.keep_tensors ? &found.tensors : nullptr;
-  std::size_t next = 0;  // objects before it are in `found`
+  std::vector<NamedArray> anew_tensors;  // of boxes that were asked for again; `tensors` is in use meanwhile
+  std::size_t next = 0;                  // objects before it are in `found`
   const auto pass_rejected = [&](std::size_t until) {
     for (; next < until; ++next) found.objects.push_back(std::move(objects[next]));
   };
@@ -96,7 +108,8 @@ void segment_objects(Masks& found, std::vector<FoundObject> objects, const MaskR
           FoundObject& object = objects[next++];
           Chosen chosen{std::move(masks.masks.at(0)), masks.scores.at(0)};
           if (config.mode == Mode::recommended && is_surroundings(chosen.mask, object.box)) {
-            if (auto anew = asked_anew(segmenter, *embedding, object.box)) {
+            if (auto anew = asked_anew(segmenter, *embedding, object.box, fmt::format("box_{}.", box),
+                                       tensors != nullptr ? &anew_tensors : nullptr)) {
               chosen = std::move(*anew);
             } else {
               object.rejected = "its mask is the box's surroundings";
@@ -113,6 +126,7 @@ void segment_objects(Masks& found, std::vector<FoundObject> objects, const MaskR
         },
         tensors);
   }
+  for (NamedArray& tensor : anew_tensors) found.tensors.push_back(std::move(tensor));
   pass_rejected(objects.size());
 }
 

@@ -28,8 +28,9 @@ std::unique_ptr<MaskSource> make_text_masks(const DecoupleConfig& config, const 
     }
   };
   collecting([&] {
-    detector = pool->get<TextDetector>(
-        config.grounding_dino, [&] { return load_grounding_dino(config.grounding_dino, pool->place); });
+    detector = pool->get<TextDetector>(config.grounding_dino, [&] {
+      return load_grounding_dino(config.grounding_dino, pool->place, detector_rules(config));
+    });
   });
   collecting([&] { segmenter = segmenter_of(*pool, config); });
   if (!problems.empty()) throw DataError(std::move(problems));

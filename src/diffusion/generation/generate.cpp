@@ -8,7 +8,6 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
-#include <set>
 
 #include "comm/ticket_workers.h"
 #include "core/events.h"
@@ -17,9 +16,11 @@
 #include "core/stop.h"
 #include "device/memory_fit.h"
 #include "diffusion/generation/generate_trace.h"
-#include "io/formats/safetensors.h"
-#include "io/store/failed_share.h"
+#include "diffusion/model_files.h"
+#include "diffusion/prompts.h"
 #include "models/diffusion/autoencoder.h"
+#include "models/text/clip_tokenizer.h"
+#include "models/weights/embedding_file.h"
 
 namespace deda::diffusion {
 namespace {
@@ -174,31 +175,7 @@ void write_events(EventLog& events, const GenerateRequest& request, const io::It
                 {"reason", item.reason}});
 }
 
-// Levels of a transparent decoder, from the names in its file.
-std::int64_t decoder_levels(const std::filesystem::path& file) {
-  std::set<std::string> levels;
-  const std::string prefix = "down_blocks.";
-  const io::SafetensorsFile opened(file);
-  for (const auto& [name, tensor] : opened.tensors()) {
-    if (name.starts_with(prefix))
-      levels.insert(name.substr(prefix.size(), name.find('.', prefix.size()) - prefix.size()));
-  }
-  return static_cast<std::int64_t>(levels.size());
-}
-
 }  // namespace
-
-std::int64_t resolution_multiple(const ModelsConfig& models) {
-  const auto unet = models::read_unet_config(models.base / "unet" / "config.json");
-  const auto factor = models::read_autoencoder_config(models.base / "vae" / "config.json").factor();
-  const auto decoder = models.transparent_decoder.empty() ? models.base / "transparent_decoder.safetensors"
-                                                          : models.transparent_decoder;
-  const auto halvings = [](std::int64_t levels) {
-    return std::int64_t{1} << std::max<std::int64_t>(0, levels - 1);
-  };
-  return std::max(factor * halvings(static_cast<std::int64_t>(unet.block_out_channels.size())),
-                  halvings(decoder_levels(decoder)));
-}
 
 std::vector<Problem> problems_of_generation(const ModelsConfig& models, const DiffusionConfig& diffusion,
                                             const GenerateConfig& generate, std::int64_t resolution) {
@@ -225,6 +202,49 @@ std::vector<Problem> problems_of_generation(const ModelsConfig& models, const Di
         {fmt::format("\"{}\" has no {{token}}: all classes would have the same prompt", diffusion.prompt),
          "diffusion.prompt", "The paper's is \"a photo of a {token}\"."});
   return problems;
+}
+
+std::vector<Problem> problems_of_prompts(const ModelsConfig& models, const DiffusionConfig& diffusion,
+                                         const GenerateConfig& generate, std::int64_t vectors,
+                                         const std::vector<std::string>& class_names) {
+  std::vector<Problem> problems;
+  std::vector<std::string> folders{"tokenizer"};
+  if (has_two_text_encoders(models)) folders.emplace_back("tokenizer_2");
+  for (const auto& folder : folders) {
+    try {
+      auto tokenizer = models::ClipTokenizer::from_folder(models.base / folder);
+      const auto room = static_cast<std::size_t>(tokenizer.max_length() - 2);  // start and end
+      const auto check = [&](const std::string& text, const std::string& of, const char* key) {
+        const auto tokens = tokenizer.tokens(text).size();
+        if (tokens > room)
+          problems.push_back(
+              {fmt::format("{} has {} tokens, {} fit: the rest would be cut off", of, tokens, room), key,
+               "Shorten it."});
+      };
+      if (generate.identifier == IdentifierChoice::learned) {
+        const auto names = models::placeholders_of_rows(placeholder_of_class(0), vectors);
+        for (const auto& name : names) tokenizer.add_token(name);
+        check(fill_template(diffusion.prompt, fmt::format("{}", fmt::join(names, " "))),
+              fmt::format("the prompt with an identifier of {} rows", vectors), "diffusion.prompt");
+      } else {
+        for (const auto& name : class_names)
+          check(fill_template(diffusion.prompt, name), fmt::format("the prompt of class \"{}\"", name),
+                "diffusion.prompt");
+      }
+      check(generate.negative_prompt, "the negative prompt", "generate.negative_prompt");
+    } catch (const Error& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  }
+  return problems;
+}
+
+io::OutcomeLimits outcome_limits(const GenerateConfig& config) {
+  return {.section = "generate",
+          .max_failed_share = config.max_failed_share,
+          .failed_items = "CDPs failed",
+          .allow_empty = config.allow_empty,
+          .wanted_records = "usable synthetic CDP"};
 }
 
 bool generate(const comm::Communicator& ranks, const GenerateRequest& request) {
@@ -262,10 +282,6 @@ bool generate(const comm::Communicator& ranks, const GenerateRequest& request) {
   }
   progress.finish();
   store.finish();
-  io::check_failed_share(ranks, request.folder,
-                         {.most = request.config.max_failed_share,
-                          .key = "generate.max_failed_share",
-                          .failed_items = "CDPs failed"});
   return false;
 }
 

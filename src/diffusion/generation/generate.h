@@ -16,6 +16,7 @@
 #include "core/provenance.h"
 #include "data/dataset.h"
 #include "diffusion/generation/generator.h"
+#include "io/store/outcome_limits.h"
 
 namespace deda::diffusion {
 
@@ -24,8 +25,12 @@ namespace deda::diffusion {
 std::vector<Problem> problems_of_generation(const ModelsConfig& models, const DiffusionConfig& diffusion,
                                             const GenerateConfig& generate, std::int64_t resolution);
 
-// Pixels a side must be a multiple of this, from the model's small files alone.
-std::int64_t resolution_multiple(const ModelsConfig& models);
+// Prompts (and the negative one) that the text encoders would cut, because they have more tokens than fit:
+// with the identifier's `vectors` rows, or with each class's name, whichever stands for {token}. Reads the
+// tokenizers only.
+std::vector<Problem> problems_of_prompts(const ModelsConfig& models, const DiffusionConfig& diffusion,
+                                         const GenerateConfig& generate, std::int64_t vectors,
+                                         const std::vector<std::string>& class_names);
 
 struct GenerateRequest {
   const data::Dataset& dataset;
@@ -43,8 +48,11 @@ struct GenerateRequest {
 };
 
 // Collective. True when the store was complete already. Throws Stopped after a signal or deadline (units in
-// flight are finished first, a segment that is not complete is made again), DataError when there is no CDP or
-// more than max_failed_share of them failed.
+// flight are finished first, a segment that is not complete is made again), DataError when there is no CDP.
+// What came out is judged by outcome_limits().
 bool generate(const comm::Communicator& ranks, const GenerateRequest& request);
+
+// What io::check_outcomes() holds the finished store against, every time the stage is called.
+io::OutcomeLimits outcome_limits(const GenerateConfig& config);
 
 }  // namespace deda::diffusion

@@ -3,13 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "diffusion/inversion/adamw.h"
 #include "diffusion/inversion/inversion_context.h"
-#include "models/weights/tensor_file.h"
+#include "diffusion/step_checkpoints.h"
 
 namespace deda::diffusion {
 
@@ -18,12 +17,6 @@ struct LossPoint {
   double loss = 0;        // mean over the steps since the point before
   double norm = 0;        // of the first text encoder's rows
   double cosine = 0;      // between them and what they started from
-};
-
-// Fields of a safetensors file: tensors, and texts as metadata.
-struct SavedState {
-  models::NamedTensors tensors;
-  std::map<std::string, std::string> texts;
 };
 
 class ClassLearning {

@@ -22,7 +22,7 @@
 #include "core/progress.h"
 #include "core/stop.h"
 #include "device/memory_fit.h"
-#include "diffusion/inversion/inversion_checkpoint.h"
+#include "diffusion/step_checkpoints.h"
 #include "diffusion/inversion/inversion_unit.h"
 #include "diffusion/prompts.h"
 #include "io/store/folder_lock.h"
@@ -216,7 +216,7 @@ class Stage {
                              log_warning("class {}: {}", of_class.class_name(), problem);
                              events_.write(unit, "problem", problem, {{"class", of_class.class_name()}});
                            });
-    const InversionCheckpoints checkpoints(work_folder(request_.folder), unit_name(unit), key_);
+    const StepCheckpoints checkpoints(work_folder(request_.folder), unit_name(unit), key_);
     if (const auto saved = checkpoints.newest()) learning.restore(*saved);
     events_.write(unit, "started", learning.steps_taken());
     while (!learning.finished()) {

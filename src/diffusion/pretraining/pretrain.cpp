@@ -3,23 +3,20 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
-#include "core/progress.h"
-#include "core/stop.h"
-#include "diffusion/inversion/adamw.h"
 #include "diffusion/inversion/training_noise.h"
-#include "diffusion/pretraining/shared_gradient.h"
 #include "diffusion/prompts.h"
 #include "diffusion/sampling/noise.h"
 #include "diffusion/transparent/transparent_pixels.h"
+#include "io/store/folder_lock.h"
 #include "models/classifiers/initialise.h"
 #include "models/diffusion/autoencoder.h"
 #include "models/diffusion/transparent.h"
@@ -34,7 +31,6 @@ namespace {
 namespace fs = std::filesystem;
 using at::Tensor;
 
-constexpr std::size_t shares = 2;  // of every batch: two cores
 constexpr std::int64_t text_width = 48;
 constexpr std::int64_t held_out_every = 10;  // every tenth CDP is kept for the record's held-out losses
 constexpr double caption_of_class = 0.5, caption_empty = 0.1;  // else the noun alone
@@ -70,15 +66,6 @@ models::ClipTextConfig text_config(const models::ClipTokenizer& tokenizer) {
           .eos_token_id = tokenizer.end_id()};
 }
 
-// Rising over the first twentieth, then down along a half cosine to a hundredth.
-double rate_at(std::int64_t step, std::int64_t steps, double rate) {
-  const double warm_up = std::max<double>(1.0, static_cast<double>(steps) / 20),
-               done = static_cast<double>(step) + 1;
-  if (done < warm_up) return rate * done / warm_up;
-  const double share = (done - warm_up) / std::max(1.0, static_cast<double>(steps) - warm_up);
-  return rate * (0.01 + 0.99 * 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, share))));
-}
-
 std::vector<Tensor> parameters_of(const std::vector<std::shared_ptr<torch::nn::Module>>& networks) {
   std::vector<Tensor> list;
   for (const auto& network : networks) {
@@ -88,27 +75,6 @@ std::vector<Tensor> parameters_of(const std::vector<std::shared_ptr<torch::nn::M
   }
   return list;
 }
-
-// A running mean of the weights, which is what is kept: far better pictures than the last step's weights.
-class WeightMean {
- public:
-  explicit WeightMean(std::vector<Tensor> parameters) : parameters_{std::move(parameters)} {
-    for (const auto& parameter : parameters_) mean_.push_back(parameter.detach().clone());
-  }
-  void update(std::int64_t step) {
-    constexpr double slowest = 0.998;
-    const double keep =
-        std::min(slowest, (1.0 + static_cast<double>(step)) / (10.0 + static_cast<double>(step)));
-    for (std::size_t i = 0; i < mean_.size(); ++i) mean_[i].lerp_(parameters_[i].detach(), 1 - keep);
-  }
-  void take() {
-    torch::NoGradGuard no_gradients;
-    for (std::size_t i = 0; i < mean_.size(); ++i) parameters_[i].detach().copy_(mean_[i]);
-  }
-
- private:
-  std::vector<Tensor> parameters_, mean_;
-};
 
 // To half precision and back: what later stages see is what the files hold.
 void round_to_half(torch::nn::Module& network) {
@@ -121,59 +87,6 @@ void save_half(const torch::nn::Module& network, const fs::path& file) {
   for (const auto& [name, tensor] : models::state_of(network)) tensors[name] = tensor.detach().to(at::kHalf);
   make_folder(file.parent_path());
   models::write_tensors(file, tensors, {{"format", "pt"}});
-}
-
-// Training of one stage: the loop, its record, and nothing of what is trained.
-struct Stage {
-  std::string name;
-  std::vector<Tensor> parameters;
-  std::int64_t steps = 0, batch = 0;
-  double rate = 0, weight_decay = 1e-4;
-  // Loss of samples [first, last) of the batch, divided by the whole batch's size.
-  std::function<Tensor(std::int64_t step, std::int64_t first, std::int64_t last)> loss{};
-};
-
-void run_stage(const Stage& stage, StageRecord& record, std::int64_t steps_to_run) {
-  const auto started = std::chrono::steady_clock::now();
-  record.name = stage.name;
-  record.steps = stage.steps;
-  record.parameters = 0;
-  for (const auto& parameter : stage.parameters) record.parameters += parameter.numel();
-  AdamW optimizer(stage.parameters, {.weight_decay = stage.weight_decay});
-  WeightMean mean(stage.parameters);
-  Progress progress("pretrain " + stage.name, "steps", static_cast<std::uint64_t>(steps_to_run), true);
-  progress.advance_to(0);
-  SharedGradient threads(shares);
-  double sum = 0;
-  for (std::int64_t step = 0; step < steps_to_run; ++step) {
-    if (stop_requested()) throw Stopped("pretraining stopped at " + stage.name + ": " + stop_reason());
-    auto result = threads.run(stage.parameters, [&](std::size_t share) {
-      const auto part = stage.batch / static_cast<std::int64_t>(shares),
-                 first = static_cast<std::int64_t>(share) * part;
-      return stage.loss(step, first, share + 1 == shares ? stage.batch : first + part);
-    });
-    if (!std::isfinite(result.loss))
-      throw ModelError(fmt::format("the loss of {} became {} at step {}", stage.name, result.loss, step));
-    double norm = 0;
-    for (const auto& gradient : result.gradients) norm += gradient.square().sum().item<double>();
-    constexpr double most_norm = 1.0;
-    if (norm = std::sqrt(norm); norm > most_norm) {
-      for (auto& gradient : result.gradients) gradient.mul_(most_norm / norm);
-    }
-    optimizer.step(result.gradients, rate_at(step, stage.steps, stage.rate));
-    mean.update(step);
-    if (step < first_steps) record.first_losses.push_back(result.loss);
-    sum += result.loss;
-    if ((step + 1) % report_every == 0) {
-      record.losses.push_back(sum / static_cast<double>(report_every));
-      sum = 0;
-    }
-    progress.advance_to(static_cast<std::uint64_t>(step + 1),
-                        record.losses.empty() ? "" : fmt::format("loss {:.4f}", record.losses.back()));
-  }
-  progress.finish();
-  mean.take();
-  record.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
 }
 
 // Everything of one pretraining: data, networks, and the stages on them.
@@ -202,16 +115,16 @@ class Pretraining {
   std::shared_ptr<models::UNet> unet_;
   double scaling_factor_ = 1.0;
 
-  StageRecord train_autoencoder(std::int64_t steps_to_run) {
+  StageRecord train_autoencoder(std::int64_t steps_to_run, const StepCheckpoints* checkpoints = nullptr) {
     StageRecord record;
-    Stage stage{"autoencoder", parameters_of({autoencoder_}), config_.autoencoder_steps,
-                config_.autoencoder_batch, config_.autoencoder_rate};
+    TrainingStage stage{"autoencoder", parameters_of({autoencoder_}), config_.autoencoder_steps,
+                        config_.autoencoder_batch, config_.autoencoder_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       const auto [x, argb] = batch(step, first, last, 1);
       return autoencoder_loss(x, argb, noise(step, first, last, x, 2)) *
              (static_cast<double>(last - first) / static_cast<double>(stage.batch));
     };
-    run_stage(stage, record, steps_to_run);
+    run_stage(stage, record, steps_to_run, checkpoints);
     if (steps_to_run < stage.steps) return record;
     round_to_half(*autoencoder_);
     models::freeze(*autoencoder_);
@@ -222,17 +135,17 @@ class Pretraining {
     return record;
   }
 
-  StageRecord train_transparent(std::int64_t steps_to_run) {
+  StageRecord train_transparent(std::int64_t steps_to_run, const StepCheckpoints* checkpoints = nullptr) {
     models::freeze(*autoencoder_);
     StageRecord record;
-    Stage stage{"transparent", parameters_of({encoder_, decoder_}), config_.transparent_steps,
-                config_.transparent_batch, config_.transparent_rate};
+    TrainingStage stage{"transparent", parameters_of({encoder_, decoder_}), config_.transparent_steps,
+                        config_.transparent_batch, config_.transparent_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       const auto [feed, argb] = batch(step, first, last, 3);
       return transparent_loss(feed, argb) *
              (static_cast<double>(last - first) / static_cast<double>(stage.batch));
     };
-    run_stage(stage, record, steps_to_run);
+    run_stage(stage, record, steps_to_run, checkpoints);
     if (steps_to_run < stage.steps) return record;
     round_to_half(*encoder_);
     round_to_half(*decoder_);
@@ -265,15 +178,16 @@ class Pretraining {
     latents_ = latents_ * scaling_factor_;
   }
 
-  StageRecord train_unet(const models::ClipTokenizer& tokenizer, std::int64_t steps_to_run) {
+  StageRecord train_unet(const models::ClipTokenizer& tokenizer, std::int64_t steps_to_run,
+                         const StepCheckpoints* checkpoints = nullptr) {
     text_ = std::make_shared<models::ClipText>(text_config(tokenizer));
     unet_ = std::make_shared<models::UNet>(unet_config(config_.resolution));
     models::initialise_diffusion(*text_, seed() + 3);
     models::initialise_diffusion(*unet_, seed() + 4, {"conv2.weight", "proj_out.weight", "conv_out.weight"});
     const NoiseSchedule schedule{stable_diffusion_schedule()};
     StageRecord record;
-    Stage stage{"unet", parameters_of({text_, unet_}), config_.unet_steps, config_.unet_batch,
-                config_.unet_rate};
+    TrainingStage stage{"unet", parameters_of({text_, unet_}), config_.unet_steps, config_.unet_batch,
+                        config_.unet_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       std::vector<std::int64_t> items, times, ids;
       std::vector<Tensor> noises;
@@ -297,7 +211,7 @@ class Pretraining {
       return at::mse_loss(predicted, noise) *
              (static_cast<double>(last - first) / static_cast<double>(stage.batch));
     };
-    run_stage(stage, record, steps_to_run);
+    run_stage(stage, record, steps_to_run, checkpoints);
     if (steps_to_run < stage.steps) return record;
     round_to_half(*text_);
     round_to_half(*unet_);
@@ -306,12 +220,17 @@ class Pretraining {
   }
 
   void save_autoencoder(const fs::path& folder) const {
-    auto config = autoencoder_config();
-    config.scaling_factor = scaling_factor_;
     save_half(*autoencoder_, folder / "vae" / "diffusion_pytorch_model.safetensors");
-    write_atomically(folder / "vae" / "config.json", models::to_json(config));
+  }
+  void save_transparent(const fs::path& folder) const {
     save_half(*encoder_, folder / "transparent_encoder.safetensors");
     save_half(*decoder_, folder / "transparent_decoder.safetensors");
+  }
+  // Once the latents are there: their deviation is the scaling factor.
+  void save_autoencoder_config(const fs::path& folder) const {
+    auto config = autoencoder_config();
+    config.scaling_factor = scaling_factor_;
+    write_atomically(folder / "vae" / "config.json", models::to_json(config));
   }
   void save_unet(const fs::path& folder, const models::ClipTokenizer& tokenizer) const {
     save_half(*text_, folder / "text_encoder" / "model.safetensors");
@@ -473,6 +392,7 @@ std::vector<std::string> words_of(const PretrainInput& input) {
   return {words.begin(), words.end()};
 }
 
+constexpr auto record_name = "training.json";
 const std::vector<std::string> weight_files{
     "vae/diffusion_pytorch_model.safetensors", "transparent_encoder.safetensors",
     "transparent_decoder.safetensors", "text_encoder/model.safetensors",
@@ -487,55 +407,167 @@ void write_record(const fs::path& folder, const PretrainConfig& config,
   nlohmann::ordered_json json;
   json["schema"] = "deda-pretraining-1";
   json["config"] = nlohmann::json::parse(to_json(config_values(config)));
-  for (const auto& stage : stages)
-    json["stages"].push_back({{"name", stage.name},
-                              {"parameters", stage.parameters},
-                              {"steps", stage.steps},
-                              {"seconds", std::round(stage.seconds)},
-                              {"held_out", stage.held_out},
-                              {"first_losses", stage.first_losses},
-                              {"losses", stage.losses}});
+  for (const auto& stage : stages) json["stages"].push_back(nlohmann::ordered_json::parse(to_json(stage)));
   for (const auto& file : weight_files) json["xxhash64"][file] = hash_of(folder / file);
-  write_atomically(folder / "training.json", json.dump(1) + "\n");
+  write_atomically(folder / record_name, json.dump(1) + "\n");
+}
+
+// What a stage's steps depend on besides their number: settings and pictures.
+std::string identity_of(const PretrainInput& input, const PretrainConfig& config) {
+  std::string all = to_json(config_values(config)) + "\n" + input.noun + "\n";
+  for (const auto& name : input.class_names) all += name + "\n";
+  for (std::size_t i = 0; i < input.cdps.size(); ++i)
+    all += fmt::format("{} {:016x}\n", input.classes[i], xxhash64(input.cdps[i].pixels));
+  return xxhash128_hex(all);
+}
+
+// Where a model is made until it is whole. Finished stages: their weights, and checkpoints/NAME.json.
+class WorkFolder {
+ public:
+  WorkFolder(const fs::path& folder, std::string identity)
+      : path_{folder.parent_path() / (folder.filename().string() + ".partial")},
+        checkpoints_{path_ / "checkpoints"},
+        identity_{std::move(identity)} {
+    make_folder(checkpoints_);
+  }
+  const fs::path& path() const { return path_; }
+
+  // The record of a stage that an earlier call finished for the same settings and pictures.
+  std::optional<StageRecord> finished(const std::string& stage) const {
+    const auto file = checkpoints_ / (stage + ".json");
+    if (!fs::exists(file)) return std::nullopt;
+    const auto json = nlohmann::json::parse(read_text(file), nullptr, false);
+    if (!json.is_object() || json.value("identity", std::string{}) != identity_) return std::nullopt;
+    return stage_record_of(json.at("record").dump(), file.string());
+  }
+  StepCheckpoints checkpoints(const std::string& stage) const {
+    return {checkpoints_, stage, identity_ + "-" + stage};
+  }
+  void finish(const StageRecord& record) const {
+    write_atomically(checkpoints_ / (record.name + ".json"),
+                     nlohmann::ordered_json{{"identity", identity_},
+                                            {"record", nlohmann::ordered_json::parse(to_json(record))}}
+                             .dump(1) +
+                         "\n");
+    checkpoints(record.name).remove_all();
+  }
+  // Puts the whole model in its place, its record last, and removes the rest.
+  void publish(const fs::path& folder) const {
+    fs::remove_all(checkpoints_);
+    make_folder(folder);
+    std::vector<fs::path> names;
+    for (const auto& entry : fs::directory_iterator(path_)) {
+      const auto name = entry.path().filename();
+      if (name != record_name && name != io::lock_path(path_).filename()) names.push_back(name);
+    }
+    for (const auto& name : names) fs::rename(path_ / name, folder / name);
+    fs::rename(path_ / record_name, folder / record_name);
+  }
+
+ private:
+  fs::path path_, checkpoints_;
+  std::string identity_;
+};
+
+// Refuses a folder whose content would be lost.
+void check_target(const fs::path& folder) {
+  std::error_code error;
+  const bool taken = fs::exists(folder, error) && !fs::is_empty(folder, error);
+  if (!taken) return;
+  if (!fs::exists(folder / record_name))
+    throw DataError("holds something else than a model of `deda pretrain`", folder.string(),
+                    "Name a new folder with --model.");
+  throw DataError("holds a model that was trained with other settings", folder.string(),
+                  "Name a new folder with --model, or move that one away.");
 }
 
 }  // namespace
 
+std::optional<std::vector<StageRecord>> finished_pretraining(const PretrainConfig& config,
+                                                             const fs::path& folder) {
+  if (!fs::exists(folder / record_name)) return std::nullopt;
+  if (to_json(config_values(recorded_pretraining(folder))) != to_json(config_values(config)))
+    return std::nullopt;
+  std::vector<StageRecord> stages;
+  const auto json = nlohmann::json::parse(read_text(folder / record_name));
+  for (const auto& stage : json.at("stages"))
+    stages.push_back(stage_record_of(stage.dump(), (folder / record_name).string()));
+  return stages;
+}
+
 std::vector<StageRecord> pretrain(const PretrainInput& input, const PretrainConfig& config,
                                   const fs::path& folder) {
+  if (auto stages = finished_pretraining(config, folder)) return *stages;
+  check_target(folder);
+  const WorkFolder place(folder, identity_of(input, config));
   std::vector<StageRecord> stages;
-  models::write_word_tokenizer(folder / "tokenizer", words_of(input), models::ClipTextConfig{}.positions);
-  const auto tokenizer = models::ClipTokenizer::from_folder(folder / "tokenizer");
-  for (const auto& word : words_of(input)) {
-    if (tokenizer.tokens(word).size() != 1) throw ModelError("the word \"" + word + "\" is no single token");
+  {
+    const io::FolderLock lock(place.path());
+    models::write_word_tokenizer(place.path() / "tokenizer", words_of(input),
+                                 models::ClipTextConfig{}.positions);
+    const auto tokenizer = models::ClipTokenizer::from_folder(place.path() / "tokenizer");
+    for (const auto& word : words_of(input)) {
+      if (tokenizer.tokens(word).size() != 1)
+        throw ModelError("the word \"" + word + "\" is no single token");
+    }
+    Pretraining work(input, config);
+    const auto stage = [&](const std::string& name, const auto& load, const auto& train, const auto& save) {
+      if (const auto record = place.finished(name)) {
+        load();
+        stages.push_back(*record);
+        log_info("{}: trained before", name);
+        return;
+      }
+      const auto checkpoints = place.checkpoints(name);
+      stages.push_back(train(&checkpoints));
+      save();
+      place.finish(stages.back());
+    };
+    stage(
+        "autoencoder", [&] { work.load_frozen(place.path()); },
+        [&](const StepCheckpoints* checkpoints) {
+          return work.train_autoencoder(config.autoencoder_steps, checkpoints);
+        },
+        [&] { work.save_autoencoder(place.path()); });
+    log_info("autoencoder: mean absolute error {:.4f} on held-out CDPs", stages.back().held_out);
+    stage(
+        "transparent", [&] { work.load_transparent(place.path()); },
+        [&](const StepCheckpoints* checkpoints) {
+          return work.train_transparent(config.transparent_steps, checkpoints);
+        },
+        [&] { work.save_transparent(place.path()); });
+    log_info("transparent encoder and decoder: loss {:.4f} on held-out CDPs", stages.back().held_out);
+    work.make_latents();
+    work.save_autoencoder_config(place.path());
+    stage(
+        "unet", [] {},
+        [&](const StepCheckpoints* checkpoints) {
+          return work.train_unet(tokenizer, config.unet_steps, checkpoints);
+        },
+        [&] { work.save_unet(place.path(), tokenizer); });
+    log_info("unet: noise-prediction loss {:.4f} on held-out CDPs", stages.back().held_out);
+    write_record(place.path(), config, stages);
+    place.publish(folder);
   }
-  Pretraining work(input, config);
-  stages.push_back(work.train_autoencoder(config.autoencoder_steps));
-  log_info("autoencoder: mean absolute error {:.4f} on held-out CDPs", stages.back().held_out);
-  stages.push_back(work.train_transparent(config.transparent_steps));
-  log_info("transparent encoder and decoder: loss {:.4f} on held-out CDPs", stages.back().held_out);
-  work.make_latents();
-  work.save_autoencoder(folder);
-  stages.push_back(work.train_unet(tokenizer, config.unet_steps));
-  log_info("unet: noise-prediction loss {:.4f} on held-out CDPs", stages.back().held_out);
-  work.save_unet(folder, tokenizer);
-  write_record(folder, config, stages);
+  std::error_code ignored;  // an empty folder that stays does no harm
+  fs::remove(place.path(), ignored);
   return stages;
 }
 
 PretrainConfig recorded_pretraining(const fs::path& folder) {
   PretrainConfig config;
-  const auto json = nlohmann::json::parse(read_text(folder / "training.json")).at("config");
+  const auto json = nlohmann::json::parse(read_text(folder / record_name)).at("config");
   std::vector<std::string> overrides;
   for (const auto& [key, value] : json.items()) overrides.push_back(key + "=" + value.dump());
   read_config(config, {.files = {}, .overrides = overrides});
   return config;
 }
 
-std::vector<std::string> verify_pretraining(const PretrainInput& input, const fs::path& folder, bool whole) {
+std::vector<std::string> verify_pretraining(const PretrainInput& input, const fs::path& folder,
+                                            const std::optional<fs::path>& again) {
   std::vector<std::string> problems;
   const auto config = recorded_pretraining(folder);
-  const auto record = nlohmann::json::parse(read_text(folder / "training.json"));
+  const auto record = nlohmann::json::parse(read_text(folder / record_name));
   for (const auto& file : weight_files) {
     const auto found = hash_of(folder / file), expected = record.at("xxhash64").at(file).get<std::string>();
     if (found != expected)
@@ -561,11 +593,10 @@ std::vector<std::string> verify_pretraining(const PretrainInput& input, const fs
                                        stages[i].name, step, now, before));
     }
   }
-  if (!whole) return problems;
-  const auto again = folder.parent_path() / (folder.filename().string() + ".again");
-  pretrain(input, config, again);
+  if (!again) return problems;
+  pretrain(input, config, *again);
   for (const auto& file : weight_files) {
-    const auto before = models::read_tensors(folder / file), now = models::read_tensors(again / file);
+    const auto before = models::read_tensors(folder / file), now = models::read_tensors(*again / file);
     double most = 0;
     for (const auto& [name, tensor] : before)
       most = std::max(most, (tensor.to(at::kFloat) - now.at(name).to(at::kFloat)).abs().max().item<double>());

@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "diffusion/config.h"
+#include "diffusion/pretraining/training_stage.h"
 #include "io/pictures/image.h"
 
 namespace deda::diffusion {
@@ -22,29 +24,23 @@ struct PretrainInput {
   std::string noun;                      // what all of them are: "beetle"
 };
 
-struct StageRecord {
-  std::string name;
-  std::int64_t parameters = 0, steps = 0;
-  double seconds = 0;
-  std::vector<double> losses;        // mean over each report_every steps
-  std::vector<double> first_losses;  // of the first steps, one by one: what --verify repeats
-  double held_out = 0;               // loss on CDPs that were not trained on
-};
+// The record of a model that is finished with these settings; nothing where there is none.
+std::optional<std::vector<StageRecord>> finished_pretraining(const PretrainConfig& config,
+                                                             const std::filesystem::path& folder);
 
-// Steps between two entries of StageRecord::losses.
-inline constexpr std::int64_t report_every = 50;
-inline constexpr std::int64_t first_steps = 10;
-
-// Trains and writes the model folder with training.json. Continues nothing: a stopped run starts anew
-// (Stopped). Deterministic: same losses and bytes on the same kind of processor.
+// Trains the model in FOLDER.partial, with checkpoints, and moves it to `folder` when it is whole; a finished
+// one is left as it is. A stopped or killed run (Stopped) continues when called again. DataError when the
+// folder holds anything else. Deterministic: same losses and bytes on the same kind of processor, interrupted
+// or not.
 std::vector<StageRecord> pretrain(const PretrainInput& input, const PretrainConfig& config,
                                   const std::filesystem::path& folder);
 
 // Repeats the first steps of every stage from the same draws (with the folder's frozen parts before them) and
 // holds losses against training.json; checks that the files are those that the record names. Problems in
-// words, none when all holds. `whole`: trains everything again and compares the weights.
+// words, none when all holds. `again`: a folder in which everything is trained once more, to compare the
+// weights.
 std::vector<std::string> verify_pretraining(const PretrainInput& input, const std::filesystem::path& folder,
-                                            bool whole);
+                                            const std::optional<std::filesystem::path>& again);
 // The configuration that a model folder was trained with.
 PretrainConfig recorded_pretraining(const std::filesystem::path& folder);
 

@@ -5,6 +5,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include <cmath>
+#include <set>
 #include <string>
 
 #include "core/error.h"
@@ -41,23 +42,33 @@ void fill_uniform(torch::Tensor tensor, double bound, RandomStream stream) {
 
 void initialise(torch::nn::Module& network, std::uint64_t seed) {
   torch::NoGradGuard no_gradients;
+  std::set<std::string> known;  // parameters that have a rule
   for (const auto& entry : network.named_modules(std::string{}, /*include_self=*/false)) {
     const std::string name = entry.key();
     if (auto* convolution = entry.value()->as<torch::nn::Conv2d>()) {
       const auto& kernel = convolution->weight;
       const auto fan_out = static_cast<double>(kernel.size(0) * kernel.size(2) * kernel.size(3));
       fill_normal(kernel, std::sqrt(2.0 / fan_out), stream_of(seed, name + ".weight"));
+      known.insert(name + ".weight");
       if (convolution->bias.defined()) throw ModelError("no rule for the bias of convolution " + name);
     } else if (auto* norm = entry.value()->as<torch::nn::BatchNorm2d>()) {
       norm->reset_running_stats();
       norm->weight.fill_(1.0);
       norm->bias.fill_(0.0);
+      known.insert({name + ".weight", name + ".bias"});
     } else if (auto* linear = entry.value()->as<torch::nn::Linear>()) {
       const double bound = 1.0 / std::sqrt(static_cast<double>(linear->weight.size(1)));
       fill_uniform(linear->weight, bound, stream_of(seed, name + ".weight"));
       fill_uniform(linear->bias, bound, stream_of(seed, name + ".bias"));
+      known.insert({name + ".weight", name + ".bias"});
     }
   }
+  // What has no rule would keep LibTorch's own numbers, which follow no seed of ours.
+  std::string unknown;
+  for (const auto& entry : network.named_parameters()) {
+    if (known.count(entry.key()) == 0) unknown += (unknown.empty() ? "" : ", ") + entry.key();
+  }
+  if (!unknown.empty()) throw ModelError("no rule for the initial values of " + unknown);
 }
 
 void initialise_diffusion(torch::nn::Module& network, std::uint64_t seed,

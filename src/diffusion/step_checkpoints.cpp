@@ -1,4 +1,4 @@
-#include "diffusion/inversion/inversion_checkpoint.h"
+#include "diffusion/step_checkpoints.h"
 
 #include <fmt/format.h>
 
@@ -15,7 +15,7 @@ namespace deda::diffusion {
 namespace {
 
 constexpr auto schema_key = "schema", identity_key = "identity", checksum_key = "checksum";
-constexpr auto checkpoint_schema = "deda-inversion-checkpoint-1";
+constexpr auto checkpoint_schema = "deda-step-checkpoint-1";
 constexpr std::size_t files_kept = 2;
 
 // Over the tensors and all texts but the checksum itself.
@@ -53,11 +53,11 @@ SavedState read_checked(const std::filesystem::path& path, const std::string& id
 
 }  // namespace
 
-InversionCheckpoints::InversionCheckpoints(std::filesystem::path folder, std::string name,
+StepCheckpoints::StepCheckpoints(std::filesystem::path folder, std::string name,
                                            std::string identity)
     : folder_{std::move(folder)}, name_{std::move(name)}, identity_{std::move(identity)} {}
 
-std::vector<std::filesystem::path> InversionCheckpoints::files() const {
+std::vector<std::filesystem::path> StepCheckpoints::files() const {
   std::vector<std::filesystem::path> found;
   std::error_code unreadable;
   for (const auto& entry : std::filesystem::directory_iterator(folder_, unreadable)) {
@@ -69,7 +69,7 @@ std::vector<std::filesystem::path> InversionCheckpoints::files() const {
   return found;
 }
 
-void InversionCheckpoints::save(const SavedState& state, std::int64_t steps) const {
+void StepCheckpoints::save(const SavedState& state, std::int64_t steps) const {
   auto whole = state;
   whole.texts[schema_key] = checkpoint_schema;
   whole.texts[identity_key] = identity_;
@@ -81,7 +81,7 @@ void InversionCheckpoints::save(const SavedState& state, std::int64_t steps) con
   for (std::size_t i = files_kept; i < all.size(); ++i) std::filesystem::remove(all[i], ignored);
 }
 
-std::optional<SavedState> InversionCheckpoints::newest() const {
+std::optional<SavedState> StepCheckpoints::newest() const {
   for (const auto& path : files()) {
     try {
       return read_checked(path, identity_);
@@ -92,7 +92,7 @@ std::optional<SavedState> InversionCheckpoints::newest() const {
   return std::nullopt;
 }
 
-void InversionCheckpoints::remove_all() const {
+void StepCheckpoints::remove_all() const {
   std::error_code ignored;
   for (const auto& path : files()) std::filesystem::remove(path, ignored);
 }
