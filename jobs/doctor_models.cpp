@@ -272,7 +272,7 @@ class Examination {
     };
     if (weights.files == 0 || holds(own)) return;
     problem(key,
-            holds(others) ? fmt::format("is a transparent {}: are the two keys swapped?", other)
+            holds(others) ? fmt::format("is a transparent {}; perhaps the two keys are swapped", other)
                           : fmt::format("holds no tensor {}..., as LayerDiffuse's file does", own),
             key, "configs/models/README.md names the files.");
   }

@@ -2,6 +2,7 @@
 // counts add up.
 #include "decoupling/decouple.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "io/example_store.h"
+#include "io/store/outcome_limits.h"
 
 namespace deda {
 namespace {

@@ -133,9 +133,9 @@ TEST(DoctorModels, TellsTheTransparentNetworksApart) {
   config.transparent_decoder = folder / "transparent_encoder.safetensors";
   const auto swapped = said(config).problems;
   EXPECT_THAT(swapped,
-              HasSubstr("models.transparent_encoder: is a transparent decoder: are the two keys swapped?"));
+              HasSubstr("models.transparent_encoder: is a transparent decoder; perhaps the two keys are swapped"));
   EXPECT_THAT(swapped,
-              HasSubstr("models.transparent_decoder: is a transparent encoder: are the two keys swapped?"));
+              HasSubstr("models.transparent_decoder: is a transparent encoder; perhaps the two keys are swapped"));
   config.transparent_decoder = folder / "vae/diffusion_pytorch_model.safetensors";
   EXPECT_THAT(said(config).problems,
               HasSubstr("holds no tensor down_blocks...., as LayerDiffuse's file does"));
