@@ -329,6 +329,10 @@ struct Heartbeat::State {
       known[0].host = hosts[rank_zero];
       known[0].silent_s = silent_s;
       Word own;
+      {
+        const std::lock_guard lock{mutex};
+        own.failure = word.failure;
+      }
       const Judgement judgement = judge(known, limit_s);
       own.hope = static_cast<std::int64_t>(judgement.hope);
       own.rank = judgement.rank;
