@@ -3,25 +3,44 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
 #include <thread>
+
+#include "comm/peer_failure.h"
 
 namespace deda::jobs {
 
 namespace {
 
 constexpr double default_grace_s = 20.0;
+// Between the last words of one rank and the next.
+constexpr std::chrono::milliseconds between_last_words{500};
+constexpr int most_turns = 6;
+
+// What a failure says about its cause. In this order: the first kind that a rank has speaks for all.
+enum class Cause : char {
+  own = 'o',            // it is the cause
+  communication = 'c',  // another rank may be
+  follows = 'f'         // another rank is
+};
+constexpr std::array causes{Cause::own, Cause::communication, Cause::follows};
 
 // How one rank ended.
 struct Ending {
   ExitCode code = ExitCode::done;
   std::string message;  // empty where nothing was thrown
+  Cause cause = Cause::own;
 };
 
 std::string message_of(const Error& error) {
@@ -37,6 +56,10 @@ std::string message_of(const Error& error) {
 Ending ending_of_current_error() {
   try {
     throw;
+  } catch (const comm::PeerFailure& error) {
+    return {error.exit_code(), message_of(error), Cause::follows};
+  } catch (const CommError& error) {
+    return {error.exit_code(), message_of(error), Cause::communication};
   } catch (const Error& error) {
     return {error.exit_code(), message_of(error)};
   } catch (const std::bad_alloc&) {
@@ -53,10 +76,11 @@ Ending ending_of_current_error() {
   }
 }
 
-Ending run_and_catch(const std::function<ExitCode()>& work) {
+Ending run_and_catch(const comm::Communicator& ends, const std::function<ExitCode()>& work) {
   try {
     return {work(), {}};
   } catch (...) {
+    ends.announce_failure(std::current_exception());
     return ending_of_current_error();
   }
 }
@@ -108,15 +132,47 @@ class AbortTimer {
   std::thread thread_;  // last: it uses all the others
 };
 
-// What decides for all: an error before a stop before success, the lowest rank first.
-ExitCode common_code(const std::vector<ExitCode>& codes) {
-  ExitCode common = ExitCode::done;
-  for (const ExitCode code : codes) {
-    if (code == ExitCode::done) continue;
-    if (code != ExitCode::stopped) return code;
-    common = code;
+// What decides for all: an error before a stop before success, a cause before what follows from it, the
+// lowest rank first.
+ExitCode common_code(const std::vector<Ending>& endings) {
+  for (const Cause cause : causes) {
+    for (const bool stopped : {false, true}) {
+      for (const Ending& ending : endings) {
+        if (ending.code != ExitCode::done && ending.cause == cause &&
+            (ending.code == ExitCode::stopped) == stopped)
+          return ending.code;
+      }
+    }
   }
-  return common;
+  return ExitCode::done;
+}
+
+// The rank whose message is for people: the one that comes nearest to the cause. Empty where none has one.
+std::optional<std::size_t> speaker(const std::vector<Ending>& endings) {
+  for (const Cause cause : causes) {
+    for (std::size_t rank = 0; rank < endings.size(); ++rank) {
+      if (!endings[rank].message.empty() && endings[rank].cause == cause) return rank;
+    }
+  }
+  return std::nullopt;
+}
+
+// As text for the other ranks: a character for the code, one for the kind, then the message.
+std::string pack(const Ending& ending) {
+  return std::string{static_cast<char>(ending.code), static_cast<char>(ending.cause)} + ending.message;
+}
+Ending unpack(const std::string& text) {
+  return {static_cast<ExitCode>(text.at(0)), text.substr(2), static_cast<Cause>(text.at(1))};
+}
+
+// The ranks do not meet at the end: one is dead. This rank says what it has to say and ends them all. The
+// ranks do so in turn, so that mostly one of them speaks.
+[[noreturn]] void end_all(const comm::Communicator& ends, const Ending& mine, bool printed) {
+  std::this_thread::sleep_for(between_last_words * std::min(ends.rank(), most_turns));
+  if (!printed) print_message(fmt::format("[rank {}] {}", ends.rank(), mine.message));
+  print_message(
+      fmt::format("[rank {}] not all ranks can be reached; this rank ends them all\n", ends.rank()));
+  comm::Communicator::abort(static_cast<int>(mine.code));
 }
 
 }  // namespace
@@ -128,32 +184,26 @@ ExitCode report_current_error() {
 }
 
 ExitCode end_together(const comm::Communicator& ends, const std::function<ExitCode()>& work) {
-  const Ending mine = run_and_catch(work);
+  const Ending mine = run_and_catch(ends, work);
   const bool threw = !mine.message.empty();
-  const bool printed = threw && ends.is_root();
+  // What may follow from another rank's failure is printed only if that rank cannot speak.
+  const bool printed = threw && ends.is_root() && (mine.cause == Cause::own || ends.size() == 1);
   if (printed) print_message(mine.message);
   if (ends.size() == 1) return mine.code;
 
-  std::vector<std::string> endings;
-  {
+  std::vector<Ending> endings;
+  try {
     std::unique_ptr<AbortTimer> timer;
     if (threw) timer = std::make_unique<AbortTimer>(mine, ends.rank(), printed);
-    // One character for the code, the rest is the message.
-    endings = ends.all_gather(static_cast<char>(mine.code) + mine.message);
+    for (const std::string& text : ends.all_gather(pack(mine))) endings.push_back(unpack(text));
+  } catch (...) {
+    if (threw) end_all(ends, mine, printed);
+    end_all(ends, ending_of_current_error(), false);
   }
-  std::vector<ExitCode> codes;
-  const std::string* first_message = nullptr;
-  int first_rank = 0;
-  for (std::size_t rank = 0; rank < endings.size(); ++rank) {
-    codes.push_back(static_cast<ExitCode>(endings[rank].at(0)));
-    if (first_message == nullptr && endings[rank].size() > 1) {
-      first_message = &endings[rank];
-      first_rank = static_cast<int>(rank);
-    }
+  if (const auto rank = speaker(endings); ends.is_root() && !printed && rank) {
+    print_message((*rank == 0 ? "" : fmt::format("[rank {}] ", *rank)) + endings[*rank].message);
   }
-  if (ends.is_root() && !threw && first_message != nullptr)
-    print_message(fmt::format("[rank {}] {}", first_rank, first_message->substr(1)));
-  return common_code(codes);
+  return common_code(endings);
 }
 
 }  // namespace deda::jobs

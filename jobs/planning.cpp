@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "core/processor.h"
+#include "data/same_everywhere.h"
 #include "jobs/version.h"
 
 namespace deda::jobs {
@@ -33,6 +34,7 @@ Provenance provenance_of(const pipeline::Plan& plan, const pipeline::Node& node,
 data::Dataset load_dataset(const JobContext& context) {
   data::Dataset dataset;
   context.ranks.agree("reading the dataset", [&] { dataset = data::load_dataset(context.config.dataset); });
+  data::require_same_everywhere(context.ranks, dataset);
   return dataset;
 }
 

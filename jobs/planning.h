@@ -17,7 +17,8 @@ pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target);
 Provenance provenance_of(const pipeline::Plan& plan, const pipeline::Node& node,
                          const std::string& device = {});
 
-// Collective: every rank reads the dataset's annotation files.
+// Collective: every rank reads the dataset's annotation files. DataError where hosts have different copies
+// (data/same_everywhere.h).
 data::Dataset load_dataset(const JobContext& context);
 
 }  // namespace deda::jobs

@@ -53,8 +53,15 @@ int run_program(const std::vector<Job>& jobs, const std::vector<std::string>& le
   try {
     comm::MpiEnvironment mpi(argc, argv);
     const auto ranks = comm::Communicator::world();
-    const auto ends = comm::Communicator::world();
+    const auto ends = comm::Communicator::endings();
     set_up_log(ranks.rank(), ranks.size());
+    if (ranks.size() > 1 && ranks.is_root() && !mpi.has_heartbeat())
+      log_warning(
+          "the ranks cannot tell a slow rank from a dead one (MPI_THREAD_MULTIPLE was not granted, or "
+          "DEDA_HEARTBEAT "
+          "is off): whoever waits {:.0f} s gives up; set DEDA_TIMEOUT_S higher than the longest unit of work "
+          "takes",
+          comm::Communicator::timeout_s());
     return static_cast<int>(
         end_together(ends, [&] { return run_command(jobs, left_out, argc, argv, mpi, ranks); }));
   } catch (...) {

@@ -17,7 +17,10 @@
 #include <vector>
 
 #include "comm/communicator_state.h"
+#include "comm/heartbeat.h"
 #include "comm/packed_error.h"
+#include "comm/peer_failure.h"
+#include "core/log.h"
 
 namespace deda::comm {
 
@@ -27,10 +30,9 @@ namespace {
 // message.
 constexpr std::chrono::milliseconds notice_grace{100};
 
-// This rank's work ended because another rank's did.
-struct PeerFailure : CommError {
-  using CommError::CommError;
-};
+// An agreement on a failure takes milliseconds where nobody is busy. A rank that waits longer in it tells
+// the others by its heartbeat, which reaches those that wait where no notice does.
+constexpr std::chrono::milliseconds quiet_agreement{500};
 
 // What a rank says about its work; sent as plain numbers.
 struct Report {
@@ -65,13 +67,43 @@ std::optional<int> lowest_rank(const std::vector<Report>& reports, Outcome outco
 class Agreement {
  public:
   Agreement(Communicator::State& state, std::string_view what)
-      : state_{state}, wait_{state.rank, "agree", what, {}} {
+      : state_{state}, wait_{state.rank, "agree", what, {}, state.number} {
     ++state_.agreements;
   }
-  ~Agreement() { --state_.agreements; }
+  ~Agreement() {
+    --state_.agreements;
+    if (Heartbeat* heartbeat = Heartbeat::running(); heartbeat && announced_)
+      heartbeat->withdraw_failure(state_.number);
+  }
 
   void conclude(const std::exception_ptr& mine) {
-    if (mine) send_notice();
+    if (mine) {
+      send_notice();
+      announce_while_waiting(mine);
+    }
+    std::optional<Spoken> spoken;
+    try {
+      spoken = hear_all(mine);
+    } catch (const std::exception& error) {
+      if (!mine) throw;
+      // What this rank met says more than that it could not tell it.
+      if (dynamic_cast<const PeerFailure*>(&error) == nullptr)
+        log_warning("rank {} could not tell the others how its work failed: {}", state_.rank, error.what());
+      std::rethrow_exception(mine);
+    }
+    if (!spoken) return;
+    if (outcome_of(mine) == failed || spoken->rank == state_.rank) std::rethrow_exception(mine);
+    throw_packed_error(spoken->packed, spoken->rank);
+  }
+
+ private:
+  // The failure that stands for all, from the rank that met it.
+  struct Spoken {
+    int rank;
+    std::string packed;
+  };
+
+  std::optional<Spoken> hear_all(const std::exception_ptr& mine) {
     const std::vector<Report> reports = exchange_at_same_depth(outcome_of(mine));
     if (std::any_of(reports.begin(), reports.end(), [](const Report& r) { return r.broken != 0; }) &&
         state_.broken.empty()) {
@@ -80,14 +112,11 @@ class Agreement {
     take_notices(reports);
     const auto origin = lowest_rank(reports, failed);
     const auto speaker = origin ? origin : lowest_rank(reports, failed_by_another);
-    if (!speaker) return;
-    const std::string packed =
-        state_.broadcast(state_.control, wait_, *speaker == state_.rank ? pack_error(mine) : "", *speaker);
-    if (outcome_of(mine) == failed || *speaker == state_.rank) std::rethrow_exception(mine);
-    throw_packed_error(packed, *speaker);
+    if (!speaker) return std::nullopt;
+    return Spoken{*speaker, state_.broadcast(state_.control, wait_,
+                                             *speaker == state_.rank ? pack_error(mine) : "", *speaker)};
   }
 
- private:
   void send_notice() {
     if (state_.notice_sent) return;
     for (int other = 0; other < state_.size; ++other) {
@@ -98,6 +127,16 @@ class Agreement {
       check_mpi(MPI_Request_free(&request), "MPI_Request_free");
     }
     state_.notice_sent = true;
+  }
+
+  void announce_while_waiting(const std::exception_ptr& mine) {
+    Heartbeat* const heartbeat = Heartbeat::running();
+    if (heartbeat == nullptr) return;
+    wait_.while_waiting = [this, heartbeat, mine, start = std::chrono::steady_clock::now()] {
+      if (announced_ || std::chrono::steady_clock::now() - start < quiet_agreement) return;
+      heartbeat->announce_failure(state_.number, false, mine);
+      announced_ = true;
+    };
   }
 
   std::vector<Report> exchange(Report mine) {
@@ -125,8 +164,10 @@ class Agreement {
           std::all_of(reports.begin(), reports.end(), [&](const Report& r) { return r.depth == mine.depth; });
       if (all_here) return reports;
       if (mine.depth > shallowest->depth) {
-        throw PeerFailure(fmt::format("rank {} cannot agree on \"{}\": rank {} failed before it", state_.rank,
-                                      wait_.what, shallowest - reports.begin()));
+        const auto origin = static_cast<int>(shallowest - reports.begin());
+        throw PeerFailure(origin, ExitCode::failure,
+                          fmt::format("rank {} cannot agree on \"{}\": rank {} failed before it", state_.rank,
+                                      wait_.what, origin));
       }
     }
   }
@@ -144,13 +185,14 @@ class Agreement {
   }
 
   Communicator::State& state_;
-  const Wait wait_;
+  Wait wait_;
+  bool announced_ = false;
 };
 
 }  // namespace
 
 Wait Communicator::State::wait_for(std::string_view operation, std::string_view what) {
-  Wait wait{rank, operation, what, {}};
+  Wait wait{rank, operation, what, {}, of_endings ? number : 0};
   if (agreements == 0) return wait;
   using Clock = std::chrono::steady_clock;
   wait.while_waiting = [this, operation, what, noticed = std::optional<Clock::time_point>{},
@@ -164,7 +206,8 @@ Wait Communicator::State::wait_for(std::string_view operation, std::string_view 
       from = status.MPI_SOURCE;
     }
     if (Clock::now() - *noticed < notice_grace) return;
-    throw PeerFailure(fmt::format("rank {} waited in {}{}, but rank {} had failed", rank, operation,
+    throw PeerFailure(from, ExitCode::failure,
+                      fmt::format("rank {} waited in {}{}, but rank {} had failed", rank, operation,
                                   what.empty() ? "" : fmt::format(" ({})", what), from));
   };
   return wait;

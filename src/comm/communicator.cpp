@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -11,6 +12,7 @@
 #include <optional>
 
 #include "comm/communicator_state.h"
+#include "comm/heartbeat.h"
 #include "comm/mpi_handle.h"
 #include "comm/watched.h"
 #include "core/error.h"
@@ -75,6 +77,7 @@ MpiEnvironment::MpiEnvironment(int& argc, char**& argv) {
   thread_multiple_ = granted == MPI_THREAD_MULTIPLE;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
+  heartbeat_ = Heartbeat::start(MPI_COMM_WORLD);
 }
 
 MpiEnvironment::~MpiEnvironment() {
@@ -83,6 +86,8 @@ MpiEnvironment::~MpiEnvironment() {
   int size = 1;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   if (size > 1 && (std::uncaught_exceptions() > 0 || wait_abandoned())) return;
+  if (heartbeat_ && !heartbeat_->leave()) return;
+  heartbeat_.reset();
   MPI_Finalize();
 }
 
@@ -97,6 +102,8 @@ std::string MpiEnvironment::library_version() {
 Communicator::State::State(MPI_Comm original) {
   check_mpi(MPI_Comm_rank(original, &rank), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(original, &size), "MPI_Comm_size");
+  static std::atomic<std::int64_t> made{0};
+  if (size > 1) number = ++made;
   comm = duplicate_handle(original, rank);
   control = duplicate_handle(original, rank);
   MPI_Comm host = MPI_COMM_NULL;
@@ -210,6 +217,11 @@ Communicator Communicator::world() {
   if (!mpi_is_running()) throw CommError("MPI is not running: make an MpiEnvironment first");
   return Communicator{std::make_shared<State>(MPI_COMM_WORLD)};
 }
+Communicator Communicator::endings() {
+  Communicator ranks = world();
+  ranks.state_->of_endings = true;
+  return ranks;
+}
 Communicator Communicator::self() {
   if (!mpi_is_running()) throw CommError("MPI is not running: make an MpiEnvironment first");
   return Communicator{std::make_shared<State>(MPI_COMM_SELF)};
@@ -287,6 +299,10 @@ std::vector<std::string> Communicator::all_gather(const std::string& text) const
 
 bool Communicator::any(bool value) const {
   return all_reduce(value ? 1 : 0, Reduction::maximum) != 0;
+}
+
+void Communicator::announce_failure(const std::exception_ptr& error) const {
+  if (Heartbeat* heartbeat = Heartbeat::running()) heartbeat->announce_failure(state_->number, true, error);
 }
 
 double Communicator::timeout_s() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <span>
@@ -13,6 +14,8 @@
 #include <vector>
 
 namespace deda::comm {
+
+class Heartbeat;
 
 // Owns MPI_Init_thread(MPI_THREAD_MULTIPLE) and MPI_Finalize; one per process, made in jobs/main and in the
 // test main. Works without a launcher (singleton). Sets the cure for the Open MPI 4.1 collective-write fault
@@ -25,18 +28,25 @@ class MpiEnvironment {
   MpiEnvironment(const MpiEnvironment&) = delete;
   MpiEnvironment& operator=(const MpiEnvironment&) = delete;
   bool thread_multiple() const { return thread_multiple_; }
+  // The ranks tell each other that they live, so that a wait for a slow rank does not end (heartbeat.h).
+  // False with one rank, and where MPI may not be called by several threads.
+  bool has_heartbeat() const { return heartbeat_ != nullptr; }
   static std::string library_version();
 
  private:
   bool thread_multiple_ = false;
+  std::unique_ptr<Heartbeat> heartbeat_;
 };
 
 enum class Reduction { sum, minimum, maximum };
 
 class Communicator {
  public:
-  static Communicator world();     // duplicate of MPI_COMM_WORLD; asked for only in jobs/
-  static Communicator self();      // this rank alone
+  static Communicator world();  // duplicate of MPI_COMM_WORLD; asked for only in jobs/
+  static Communicator self();   // this rank alone
+  // As world(), for the place where all ranks meet when their work is over, by an error or not: a rank that
+  // announced its failure and waits there too ends no wait there.
+  static Communicator endings();
   Communicator duplicate() const;  // same ranks, messages of its own; collective
   int rank() const;
   int size() const;
@@ -46,8 +56,10 @@ class Communicator {
   int local_size() const;
   std::vector<std::string> host_names() const;  // one per rank; collective
 
-  // Collectives: every rank calls them in the same order. Each throws CommError naming the operation after
-  // `timeout_s()` seconds without progress (a rank died or is stuck), so nothing waits for ever.
+  // Collectives: every rank calls them in the same order. A wait lasts as long as the others work, however
+  // slowly. Each throws CommError naming the operation and the rank when one was not heard, or neither worked
+  // nor waited, for `timeout_s()` seconds, or when all ranks wait for each other so long; PeerFailure
+  // (peer_failure.h) when another rank's work failed. So nothing waits for ever.
   void barrier(std::string_view what) const;
   std::string broadcast(std::string text, int root = 0) const;
   std::vector<std::int64_t> all_reduce(std::vector<std::int64_t> values, Reduction reduction) const;
@@ -67,6 +79,10 @@ class Communicator {
   void agree(std::string_view what, const std::function<void()>& work) const;
   // True on all ranks if true on any (stop flags, deadlines).
   bool any(bool value) const;
+
+  // Tells the other ranks that this one's work ended by `error` and that it waits for them on this
+  // communicator: their waits elsewhere end by PeerFailure with the beginning of its message. Not collective.
+  void announce_failure(const std::exception_ptr& error) const;
 
   // The underlying MPI_Comm as an opaque pointer-sized value, for src/comm and src/io (comm/mpi_handle.h
   // unwraps it).

@@ -29,6 +29,10 @@ struct Communicator::State {
   std::string broken;        // why `comm` cannot be used any more; empty while it can
   int agreements = 0;        // how many agree() this rank is inside of
   bool notice_sent = false;  // this rank told the others that it failed; they have not taken the message yet
+  // The same on all ranks (communicators are made in the same order everywhere); 0 with one rank. By it a
+  // failed rank says where it waits for the others (Wait::meeting).
+  std::int64_t number = 0;
+  bool of_endings = false;  // its verbs wait for failed ranks too
 
   explicit State(MPI_Comm original);
   ~State();

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "comm/activity.h"
 #include "comm/communicator_state.h"
 #include "comm/watched.h"
 #include "core/error.h"
@@ -106,6 +107,7 @@ class ServedCounter final : public Counter {
 
  private:
   void serve() {
+    const OwnActivity::Mark serves{""};  // looking for requests is no work of rank 0
     const MPI_Comm comm = messages_.state().comm;
     BackOff back_off;
     while (!stop_) {

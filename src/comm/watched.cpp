@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <thread>
 
+#include "comm/activity.h"
+#include "comm/awake_time.h"
 #include "comm/communicator.h"
+#include "comm/heartbeat.h"
 #include "core/error.h"
 
 namespace deda::comm {
@@ -17,7 +21,26 @@ std::atomic<bool> abandoned{false};
 constexpr int spins_before_yielding = 64;
 constexpr int yields_before_sleeping = 64;
 constexpr std::chrono::microseconds longest_sleep{200};
+// Shorter waits are not worth the bookkeeping.
+constexpr double unmarked_wait_s = 0.02;
+// Of a longer gap between two looks at the clock this much counts: the process was stopped meanwhile.
+constexpr double longest_counted_step_s = 1.0;
+
+// Without a heartbeat nobody can tell slow from dead.
+void give_up_by_the_clock(const Wait& wait, double waited_s) {
+  if (waited_s <= Communicator::timeout_s()) return;
+  set_wait_abandoned();
+  throw CommError(
+      fmt::format("rank {} waited {:.0f} s in {} and gave up", wait.rank, waited_s, place_of(wait)), {},
+      "Another rank ended, hangs or is slower than that. Look for its message; set DEDA_TIMEOUT_S higher if "
+      "the work honestly takes longer.");
+}
+
 }  // namespace
+
+std::string place_of(const Wait& wait) {
+  return wait.what.empty() ? std::string{wait.operation} : fmt::format("{} ({})", wait.operation, wait.what);
+}
 
 void check_mpi(int code, std::string_view operation) {
   if (code == MPI_SUCCESS) return;
@@ -42,26 +65,26 @@ void BackOff::pause() {
 
 void wait_watched(MPI_Request& request, const Wait& wait) {
   using Clock = std::chrono::steady_clock;
-  const double limit_s = Communicator::timeout_s();
   const auto start = Clock::now();
   BackOff back_off;
+  Heartbeat* const heartbeat = Heartbeat::running();
+  std::optional<OwnActivity::Mark> mark;  // from when the wait is long enough to be told of
+  AwakeTime awake{longest_counted_step_s};
   while (true) {
     int done = 0;
     check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), wait.operation);
-    if (done) return;
+    if (done) break;
     if (wait.while_waiting) wait.while_waiting();
-    const double waited_s = std::chrono::duration<double>(Clock::now() - start).count();
-    if (waited_s > limit_s) {
-      set_wait_abandoned();
-      throw CommError(
-          fmt::format("rank {} waited {:.0f} s in {}{} and gave up", wait.rank, waited_s, wait.operation,
-                      wait.what.empty() ? "" : fmt::format(" ({})", wait.what)),
-          {},
-          "Another rank ended, hangs or is slower than that. Look for its message; set DEDA_TIMEOUT_S "
-          "higher if the work honestly takes longer.");
+    if (heartbeat != nullptr) {
+      const double waited_s = std::chrono::duration<double>(Clock::now() - start).count();
+      if (!mark && waited_s > unmarked_wait_s) mark.emplace(place_of(wait));
+      heartbeat->end_hopeless_wait(wait, waited_s);
+    } else {
+      give_up_by_the_clock(wait, awake.now_s());
     }
     back_off.pause();
   }
+  OwnActivity::of_process().operation_completed();
 }
 
 bool wait_abandoned() {

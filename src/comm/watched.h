@@ -4,6 +4,7 @@
 #include <mpi.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -24,17 +25,24 @@ class BackOff {
   std::chrono::microseconds sleep_{20};
 };
 
-// Names a wait in its error: "rank 2 waited 600 s in broadcast (class names)".
+// Names a wait in its error: "rank 2 waited 612 s in broadcast (class names) and gave up: ...".
 struct Wait {
   int rank = 0;
   std::string_view operation;                // "barrier", "broadcast", ...
   std::string_view what;                     // what the caller does; may be empty
   std::function<void()> while_waiting = {};  // asked between tests; may throw to end the wait
+  // Number of the communicator where this rank waits for ranks that may have failed: those that failed and
+  // wait there too do not end the wait. 0: any failed rank does.
+  std::int64_t meeting = 0;
 };
 
-// Completes the request by MPI_Test with back-off. Throws CommError after Communicator::timeout_s() seconds
-// and when MPI reports an error. After a timeout MPI still owns the buffers: the caller must not free them
-// (see `Abandoned`).
+// "broadcast (class names)".
+std::string place_of(const Wait& wait);
+
+// Completes the request by MPI_Test with back-off. Goes on for as long as the heartbeat (heartbeat.h) sees a
+// sense in it, and throws what it throws; without a heartbeat, CommError after Communicator::timeout_s()
+// seconds. CommError when MPI reports an error. After an error MPI still owns the buffers: the caller must
+// not free them.
 void wait_watched(MPI_Request& request, const Wait& wait);
 
 // True once some wait of this process gave up: MPI_Finalize and other collective clean-up would then hang.

@@ -122,13 +122,20 @@ SegmentWork work_on_segment(const Stage& stage, comm::Tickets& tickets, std::int
   return segment;
 }
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 // This rank's share of a segment from the store without exclusions; collective. Nothing where it cannot be
-// taken over as it is.
+// taken over as it is. The time that this rank works on it is added to `worked_s`.
 std::optional<SegmentWork> take_over_segment(const comm::Communicator& ranks, const Stage& stage,
                                              const std::optional<EarlierStore>& earlier, std::int64_t segment,
-                                             std::int64_t first, std::int64_t last) {
+                                             std::int64_t first, std::int64_t last, double& worked_s) {
+  const auto start = std::chrono::steady_clock::now();
   auto items = earlier ? earlier->items(segment, first, last, ranks.rank(), ranks.size()) : std::nullopt;
+  worked_s += seconds_since(start);
   if (ranks.any(!items)) return std::nullopt;
+  const auto reading_ended = std::chrono::steady_clock::now();
   SegmentWork work;
   for (EarlierStore::Item& item : *items) {
     const std::int64_t number = item.result.item;
@@ -140,6 +147,7 @@ std::optional<SegmentWork> take_over_segment(const comm::Communicator& ranks, co
     work.looks.emplace_back(number, std::move(item.look));
     work.results.push_back(std::move(item.result));
   }
+  worked_s += seconds_since(reading_ended);
   return work;
 }
 
@@ -163,10 +171,6 @@ void write_looks(const comm::Communicator& ranks, const std::filesystem::path& f
     for (const std::string& line : lines) all += line.substr(digits) + '\n';
     write_atomically(folder / name_of_looks(segment), all);
   });
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 // A rank's time in segments: its own work, then waiting for the others.
@@ -236,12 +240,13 @@ bool decouple(const comm::Communicator& ranks, const DecoupleRequest& request) {
     const auto start = std::chrono::steady_clock::now();
     double worked_s = 0;
     std::optional<SegmentWork> work;
-    if (earlier_at_all) work = take_over_segment(ranks, stage, earlier, segment, first, last);
+    if (earlier_at_all) work = take_over_segment(ranks, stage, earlier, segment, first, last, worked_s);
     if (!work) {
       tickets.start_round((last - first + request.config.batch - 1) / request.config.batch);
       ranks.agree("decoupling a segment", [&, first = first, last = last] {
+        const auto work_began = std::chrono::steady_clock::now();
         work = work_on_segment(stage, tickets, first, last, finished, progress);
-        worked_s = seconds_since(start);
+        worked_s += seconds_since(work_began);
       });
     }
     balance.worked_s += worked_s;

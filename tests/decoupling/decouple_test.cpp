@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -77,6 +79,39 @@ TEST(Decouple, CalledAgainWhenDoneChangesNothing) {
   EXPECT_TRUE(decouple(shared.world, {dataset, config, shared.path / "store", 1, std::nullopt, 0}));
   if (shared.world.is_root()) {
     EXPECT_TRUE(files_of(shared.path / "store") == before);
+  }
+}
+
+// The seconds that a rank's events book as work, per segment.
+std::vector<double> worked_seconds(const std::filesystem::path& folder, int rank) {
+  const std::string text = read_text(folder / ("events-" + std::to_string(rank) + ".jsonl"));
+  const std::string before = "\"name\":\"worked_s\",\"value\":";
+  std::vector<double> seconds;
+  for (auto at = text.find(before); at != std::string::npos; at = text.find(before, at + 1))
+    seconds.push_back(std::stod(text.substr(at + before.size())));
+  return seconds;
+}
+
+TEST(Decouple, BooksTheTimeOfSegmentsThatAreTakenOverAsWorkAndNotAsWaiting) {
+  SharedFolder shared;
+  const auto& path = shared.path;
+  const data::Dataset dataset = spoilt_toy(shared.world, path / "toy");
+  DecoupleConfig config;
+  config.items_per_segment = 10;
+  decouple(shared.world, {dataset, config, path / "all", 1, std::nullopt, 0});
+  config.exclude = path / "exclude.txt";
+  shared.world.agree("the list", [&] {
+    if (!shared.world.is_root()) return;
+    write_atomically(config.exclude, dataset.items[1].path + "\n");
+    // What is taken over needs no pictures; decoupled anew, all of them would be unreadable.
+    std::filesystem::rename(path / "toy" / "images", path / "toy" / "images away");
+  });
+  decouple(shared.world, {dataset, config, path / "without", 1, std::nullopt, 0, path / "all"});
+  const auto worked = worked_seconds(path / "without", shared.world.rank());
+  EXPECT_EQ(worked.size(), 3u);
+  for (const double seconds : worked) EXPECT_GT(seconds, 0.0);
+  if (shared.world.is_root()) {
+    EXPECT_EQ(io::StoreReader(path / "without").outcomes().counts.at(io::Outcome::unreadable), 2);
   }
 }
 

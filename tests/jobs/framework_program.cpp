@@ -1,6 +1,7 @@
 // A program with the framework of `deda` and jobs that fail in every way, for framework_test.cpp to run under
 // mpirun.
 #include <chrono>
+#include <csignal>
 #include <new>
 #include <stdexcept>
 #include <thread>
@@ -60,6 +61,33 @@ int main(int argc, char** argv) {
   }));
   jobs.push_back(job("fail-on-rank-0", [](JobContext& context) {
     if (context.ranks.rank() == 0) throw deda::DataError("broken picture", "c.jpg", "Replace it.");
+    context.ranks.barrier("work");
+    return ExitCode::done;
+  }));
+  // The last rank fails in an agreement, while the others wait where its notice does not reach them.
+  jobs.push_back(job("fail-while-others-wait-elsewhere", [](JobContext& context) {
+    const auto elsewhere = context.ranks.duplicate();
+    context.ranks.agree("reading", [&] {
+      if (context.ranks.rank() == last(context))
+        throw deda::DataError("broken picture", "c.jpg", "Replace it.");
+      elsewhere.barrier("another communicator");
+    });
+    return ExitCode::done;
+  }));
+  jobs.push_back(job("fail-while-others-do-not-agree", [](JobContext& context) {
+    if (context.ranks.rank() == last(context))
+      context.ranks.agree("reading", [] { throw deda::DataError("broken picture", "c.jpg", "Replace it."); });
+    context.ranks.barrier("no agreement");
+    return ExitCode::done;
+  }));
+  jobs.push_back(job("fail-and-be-missed", [](JobContext& context) {
+    if (context.ranks.rank() == last(context))
+      throw deda::DataError("broken picture", "c.jpg", "Replace it.");
+    throw deda::CommError("the connection was closed");
+    return ExitCode::done;
+  }));
+  jobs.push_back(job("be-stopped", [](JobContext& context) {
+    if (context.ranks.rank() == last(context)) std::raise(SIGSTOP);
     context.ranks.barrier("work");
     return ExitCode::done;
   }));

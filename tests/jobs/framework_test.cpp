@@ -86,6 +86,64 @@ TEST(SeveralRanks, PrintACommandLineErrorOnce) {
   EXPECT_EQ(count_of(result.errors, "Did you mean \"succeed\"?"), 1u) << result.errors;
 }
 
+// Failures while others wait where they do not hear of it by themselves: what the failed rank met decides
+// message and code, on 2 to 4 ranks and long before the limit for dead ranks.
+class OthersWait : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    // The one that failed must not have to end the others.
+    variables = "DEDA_END_GRACE_S=40 DEDA_TIMEOUT_S=20 ";
+    last = std::to_string(GetParam() - 1);
+  }
+  CommandResult run(const std::string& job) const {
+    return run_command(variables + DEDA_MPIEXEC " -n " + std::to_string(GetParam()) +
+                       " " DEDA_FRAMEWORK_PROGRAM " " + job);
+  }
+  std::string variables, last;
+};
+
+TEST_P(OthersWait, WhileARankFailsAlone) {
+  const CommandResult result = run("fail-alone");
+  EXPECT_EQ(result.code, 1) << result.errors;
+  EXPECT_EQ(count_of(result.errors, "[rank " + last + "] deda: error: store/0.h5: disk full. Free space."),
+            1u)
+      << result.errors;
+  EXPECT_THAT(result.errors, Not(HasSubstr("ends them all")));
+}
+
+TEST_P(OthersWait, WhileARankFailsInAnAgreementThatTheyHaveNotReached) {
+  const CommandResult result = run("fail-while-others-wait-elsewhere");
+  EXPECT_EQ(result.code, 3) << result.errors;
+  EXPECT_EQ(count_of(result.errors, "deda: error: rank " + last + ": c.jpg: broken picture. Replace it."), 1u)
+      << result.errors;
+}
+
+TEST_P(OthersWait, WhileARankFailsInAnAgreementThatTheyDoNotTakePartIn) {
+  const CommandResult result = run("fail-while-others-do-not-agree");
+  EXPECT_EQ(result.code, 3) << result.errors;
+  EXPECT_EQ(count_of(result.errors, "[rank " + last + "] deda: error: c.jpg: broken picture. Replace it."),
+            1u)
+      << result.errors;
+}
+
+TEST_P(OthersWait, OrNoticeOnlyThatItIsGone) {
+  const CommandResult result = run("fail-and-be-missed");
+  EXPECT_EQ(result.code, 3) << result.errors;
+  EXPECT_EQ(count_of(result.errors, "[rank " + last + "] deda: error: c.jpg: broken picture. Replace it."),
+            1u)
+      << result.errors;
+}
+
+TEST_P(OthersWait, ForOneThatIsStoppedForEver) {
+  variables = "DEDA_TIMEOUT_S=2 ";
+  const CommandResult result = run("be-stopped");
+  EXPECT_EQ(result.code, 1) << result.errors;
+  EXPECT_THAT(result.errors, HasSubstr("in barrier (work) and gave up: rank " + last + " on host "));
+  EXPECT_THAT(result.errors, HasSubstr("was not heard for"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ranks, OthersWait, testing::Values(2, 3, 4));
+
 TEST(SeveralRanks, ShareTheCodeOfOne) {
   EXPECT_EQ(on_three_ranks("return-data").code, 3);
 }

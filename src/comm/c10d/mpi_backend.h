@@ -14,9 +14,9 @@ namespace deda::comm {
 // Operations: allreduce (sum, average, minimum, maximum), broadcast, allgather, barrier; all others throw as
 // c10d's base does. allreduce takes float32, float64, int32, int64, and bfloat16 and float16 (added up in
 // float32); other types are refused by name. broadcast and allgather take any type. Tensors need not be
-// contiguous. Only CPU tensors. Every rank must call the same operations in the same order. Waits are limited
-// by Communicator::timeout_s(): the work then ends with CommError that names rank, operation and its number,
-// and so does all work after it.
+// contiguous. Only CPU tensors. Every rank must call the same operations in the same order. Waits end
+// as all of this folder's do (../README.md, "Slow or dead"): the work then ends with CommError or PeerFailure
+// that names rank, operation and its number, and so does all work after it.
 class MpiBackend final : public c10d::Backend {
  public:
   explicit MpiBackend(

@@ -12,6 +12,7 @@ namespace deda::io {
 namespace {
 // What the others need to leave a call that one rank has left by an error, if they can leave it at all.
 constexpr double grace_after_failure_s = 10.0;
+constexpr int steps_per_limit = 100;
 }  // namespace
 
 HangGuard::HangGuard(std::string what) : what_{std::move(what)}, thread_{[this] { watch(); }} {}
@@ -48,7 +49,11 @@ void HangGuard::watch() {
   while (!over_ && !stuck && failure_.empty()) {
     const int seen = steps_;
     const auto changed = [&] { return over_ || !failure_.empty() || steps_ != seen; };
-    stuck = !changed_.wait_for(lock, std::chrono::duration<double>(limit_s), changed);
+    // In short steps: a process that was stopped and wakes up must not take its own sleep for a hang.
+    const std::chrono::duration<double> step{limit_s / steps_per_limit};
+    stuck = true;
+    for (int passed = 0; passed < steps_per_limit && stuck; ++passed)
+      stuck = !changed_.wait_for(lock, step, changed);
   }
   if (stuck) {
     failure_ = fmt::format("no progress for {:.0f} s inside MPI-IO; another rank may have died", limit_s);
