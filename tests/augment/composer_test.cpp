@@ -255,6 +255,7 @@ TEST(Compose, IsCloseToADoublePrecisionComposer) {
   test::MadeUpParts parts;
   AugmentConfig config = small_config();
   config.rotation_degrees = 0;
+  config.edge_sigma = 0;
   const PartPool pool = parts.pool(12, 3);
   io::Image canvas(80, 100, 3);
   std::fill(canvas.pixels.begin(), canvas.pixels.end(), std::uint8_t{40});
