@@ -24,7 +24,7 @@ std::uint32_t Choices::below(Decision decision, std::uint32_t n, std::uint32_t o
 
 namespace {
 
-// The place of a real CDP, or with p_syn that of one of the item's synthetic versions.
+// The place of the real CDP, 0, or with p_syn that of one of the item's synthetic versions, if it has any.
 std::int32_t choose_place(const Choices& choices, const PartPool& pool, std::size_t item, double p_syn,
                           Decision whether, Decision which) {
   const int versions = pool.versions(item);
@@ -32,13 +32,20 @@ std::int32_t choose_place(const Choices& choices, const PartPool& pool, std::siz
   return 1 + static_cast<std::int32_t>(choices.below(which, static_cast<std::uint32_t>(versions)));
 }
 
-// The background's owner: of no pasted class; where there is none, not of the anchor's class; where there is
-// none, anyone else. Each fall-back is told once. -1: nobody has a CIP.
+// The background's owner. inter: of no pasted class; where there is none, not of the anchor's class; where
+// there is none, anybody, the anchor itself only if nobody else has a CIP (its share of the draws goes to the
+// next in order). own: the anchor; where it has no CIP, anybody. any: anybody. Each fall-back is told once a
+// process. -1: nobody has a CIP.
 std::int64_t choose_donor(const Choices& choices, const PartPool& pool, const AugmentConfig& config,
                           std::size_t anchor, std::int64_t mix) {
   const PartPool::Group& donors = pool.donors();
   if (config.cip == CipChoice::own && pool.has_cip(anchor)) return static_cast<std::int64_t>(anchor);
   if (donors.order.empty()) return -1;
+  if (config.cip == CipChoice::own) {
+    static std::once_flag told;
+    std::call_once(
+        told, [] { log_warning("a picture without a background of its own gets any picture's instead"); });
+  }
   if (config.cip == CipChoice::inter) {
     const std::int32_t own = pool.class_of(anchor),
                        other = mix >= 0 ? pool.class_of(static_cast<std::size_t>(mix)) : own;
@@ -54,7 +61,7 @@ std::int64_t choose_donor(const Choices& choices, const PartPool& pool, const Au
     }
     static std::once_flag told;
     std::call_once(told,
-                   [] { log_warning("there is one class only: backgrounds come from the same class"); });
+                   [] { log_warning("no other class has a background: they come from the same class"); });
   }
   const std::uint32_t count = static_cast<std::uint32_t>(donors.order.size());
   const std::uint32_t n = choices.below(Decision::cip, count);

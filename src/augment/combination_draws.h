@@ -1,5 +1,6 @@
 // What De-DA's combination decides for one sample and what comes of it, complete enough to render it again;
-// names as in reference/traces (`draw.*`). Boxes are x, y, w, h on the canvas before the final flip.
+// names as in traces (`draw.*`). Boxes are x, y, w, h on the canvas before the final flip; a softened edge
+// (augment.edge_sigma) reaches over its box.
 #pragma once
 
 #include <array>

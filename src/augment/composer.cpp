@@ -12,13 +12,15 @@ namespace {
 // How far copying asks the cache ahead: a crop's rows do not lie side by side in its canvas.
 constexpr int rows_ahead = 4;
 
+// (x, y): of the sprite's box, which lies on the canvas; a softened edge may reach over it.
 void paste(const Sprite& sprite, int x, int y, int side, const RowKernels& kernels, std::uint8_t* pixels) {
-  for (int row = 0; row < sprite.height; ++row) {
-    kernels.blend(pixels + (static_cast<std::size_t>(y + row) * static_cast<std::size_t>(side) +
-                            static_cast<std::size_t>(x)) *
+  const int left = std::max(0, x - sprite.reach), right = std::min(side, x + sprite.width + sprite.reach);
+  const int top = std::max(0, y - sprite.reach), bottom = std::min(side, y + sprite.height + sprite.reach);
+  for (int row = top; row < bottom; ++row) {
+    kernels.blend(pixels + (static_cast<std::size_t>(row) * static_cast<std::size_t>(side) +
+                            static_cast<std::size_t>(left)) *
                                3,
-                  &sprite.pixels[static_cast<std::size_t>(row) * static_cast<std::size_t>(sprite.width)],
-                  sprite.width);
+                  sprite.row(row - y) + (left - x), right - left);
   }
 }
 
@@ -64,7 +66,7 @@ void compose(const AugmentConfig& config, const Choices& choices, const io::Imag
 
   Sprite& lower = scratch.first;
   make_sprite(first, combination.u1 * side, combination.angle1, combination.flip1, config.max_enlarge, side,
-              kernels, lower);
+              kernels, lower, config.edge_sigma);
   const int x1 =
       static_cast<int>(choices.below(Decision::x1, static_cast<std::uint32_t>(side - lower.width + 1)));
   const int y1 =
@@ -76,7 +78,7 @@ void compose(const AugmentConfig& config, const Choices& choices, const io::Imag
   if (second != nullptr) {
     Sprite& upper = scratch.second;
     make_sprite(*second, combination.u2 * side, combination.angle2, combination.flip2, config.max_enlarge,
-                side, kernels, upper);
+                side, kernels, upper, config.edge_sigma);
     std::int64_t least = -1;
     for (std::uint32_t attempt = 0; attempt < static_cast<std::uint32_t>(config.placement_tries); ++attempt) {
       const int x = static_cast<int>(

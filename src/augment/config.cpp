@@ -61,6 +61,13 @@ void AugmentConfig::describe(ConfigVisitor& v) {
            .min = 0,
            .max = 100},
           max_enlarge);
+  v.field(
+      {.key = "edge_sigma",
+       .help = "pasted edges are at least that soft, however far their CDP was shrunk: sigma of a Gaussian "
+               "in pixels of the crop; 0: as they come",
+       .min = 0,
+       .max = 5},
+      edge_sigma);
   v.field({.key = "rotation_degrees", .help = "CDPs are turned by U(-r, r) degrees", .min = 0, .max = 180},
           rotation_degrees);
   v.field({.key = "cdp_flip", .help = "probability that a CDP is mirrored", .min = 0, .max = 1}, cdp_flip);

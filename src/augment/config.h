@@ -25,6 +25,7 @@ struct AugmentConfig {
   double scale_min = 0.5, scale_max = 1.0;
   double mix_scale_min = 0.4, mix_scale_max = 0.8;
   double max_enlarge = 0.0;
+  double edge_sigma = 0.0;
   double rotation_degrees = 15.0;
   double cdp_flip = 0.5;
   double flip = 0.5;

@@ -19,6 +19,8 @@ constexpr int fraction_shift = 10;  // 16 fractional bits to 6
 constexpr std::int32_t fraction_mask = 63;
 constexpr int result_shift = 12;
 constexpr std::int32_t result_half = 1 << (result_shift - 1);
+constexpr int mean_shift = 8;  // SymmetricWeights are in 1/256
+constexpr unsigned mean_half = 1u << (mean_shift - 1);
 
 std::uint32_t sample_one(const RowWalk& walk, std::int32_t x, std::int32_t y) {
   const std::uint32_t* at = walk.pixels + static_cast<std::ptrdiff_t>(y >> 16) * walk.stride + (x >> 16);
@@ -72,6 +74,50 @@ std::int32_t overlap_plain(const std::uint8_t* a, const std::uint8_t* b, int cou
   std::int32_t sum = 0;
   for (int i = 0; i < count; ++i) sum += a[i] & b[i];
   return sum;
+}
+
+// `pixel_at(k)`: the pixel k places away.
+template <class PixelAt>
+std::array<unsigned, 4> weighted_mean(const SymmetricWeights& weights, const PixelAt& pixel_at) {
+  std::array<unsigned, 4> sum;
+  sum.fill(mean_half);
+  for (int k = -weights.radius; k <= weights.radius; ++k) {
+    const std::uint32_t pixel = pixel_at(k);
+    std::uint8_t channels[4];
+    std::memcpy(channels, &pixel, 4);
+    for (std::size_t c = 0; c < 4; ++c)
+      sum[c] += channels[c] * unsigned{weights.values[static_cast<std::size_t>(std::abs(k))]};
+  }
+  for (unsigned& value : sum) value >>= mean_shift;
+  return sum;
+}
+
+void blur_along_plain(const std::uint32_t* source, const SymmetricWeights& weights, int count,
+                      std::uint32_t* out) {
+  for (int i = 0; i < count; ++i) {
+    const auto mean = weighted_mean(weights, [&](int k) { return source[i + k]; });
+    out[i] = mean[0] | mean[1] << 8 | mean[2] << 16 | mean[3] << 24;
+  }
+}
+
+void soften_from(int first, const std::uint32_t* const* rows, const SymmetricWeights& weights, int count,
+                 std::uint32_t* pixels) {
+  for (int i = first; i < count; ++i) {
+    const auto blurred = weighted_mean(weights, [&](int k) { return rows[weights.radius + k][i]; });
+    std::uint8_t s[4];
+    std::memcpy(s, &pixels[i], 4);
+    const unsigned rest = 255u - s[3], whole = std::max(1u, 255u * s[3] + rest * blurred[3]);
+    for (std::size_t c = 0; c < 4; ++c) {
+      const unsigned colour = 255u * s[c] + rest * blurred[c];
+      s[c] = static_cast<std::uint8_t>((colour * blurred[3] + whole / 2) / whole);
+    }
+    std::memcpy(&pixels[i], s, 4);
+  }
+}
+
+void soften_plain(const std::uint32_t* const* rows, const SymmetricWeights& weights, int count,
+                  std::uint32_t* pixels) {
+  soften_from(0, rows, weights, count, pixels);
 }
 
 void mirror_plain(std::uint8_t* row, int count) {
@@ -194,6 +240,80 @@ __attribute__((target("avx2"))) std::int32_t overlap_avx2(const std::uint8_t* a,
          overlap_plain(a + i, b + i, count - i);
 }
 
+__attribute__((target("avx2"))) inline __m256i channels_of(const std::uint32_t* four_pixels) {
+  return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(four_pixels)));
+}
+
+// Sixteen channels of four pixels as 16-bit numbers. No sum exceeds 256 * 255 + 128.
+template <class PixelsAt>
+__attribute__((target("avx2"))) inline __m256i weighted_means(const SymmetricWeights& weights,
+                                                              const PixelsAt& pixels_at) {
+  __m256i sum = _mm256_add_epi16(
+      _mm256_mullo_epi16(channels_of(pixels_at(0)), _mm256_set1_epi16(static_cast<short>(weights.values[0]))),
+      _mm256_set1_epi16(static_cast<short>(mean_half)));
+  for (int k = 1; k <= weights.radius; ++k) {
+    const __m256i both = _mm256_add_epi16(channels_of(pixels_at(-k)), channels_of(pixels_at(k)));
+    const __m256i weight = _mm256_set1_epi16(static_cast<short>(weights.values[static_cast<std::size_t>(k)]));
+    sum = _mm256_add_epi16(sum, _mm256_mullo_epi16(both, weight));
+  }
+  return _mm256_srli_epi16(sum, mean_shift);
+}
+
+__attribute__((target("avx2"))) void blur_along_avx2(const std::uint32_t* source,
+                                                     const SymmetricWeights& weights, int count,
+                                                     std::uint32_t* out) {
+  int i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const __m256i mean = weighted_means(weights, [&](int k) { return source + i + k; });
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
+                     _mm_packus_epi16(_mm256_castsi256_si128(mean), _mm256_extracti128_si256(mean, 1)));
+  }
+  blur_along_plain(source + i, weights, count - i, out + i);
+}
+
+// Eight channels: (colour * alpha + whole / 2) / whole. Numerators stay below 2^24 and quotients below 256,
+// so that a quotient which is no whole number is farther from the next one than float's rounding reaches: cut
+// off, it is the integer quotient.
+__attribute__((target("avx2"))) inline __m256i quotients(__m128i colour, __m128i alpha, __m128i whole) {
+  const __m256i divisor = _mm256_max_epi32(_mm256_cvtepu16_epi32(whole), _mm256_set1_epi32(1));
+  const __m256i numerator =
+      _mm256_add_epi32(_mm256_mullo_epi32(_mm256_cvtepu16_epi32(colour), _mm256_cvtepu16_epi32(alpha)),
+                       _mm256_srli_epi32(divisor, 1));
+  return _mm256_cvttps_epi32(_mm256_div_ps(_mm256_cvtepi32_ps(numerator), _mm256_cvtepi32_ps(divisor)));
+}
+
+__attribute__((target("avx2"))) void soften_avx2(const std::uint32_t* const* rows,
+                                                 const SymmetricWeights& weights, int count,
+                                                 std::uint32_t* pixels) {
+  const __m256i alpha_of_pixel = _mm256_setr_epi8(6, 7, 6, 7, 6, 7, 6, 7, 14, 15, 14, 15, 14, 15, 14, 15, 6,
+                                                  7, 6, 7, 6, 7, 6, 7, 14, 15, 14, 15, 14, 15, 14, 15);
+  const __m256i full = _mm256_set1_epi16(255);
+  int i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const __m256i blurred = weighted_means(weights, [&](int k) { return rows[weights.radius + k] + i; });
+    const __m256i sharp = channels_of(pixels + i);
+    const __m256i alpha = _mm256_shuffle_epi8(sharp, alpha_of_pixel),
+                  soft_alpha = _mm256_shuffle_epi8(blurred, alpha_of_pixel);
+    const __m256i rest = _mm256_sub_epi16(full, alpha);
+    // Neither exceeds 255 * 255: 16 bits hold them.
+    const __m256i colour =
+        _mm256_add_epi16(_mm256_mullo_epi16(sharp, full), _mm256_mullo_epi16(blurred, rest));
+    const __m256i whole =
+        _mm256_add_epi16(_mm256_mullo_epi16(alpha, full), _mm256_mullo_epi16(soft_alpha, rest));
+    const __m256i low = quotients(_mm256_castsi256_si128(colour), _mm256_castsi256_si128(soft_alpha),
+                                  _mm256_castsi256_si128(whole)),
+                  high =
+                      quotients(_mm256_extracti128_si256(colour, 1), _mm256_extracti128_si256(soft_alpha, 1),
+                                _mm256_extracti128_si256(whole, 1));
+    const __m128i low_shorts =
+                      _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)),
+                  high_shorts =
+                      _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(pixels + i), _mm_packus_epi16(low_shorts, high_shorts));
+  }
+  soften_from(i, rows, weights, count, pixels);
+}
+
 __attribute__((target("avx2"))) void mirror_avx2(std::uint8_t* row, int count) {
   const __m128i reversed = _mm_setr_epi8(9, 10, 11, 6, 7, 8, 3, 4, 5, 0, 1, 2, -1, -1, -1, -1);
   int i = 0, j = count;  // [0, i) and [j, count) are done
@@ -222,13 +342,15 @@ bool has_avx2() {
 }
 
 const RowKernels& plain_kernels() {
-  static const RowKernels kernels{sample_plain, blend_plain, cover_plain, overlap_plain, mirror_plain};
+  static const RowKernels kernels{sample_plain,     blend_plain,  cover_plain, overlap_plain,
+                                  blur_along_plain, soften_plain, mirror_plain};
   return kernels;
 }
 
 const RowKernels& best_kernels() {
 #if defined(__x86_64__)
-  static const RowKernels vector{sample_avx2, blend_avx2, cover_avx2, overlap_avx2, mirror_avx2};
+  static const RowKernels vector{sample_avx2,     blend_avx2,  cover_avx2, overlap_avx2,
+                                 blur_along_avx2, soften_avx2, mirror_avx2};
   static const RowKernels& chosen = [&]() -> const RowKernels& {
     const char* wish = std::getenv("DEDA_SIMD");
     return has_avx2() && !(wish != nullptr && std::string_view{wish} == "plain") ? vector : plain_kernels();

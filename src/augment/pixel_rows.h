@@ -2,6 +2,7 @@
 // Each has a plain path and an AVX2 path, chosen once at run time; a test holds them together bit for bit.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -18,6 +19,14 @@ struct RowWalk {
   std::int32_t dx, dy;          // from one sample to the next
 };
 
+// Weights of a blur in 1/256: values[0] of the pixel itself, values[k] of each of the two that are k away.
+// All of them, both sides, add up to 256.
+struct SymmetricWeights {
+  static constexpr int most_radius = 15;
+  int radius = 0;
+  std::array<std::uint16_t, most_radius + 1> values{};
+};
+
 struct RowKernels {
   // Bilinear samples with 6-bit weights: ((p00*(64-fx) + p01*fx)*(64-fy) + (p10*(64-fx) + p11*fx)*fy + 2048)
   // >> 12. Every sample must lie in 0 <= x < (width-1) << 16, 0 <= y < (height-1) << 16.
@@ -29,6 +38,15 @@ struct RowKernels {
   std::int32_t (*cover)(const std::uint32_t* source, int count, std::uint8_t* cover);
   // Number of i with a[i] and b[i] both 1.
   std::int32_t (*overlap)(const std::uint8_t* a, const std::uint8_t* b, int count);
+  // Each channel of out[i]: weighted mean of source[i - radius .. i + radius], (sum + 128) >> 8.
+  void (*blur_along)(const std::uint32_t* source, const SymmetricWeights& weights, int count,
+                     std::uint32_t* out);
+  // The same mean down the column i of rows[0 .. 2 radius], the blurred pixel b under alpha b.a, then gives
+  // pixels[i] its alpha: c := b.a * (255 c + (255 - a) b) / (255 a + (255 - a) b.a), rounded, for every
+  // channel of a premultiplied pixel, alpha among them. Its colour is the pixel's own as far as that was
+  // opaque, and for the rest that of the object around it.
+  void (*soften)(const std::uint32_t* const* rows, const SymmetricWeights& weights, int count,
+                 std::uint32_t* pixels);
   // Mirrors a row of RGB pixels in place.
   void (*mirror)(std::uint8_t* row, int count);
 };

@@ -85,7 +85,7 @@ std::shared_ptr<const io::Image> TrainingSource::canvas(std::size_t sample) {
 std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, int place) {
   return cdps_->get(
       first_version_[sample] + static_cast<std::size_t>(place),
-      [&] { return prepare_cdp(pool_.cdp(sample, place)); },
+      [&] { return prepare_cdp(pool_.cdp(sample, place), config_.edge_sigma > 0); },
       [](const PreparedCdp& cdp) { return cdp.bytes(); });
 }
 

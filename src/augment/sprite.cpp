@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <stdexcept>
 
 namespace deda::augment {
 
@@ -159,6 +160,44 @@ void spans_of(const std::vector<Point>& corners, int height, int width, double m
   }
 }
 
+// What a blur has to add to an edge that is sampled bilinearly at `scale` output pixels a pixel. Without
+// edge_sigma, nothing.
+double missing_variance(double softness, double scale, double edge_sigma) {
+  // Bilinear weights spread a sample over 1/6 (pixels squared); differences of pixels, by which softness is
+  // measured, have seen 1/12 of that.
+  constexpr double of_sampling = 1.0 / 12;
+  if (edge_sigma == 0) return 0;
+  if (softness == PreparedCdp::not_measured)
+    throw std::logic_error("a CDP that was prepared without its softness is to get a soft edge");
+  return edge_sigma * edge_sigma - (softness * softness + of_sampling) * scale * scale;
+}
+
+// Lays out the sprite's pixels for a blur of that radius; only what is sampled is left to be written.
+void make_room(int radius, Sprite& sprite) {
+  constexpr int whole_blocks = 4;  // as soften_edges wants them
+  sprite.reach = radius;
+  sprite.room = 2 * radius;
+  sprite.stride = sprite.width;
+  if (radius > 0)
+    sprite.stride = (sprite.width + 2 * sprite.room + whole_blocks - 1) / whole_blocks * whole_blocks;
+  const auto stride = static_cast<std::size_t>(sprite.stride);
+  sprite.pixels.resize(static_cast<std::size_t>(sprite.height + 2 * radius) * stride);
+  if (radius == 0) return;
+  const auto clear = [&](std::uint32_t* from, std::size_t count) { std::fill_n(from, count, 0u); };
+  const auto rows_above = static_cast<std::size_t>(radius) * stride;
+  clear(sprite.pixels.data(), rows_above);
+  clear(sprite.pixels.data() + sprite.pixels.size() - rows_above, rows_above);
+  for (int y = 0; y < sprite.height; ++y) {
+    clear(sprite.row(y) - sprite.room, static_cast<std::size_t>(sprite.room));
+    clear(sprite.row(y) + sprite.width, static_cast<std::size_t>(sprite.stride - sprite.room - sprite.width));
+  }
+}
+
+std::int32_t cover_row(const RowKernels& kernels, Sprite& sprite, int y) {
+  return kernels.cover(sprite.row(y), sprite.width,
+                       &sprite.cover[static_cast<std::size_t>(y) * static_cast<std::size_t>(sprite.width)]);
+}
+
 }  // namespace
 
 std::size_t PreparedCdp::bytes() const {
@@ -167,7 +206,7 @@ std::size_t PreparedCdp::bytes() const {
   return sum;
 }
 
-PreparedCdp prepare_cdp(const PartView& cdp) {
+PreparedCdp prepare_cdp(const PartView& cdp, bool for_soft_edges) {
   PreparedCdp prepared;
   prepared.height = cdp.height;
   prepared.width = cdp.width;
@@ -176,11 +215,15 @@ PreparedCdp prepare_cdp(const PartView& cdp) {
   constexpr int smallest_side = 8;
   while (std::min(prepared.levels.back().height, prepared.levels.back().width) >= 2 * smallest_side)
     prepared.levels.push_back(halved(prepared.levels.back()));
+  if (!for_soft_edges) return prepared;
+  for (PreparedCdp::Level& level : prepared.levels)
+    level.softness = edge_softness(level.pixels.data(), level.height + 2 * border, level.width + 2 * border);
   return prepared;
 }
 
 void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, bool mirrored,
-                 double max_enlarge, int limit, const RowKernels& kernels, Sprite& sprite) {
+                 double max_enlarge, int limit, const RowKernels& kernels, Sprite& sprite,
+                 double edge_sigma) {
   const double angle = degrees * std::numbers::pi / 180.0, cosine = std::cos(angle), sine = std::sin(angle);
   // Source (x, y) -> mirrored about the vertical axis -> turned counter-clockwise as seen (y points down).
   const double sign = mirrored ? -1.0 : 1.0;
@@ -196,9 +239,7 @@ void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, boo
   if (max_enlarge > 0) scale = std::min(scale, max_enlarge);
   sprite.width = std::clamp(static_cast<int>(std::lround((right - left) * scale)), 1, limit);
   sprite.height = std::clamp(static_cast<int>(std::lround((bottom - top) * scale)), 1, limit);
-  const std::size_t count = static_cast<std::size_t>(sprite.width) * static_cast<std::size_t>(sprite.height);
-  sprite.pixels.resize(count);
-  sprite.cover.resize(count);
+  sprite.cover.resize(static_cast<std::size_t>(sprite.width) * static_cast<std::size_t>(sprite.height));
 
   std::size_t number = 0;
   double level_scale = scale;  // output pixels per pixel of the level
@@ -208,6 +249,8 @@ void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, boo
   }
   const PreparedCdp::Level& level = cdp.levels[number];
   const double shrink = 1.0 / static_cast<double>(1u << number);
+  const SymmetricWeights blur = blur_weights(missing_variance(level.softness, level_scale, edge_sigma));
+  make_room(blur.radius, sprite);
 
   // Output (i + 1/2, j + 1/2) -> (u, v) -> source -> level -> index in the padded level (pixel centres at
   // whole numbers).
@@ -244,7 +287,7 @@ void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, boo
                  last = spans[static_cast<std::size_t>(j)].second;
     clip(x, walk.dx, x_limit, first, last);
     clip(y, walk.dy, y_limit, first, last);
-    std::uint32_t* row = &sprite.pixels[static_cast<std::size_t>(j) * static_cast<std::size_t>(sprite.width)];
+    std::uint32_t* row = sprite.row(j);
     // The farthest row of the level that this row touches, and a few more.
     const std::int64_t deepest = std::max(y + first * walk.dy, y + last * walk.dy) >> 16;
     fetched = fetch_rows(
@@ -259,10 +302,11 @@ void make_sprite(const PreparedCdp& cdp, double longer_side, double degrees, boo
       kernels.sample(walk, static_cast<int>(last - first), row + first);
       std::memset(row + last, 0, static_cast<std::size_t>(sprite.width - last) * sizeof(std::uint32_t));
     }
-    sprite.area +=
-        kernels.cover(row, sprite.width,
-                      &sprite.cover[static_cast<std::size_t>(j) * static_cast<std::size_t>(sprite.width)]);
+    if (blur.radius == 0) sprite.area += cover_row(kernels, sprite, j);
   }
+  if (blur.radius == 0) return;
+  soften_edges({sprite.pixels.data(), sprite.height, sprite.stride}, blur, kernels, sprite.scratch);
+  for (int j = 0; j < sprite.height; ++j) sprite.area += cover_row(kernels, sprite, j);
 }
 
 }  // namespace deda::augment

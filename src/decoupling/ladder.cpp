@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/compared_numbers.h"
 #include "core/error.h"
 #include "data/picture.h"
 #include "decoupling/cut.h"
@@ -49,11 +50,11 @@ std::string rejection(const ClassMask& part, const std::string& route, const dat
   if (config.mode == Mode::faithful) return {};
   const double share = static_cast<double>(area_of(part.mask)) / static_cast<double>(part.mask.pixels.size());
   if (share < config.min_mask_share)
-    return fmt::format("the mask covers {:.2f} % of the picture, less than {:.2f} %", 100 * share,
-                       100 * config.min_mask_share);
+    return "the mask's share of the picture is " +
+           compared_numbers(100 * share, 100 * config.min_mask_share, 2, " %");
   if (share > config.max_mask_share)
-    return fmt::format("the mask covers {:.1f} % of the picture, more than {:.1f} %", 100 * share,
-                       100 * config.max_mask_share);
+    return "the mask's share of the picture is " +
+           compared_numbers(100 * share, 100 * config.max_mask_share, 1, " %");
   const auto annotated = annotated_box(item, part.class_id);
   if (!annotated || !box_is_a_witness(route)) return {};
   const auto box = box_of(part.mask);
@@ -61,8 +62,8 @@ std::string rejection(const ClassMask& part, const std::string& route, const dat
                                                     static_cast<double>(box[2]), static_cast<double>(box[3])},
                                                    *annotated);
   if (agreement < config.min_box_agreement)
-    return fmt::format("the mask's box agrees with the annotated one by {:.2f}, less than {:.2f}", agreement,
-                       config.min_box_agreement);
+    return "the mask's box agrees with the annotated one by " +
+           compared_numbers(agreement, config.min_box_agreement, 2);
   return {};
 }
 

@@ -35,7 +35,7 @@ struct ClassMask {
   io::Image mask;  // [H, W, 1], 255 object, 0 not
 };
 
-// A tensor for traces, under its name in reference/traces.
+// A tensor for traces, under its name there.
 struct NamedArray {
   std::string name;
   io::DType dtype = io::DType::f32;

@@ -238,6 +238,7 @@ std::vector<SettingRow> make_rows() {
       {"augment.mix_scale_min", value, train, mixes_relative, ""},
       {"augment.mix_scale_max", value, train, mixes_relative, ""},
       {"augment.max_enlarge", value, train, uses_parts, ""},
+      {"augment.edge_sigma", value, train, uses_parts, ""},
       {"augment.rotation_degrees", value, train, uses_parts, ""},
       {"augment.cdp_flip", value, train, uses_parts, ""},
       {"augment.flip", value, train, nullptr, ""},

@@ -52,7 +52,8 @@ struct TrainConfig {
   std::int64_t composer_threads = 0;
   double bucket_mb = 25.0;
 
-  // weights and stores count by content, not by path: src/pipeline puts digest and keys into the run's key.
+  // weights and stores count by content, not by path: src/pipeline puts the file's digest and the stores'
+  // keys into the run's key.
   void describe(ConfigVisitor& v) {
     v.choice({.key = "network", .help = "network, named and keyed as in torchvision"}, network,
              {{"resnet18", std::string{"resnet18"}}, {"resnet50", std::string{"resnet50"}}});
@@ -121,7 +122,7 @@ struct TrainConfig {
              .min = 1},
             checkpoint_every);
     v.field({.key = "keep_checkpoints",
-             .help = "newest checkpoints kept (the best one is kept besides)",
+             .help = "newest checkpoints kept (best.safetensors, of the best epoch, stays besides)",
              .min = 2,
              .max = 1000},
             keep_checkpoints);
@@ -147,13 +148,15 @@ struct TrainConfig {
                      "ranks, and for the smaller last batch of an epoch, it runs kernel by kernel"},
             captured_graphs);
     v.field({.key = "torch_threads",
-             .help = "threads of the network per rank; 0: the rank's share of the cores less the composers",
+             .help = "threads of the network per rank; 0: the rank's share of the cores, with a GPU one",
              .min = 0,
              .max = 1024},
             torch_threads);
     v.field(
         {.key = "composer_threads",
-         .help = "threads per rank that compose samples; 0: one to four, by the rank's share of the cores",
+         .help =
+             "threads per rank that compose samples; 0: one to four, an eighth of the rank's share of the "
+             "cores; with a GPU all of them but one",
          .min = 0,
          .max = 1024},
         composer_threads);

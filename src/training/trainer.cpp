@@ -30,8 +30,9 @@ namespace deda::training {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// On a GPU the loss is read, and ranks talk about stopping, once in that many steps: reading it waits for the
-// device.
+// On a GPU the loss is read, and ranks talk about stopping and errors, at least once in that many steps and
+// at the end of an epoch: reading it waits for the device. On a CPU, and while steps are traced, after each
+// step.
 constexpr std::size_t steps_between_talks_on_gpu = 10;
 constexpr std::chrono::seconds between_loss_events{1};
 
@@ -175,8 +176,8 @@ class Trainer {
     }
   }
 
-  // Adds up the losses since the last talk, agrees on stopping, and on errors and numbers gone bad. True:
-  // stop.
+  // Adds up the losses since the last talk, agrees on stopping, and throws on all ranks where one could not
+  // read its pictures or a loss is not finite. True: stop.
   bool talk_with_ranks() {
     const auto count = pending_losses_.size();
     const auto losses = at::stack(pending_losses_).to(at::kCPU);
@@ -237,7 +238,8 @@ class Trainer {
                               stop_reason().empty() ? "another rank was asked to" : stop_reason()));
   }
 
-  // The same on all ranks: the numbers are those of all of them.
+  // Collective: losses are summed over the ranks and parameters are equal on all of them, so that all come
+  // here.
   [[noreturn]] void break_down(const std::string& what) {
     const auto files = checkpoints_.files();
     state_.failure = what;
@@ -310,7 +312,7 @@ class Trainer {
     });
   }
 
-  // state.json last: it is what tells a finished run.
+  // state.json last: finished_run() goes by it, with last.safetensors, which finish() saves before.
   void save_results() {
     ranks_.agree("saving the results", [&] {
       if (!ranks_.is_root()) return;

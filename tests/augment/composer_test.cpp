@@ -57,6 +57,21 @@ TEST(RowKernels, BothPathsAgreeBitForBit) {
     ASSERT_EQ(cover_a, cover_b);
     ASSERT_EQ(plain.overlap(cover_a.data(), other.data(), count),
               best.overlap(cover_a.data(), other.data(), count));
+    SymmetricWeights weights = blur_weights(0.1 + random.below(1000) * 0.01);
+    if (trial % 2 == 0) weights = {1, {86, 85}};
+    const std::size_t ends = 2 * static_cast<std::size_t>(weights.radius);
+    std::vector<const std::uint32_t*> rows;
+    for (std::size_t k = 0; k <= ends; ++k) rows.push_back(picture.data() + random.below(side * (side - 1)));
+    const auto* inside_picture =
+        picture.data() + SymmetricWeights::most_radius + random.below(side * side / 2);
+    plain.blur_along(inside_picture, weights, count, a.data());
+    best.blur_along(inside_picture, weights, count, b.data());
+    ASSERT_EQ(a, b) << "blur_along, trial " << trial;
+    std::copy_n(picture.data() + random.below(side), count, a.data());
+    b = a;
+    plain.soften(rows.data(), weights, count, a.data());
+    best.soften(rows.data(), weights, count, b.data());
+    ASSERT_EQ(a, b) << "soften, trial " << trial;
     plain.mirror(canvas.data(), count);
     best.mirror(canvas_b.data(), count);
     ASSERT_EQ(canvas, canvas_b) << "mirror, trial " << trial;
@@ -240,6 +255,7 @@ TEST(Compose, IsCloseToADoublePrecisionComposer) {
   test::MadeUpParts parts;
   AugmentConfig config = small_config();
   config.rotation_degrees = 0;
+  config.edge_sigma = 0;
   const PartPool pool = parts.pool(12, 3);
   io::Image canvas(80, 100, 3);
   std::fill(canvas.pixels.begin(), canvas.pixels.end(), std::uint8_t{40});

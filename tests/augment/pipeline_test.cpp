@@ -100,6 +100,19 @@ TEST(Pipeline, GivesTheSameSamplesPixelsAndLabelsForAnyNumberOfRanksAndWorkers) 
   }
 }
 
+TEST(Pipeline, SoftEdgesDependOnNeitherRanksNorWorkers) {
+  Fixture fixture;
+  TrainingSource hard = fixture.source();
+  fixture.config.edge_sigma = 1.2;
+  TrainingSource source = fixture.source();
+  const Samples expected = collect(source, 1, 1);
+  EXPECT_FALSE(expected == collect(hard, 1, 1));
+  for (const int ranks : {1, 3}) {
+    TrainingSource other = fixture.source();
+    EXPECT_TRUE(collect(other, ranks, 3) == expected) << ranks << " ranks";
+  }
+}
+
 TEST(Pipeline, DoesNotDependOnTheCache) {
   Fixture fixture;
   TrainingSource cached = fixture.source();

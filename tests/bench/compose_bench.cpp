@@ -13,6 +13,8 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "augment/combination.h"
@@ -34,7 +36,8 @@ constexpr double target_decoded = 10, target_files = 25;
 struct Material {
   std::deque<io::Image> cdps, cips;
   std::vector<std::vector<std::uint8_t>> cdp_files, cip_files;
-  std::vector<augment::PreparedCdp> prepared;
+  std::vector<augment::PreparedCdp> prepared,
+      prepared_as_cut;  // edges of 30 pixels; of 2 to 3, as decoupling cuts
   std::vector<io::Image> canvases;
   augment::PartPool pool;
   Material() {
@@ -66,6 +69,10 @@ struct Material {
       cips.push_back(std::move(cip));
       const augment::PartView view{cdps.back().height, cdps.back().width, 4, cdps.back().pixels, 0.6};
       prepared.push_back(augment::prepare_cdp(view));
+      io::Image as_cut = cdps.back();
+      for (std::size_t i = 3; i < as_cut.pixels.size(); i += 4)
+        as_cut.pixels[i] = static_cast<std::uint8_t>(std::clamp(12 * (as_cut.pixels[i] - 128) + 128, 0, 255));
+      prepared_as_cut.push_back(augment::prepare_cdp({as_cut.height, as_cut.width, 4, as_cut.pixels, 0.6}));
       canvases.push_back(io::resize_shorter_side(cips.back(), 512));
       ids.push_back(item % classes);
       parts.push_back({{view}, {cips.back().height, cips.back().width, 3, cips.back().pixels, 0}});
@@ -125,25 +132,25 @@ int main(int argc, char** argv) {
   // twice as fast; ours takes no memory).
   cv::setNumThreads(1);
   Material material;
-  augment::AugmentConfig config;
-  config.p_aug = 1;
-  const int side = static_cast<int>(config.crop);
+  augment::AugmentConfig paper;
+  paper.p_aug = 1;
+  const int side = static_cast<int>(paper.crop);
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3),
       copy(pixels.size());
   augment::ComposerScratch scratch;
   std::vector<augment::Draws> made(static_cast<std::size_t>(samples));
-  const auto ours = [&](const augment::RowKernels& kernels) {
+  const auto ours = [&](const augment::RowKernels& kernels, const augment::AugmentConfig& config,
+                        const std::vector<augment::PreparedCdp>& prepared) {
     for (int i = 0; i < samples; ++i) {
       const std::uint32_t epoch = static_cast<std::uint32_t>(1 + i / items);
       const std::uint64_t sample = static_cast<std::uint64_t>(i % items);
       augment::Draws& draws = made[static_cast<std::size_t>(i)];
       draws = augment::decide(config, material.pool, 7, epoch, sample);
       const auto& combination = *augment::combination_of(draws);
-      augment::compose(
-          config, augment::Choices{7, epoch, sample},
-          material.canvases[static_cast<std::size_t>(combination.cip)], material.prepared[sample],
-          combination.mix >= 0 ? &material.prepared[static_cast<std::size_t>(combination.mix)] : nullptr,
-          kernels, scratch, draws, pixels.data());
+      augment::compose(config, augment::Choices{7, epoch, sample},
+                       material.canvases[static_cast<std::size_t>(combination.cip)], prepared[sample],
+                       combination.mix >= 0 ? &prepared[static_cast<std::size_t>(combination.mix)] : nullptr,
+                       kernels, scratch, draws, pixels.data());
     }
   };
   const auto matrices = [&](bool decode) {
@@ -161,12 +168,12 @@ int main(int argc, char** argv) {
       compose_by_matrices(draws, cip, first, combination.mix >= 0 ? &second : nullptr, side, pixels.data());
     }
   };
-  ours(augment::best_kernels());
+  ours(augment::best_kernels(), paper, material.prepared);
   matrices(false);
   std::vector<double> rate_ours, rate_plain, rate_decoded, rate_files, ratio_decoded, ratio_files, copies;
   for (int pair = 0; pair < pairs; ++pair) {
-    const double a = seconds_of([&] { ours(augment::best_kernels()); }),
-                 p = seconds_of([&] { ours(augment::plain_kernels()); });
+    const double a = seconds_of([&] { ours(augment::best_kernels(), paper, material.prepared); }),
+                 p = seconds_of([&] { ours(augment::plain_kernels(), paper, material.prepared); });
     const double b = seconds_of([&] { matrices(false); }), c = seconds_of([&] { matrices(true); });
     rate_ours.push_back(samples / a);
     rate_plain.push_back(samples / p);
@@ -181,6 +188,28 @@ int main(int argc, char** argv) {
                        }
                      }) /
                      1e9);
+  }
+  // What soft edges cost: the same samples with and without them.
+  constexpr double edge_sigmas[] = {0.7, 1.0, 2.0};
+  constexpr int crops[] = {448, 224, 96};
+  std::vector<std::pair<std::string, double>> edge_costs;
+  for (const int crop : crops) {
+    augment::AugmentConfig hard = paper;
+    hard.crop = crop;
+    for (const double sigma : edge_sigmas) {
+      augment::AugmentConfig soft = hard;
+      soft.edge_sigma = sigma;
+      std::vector<double> ratios;
+      for (int pair = 0; pair < pairs; ++pair) {
+        const double without =
+            seconds_of([&] { ours(augment::best_kernels(), hard, material.prepared_as_cut); });
+        ratios.push_back(seconds_of([&] { ours(augment::best_kernels(), soft, material.prepared_as_cut); }) /
+                         without);
+      }
+      edge_costs.emplace_back("time with augment.edge_sigma = " + std::to_string(sigma).substr(0, 3) +
+                                  " over without, crop " + std::to_string(crop),
+                              median(ratios));
+    }
   }
   const double load = load_average();
   std::printf(
@@ -197,5 +226,6 @@ int main(int argc, char** argv) {
               target_decoded, median(ratio_decoded) >= target_decoded ? "reached" : "missed");
   std::printf("%-52s %10.1f (target %.0f: %s)\n", "ratio to float matrices with decoding",
               median(ratio_files), target_files, median(ratio_files) >= target_files ? "reached" : "missed");
+  for (const auto& [what, ratio] : edge_costs) std::printf("%-52s %10.2f\n", what.c_str(), ratio);
   return 0;
 }

@@ -251,6 +251,8 @@ const std::vector<Row> rows{
     {"augment.mix_scale_max", "0.7", "", "native"},
     {"augment.max_enlarge", "2", "train"},
     {"augment.max_enlarge", "2", "", "plain"},
+    {"augment.edge_sigma", "1.5", "train"},
+    {"augment.edge_sigma", "1.5", "", "plain"},
     {"augment.rotation_degrees", "5", "train"},
     {"augment.rotation_degrees", "5", "", "plain"},
     {"augment.cdp_flip", "0.1", "train"},

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/compared_numbers.h"
 #include "core/error.h"
 #include "diffusion/prompts.h"
 #include "diffusion/transparent/transparent_pixels.h"
@@ -50,14 +51,14 @@ at::Tensor on_host(const at::Tensor& x) {
 // Why an edited CDP cannot be used, or "".
 std::string rejection(const SilhouetteChange& change, const GenerateConfig& config) {
   if (change.mean_alpha_inside < config.least_alpha_inside)
-    return fmt::format("mean alpha {:.2f} inside of the source's mask, less than {:.2f}",
-                       change.mean_alpha_inside, config.least_alpha_inside);
+    return "its mean alpha inside of the source's mask is " +
+           compared_numbers(change.mean_alpha_inside, config.least_alpha_inside, 2);
   if (change.area_ratio < config.least_area_ratio)
-    return fmt::format("its opaque area is {:.2f} of the source's, less than {:.2f}", change.area_ratio,
-                       config.least_area_ratio);
+    return "its opaque area over the source's is " +
+           compared_numbers(change.area_ratio, config.least_area_ratio, 2);
   if (change.area_ratio > config.most_area_ratio)
-    return fmt::format("its opaque area is {:.2f} of the source's, more than {:.2f}", change.area_ratio,
-                       config.most_area_ratio);
+    return "its opaque area over the source's is " +
+           compared_numbers(change.area_ratio, config.most_area_ratio, 2);
   return {};
 }
 

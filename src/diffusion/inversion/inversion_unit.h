@@ -36,7 +36,7 @@ class InversionUnit {
                 std::uint64_t cache_bytes, ProblemListener on_problem = {});
 
   bool finished() const;
-  // One step of the classes whose turn it is. `trace` gains what reference/traces names for `invert`.
+  // One step of the classes whose turn it is. `trace` gains what a traced step of `invert` holds.
   void step(models::NamedTensors* trace = nullptr);
   std::int64_t steps_taken() const { return steps_taken_; }  // further tries included
   // Steps that need not be taken any more, of classes * invert.steps.

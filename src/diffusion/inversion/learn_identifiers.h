@@ -39,7 +39,7 @@ std::optional<IdentifierManifest> finished_identifiers(const std::filesystem::pa
 // when invert.nan = "fail".
 bool learn_identifiers(const comm::Communicator& ranks, const InversionRequest& request);
 
-// Writes the first `steps` steps of the first unit as step-NNNNNN.safetensors (reference/traces), from the
+// Writes the first `steps` steps of the first unit as step-NNNNNN.safetensors, from the
 // beginning and without touching the stage's folder. `context` as the stage has it.
 void trace_inversion(const InversionContext& context, const std::filesystem::path& folder,
                      std::int64_t steps);

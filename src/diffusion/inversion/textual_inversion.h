@@ -44,7 +44,7 @@ class TextualInversion {
 
   // The sum of the classes' losses, each times its `loss_scales` (half precision; the gradients are divided
   // by it again). A class whose numbers are not finite does not touch the others'. `trace` gains
-  // noisy_latents, encoder_hidden_states, noise_pred (reference/traces: per sample), and for SDXL
+  // noisy_latents, encoder_hidden_states, noise_pred (all per sample), and for SDXL
   // text_embeds, time_ids.
   InversionGradients gradients(const InversionBatch& batch, const std::vector<IdentifierRows>& rows,
                                const std::vector<double>& loss_scales,
