@@ -279,12 +279,18 @@ struct Heartbeat::State {
           }
         } catch (const std::exception& error) {
           broken = true;
-          log_warning("the heartbeat stopped, so that the other ranks will give this one up: {}",
-                      error.what());
+          Word last;  // nothing will be heard any more: waits must not last for ever
+          last.hope = static_cast<std::int64_t>(Hope::silent);
+          put(last.judgement, fmt::format("the heartbeat of this rank failed: {}", error.what()));
+          take(last);
         }
       }
       std::unique_lock lock{mutex};
       if (stopping || left) return;
+      if (broken && leaving) {
+        hopeless = true;
+        changed.notify_all();
+      }
       if (leaving) leaving_tick_s = std::min(leaving_tick_growth * leaving_tick_s, longest_leaving_tick_s);
       changed.wait_for(lock, Seconds(leaving ? std::min(leaving_tick_s, tick_s) : tick_s));
     }
@@ -309,8 +315,10 @@ struct Heartbeat::State {
       failed_since = Clock::now();
     word = new_word;
     matters = word.failure.there() || static_cast<Hope>(word.hope) != Hope::reasonable;
-    if (leaving && static_cast<Hope>(word.hope) != Hope::reasonable && word.rank != rank) hopeless = true;
-    if (hopeless) changed.notify_all();
+    if (leaving && static_cast<Hope>(word.hope) != Hope::reasonable && word.rank != rank) {
+      hopeless = true;
+      changed.notify_all();
+    }
   }
 
   void beat_of_other() {
