@@ -16,6 +16,8 @@
 #include "report/contact_sheet.h"
 #include "report/identifier_report.h"
 #include "report/mask_agreement.h"
+#include "report/mask_scores.h"
+#include "report/originals.h"
 #include "report/overlay.h"
 #include "report/store_report.h"
 #include "report/synthetic_report.h"
@@ -26,10 +28,11 @@ namespace {
 
 struct Options {
   std::vector<std::filesystem::path> paths;
-  std::filesystem::path report;        // HTML page
-  std::filesystem::path sheet;         // PNG or JPEG contact sheet of the (first) store
-  std::filesystem::path overlays;      // folder for what the mask sources saw, a picture each
-  std::filesystem::path dataset_root;  // for the originals in sheets
+  std::filesystem::path report;    // HTML page
+  std::filesystem::path sheet;     // PNG or JPEG contact sheet of the (first) store
+  std::filesystem::path overlays;  // folder for what the mask sources saw, a picture each
+  std::filesystem::path
+      dataset_root;  // for the originals in sheets; empty: the configuration's or the store's
   std::int64_t items = 12;
   bool verify = false;
 };
@@ -60,13 +63,26 @@ std::vector<std::filesystem::path> find_folders(const std::vector<std::filesyste
   return found;
 }
 
-// Rows image | CDP | CIP | combination | combination.
-io::Image make_sheet(const io::StoreReader& store, const Options& options,
-                     const augment::AugmentConfig& augment, std::uint64_t seed) {
-  auto rows = report::sample_rows(store, options.dataset_root, static_cast<std::size_t>(options.items));
-  const auto samples = report::compose_samples(store, augment, rows.size() * combinations_per_row, seed);
-  for (std::size_t i = 0; i < samples.size(); ++i) rows[i / combinations_per_row].cells.push_back(samples[i]);
-  return report::render_sheet({"image", "CDP", "CIP", "combination", "combination"}, rows, sheet_cell);
+// Where the store's pictures may be: as the command says, else as the configuration says, else as the store
+// does.
+report::Originals originals_of(const io::StoreReader& store, const Options& options,
+                               const JobContext& context) {
+  if (!options.dataset_root.empty()) return report::Originals{options.dataset_root};
+  return {store, {context.options.configured ? context.config.dataset.root : std::filesystem::path{}}};
+}
+
+// Rows image | CDP | CIP | combination | combination, the combinations of that row's CDP.
+io::Image make_sheet(const io::StoreReader& store, report::SampleRows& sample, const PipelineConfig& config) {
+  const auto samples = report::compose_samples(store, config.augment, sample.items, combinations_per_row,
+                                               static_cast<std::uint64_t>(config.run.seed));
+  for (std::size_t row = 0; row < sample.rows.size(); ++row) {
+    auto& [caption, cells, instead, below] = sample.rows[row];
+    for (std::size_t k = 0; k < combinations_per_row; ++k) {
+      cells.push_back(k < samples[row].size() ? samples[row][k] : io::Image{});
+      instead.emplace_back("its CDP is not used");
+    }
+  }
+  return report::render_sheet({"image", "CDP", "CIP", "combination", "combination"}, sample.rows, sheet_cell);
 }
 
 void print_remarks(const io::StoreReader& store) {
@@ -129,30 +145,33 @@ void inspect_synthetic(const io::StoreReader& store, const io::StoreReader* real
   }
   if (page == nullptr) return;
   report::add_to_page(*page, summary);
-  page->picture(
-      image,
-      "Real CDPs and the synthetic ones that were made of them (SDEdit). A blank cell is a copy that was "
-      "rejected.");
+  page->picture(image, "Real CDPs and the synthetic ones that were made of them (SDEdit).");
 }
 
 // What the mask sources saw, by class and drawn on the pictures.
-void inspect_looks(const io::StoreReader& store, const Options& options, report::Page* page, bool first) {
+void inspect_looks(const io::StoreReader& store, const report::Originals& originals, const Options& options,
+                   report::Page* page, bool first) {
   constexpr int overlay_side = 640;
   const auto looks = decoupling::read_looks(store.folder());
   if (looks.empty()) return;
   const auto classes = report::summarize_looks(store, looks);
   fmt::print("{}", report::to_text(classes));
   if (first && !options.overlays.empty()) {
-    report::write_overlays(options.overlays, looks, options.dataset_root, overlay_side);
-    fmt::print("overlays: {}\n", options.overlays.string());
+    const auto missing = report::write_overlays(options.overlays, looks, originals, overlay_side);
+    fmt::print("overlays: {}\n{}\n", options.overlays.string(),
+               report::words_on(originals, static_cast<std::int64_t>(looks.size()), missing));
   }
   if (page == nullptr) return;
   report::add_to_page(*page, classes);
+  const auto scores = report::read_mask_scores(store);
+  const auto sheet = report::overlay_sheet(looks, originals, scores, static_cast<std::size_t>(options.items),
+                                           sheet_cell + sheet_cell / 2);
   page->picture(
-      report::overlay_sheet(looks, options.dataset_root, static_cast<std::size_t>(options.items),
-                            sheet_cell + sheet_cell / 2),
-      "What the mask sources saw, doubtful pictures first. Green: masks that became parts, red: rejected; "
-      "boxes with the words they stand for and their scores.");
+      sheet.image,
+      fmt::format("What the mask sources saw, doubtful pictures first. Green: masks that became parts, "
+                  "red: rejected; boxes with the words they stand for and their scores.{} {}",
+                  scores.empty() ? "" : " Below, the mask scores of a classifier.",
+                  report::words_on(originals, sheet.shown, sheet.missing_pictures)));
 }
 
 // Every pair of decoupling stores of one dataset.
@@ -170,24 +189,30 @@ void compare_stores(const std::vector<io::StoreReader>& stores, report::Page* pa
   }
 }
 
-void inspect_real(const io::StoreReader& store, const Options& options, const PipelineConfig& config,
-                  report::Page* page, bool write_sheet) {
+void inspect_real(const io::StoreReader& store, const report::Originals& originals, const Options& options,
+                  const JobContext& context, report::Page* page, bool write_sheet) {
   if (page == nullptr && !write_sheet) return;
-  const io::Image sheet =
-      make_sheet(store, options, config.augment, static_cast<std::uint64_t>(config.run.seed));
+  auto sample = report::sample_rows(store, originals, static_cast<std::size_t>(options.items));
+  const io::Image sheet = make_sheet(store, sample, context.config);
+  const std::string pictures =
+      report::words_on(originals, static_cast<std::int64_t>(sample.rows.size()), sample.missing_pictures);
   if (write_sheet) {
     io::write_image(options.sheet, sheet, 90);
-    fmt::print("contact sheet: {}\n", options.sheet.string());
+    fmt::print("contact sheet: {}\n{}\n", options.sheet.string(), pictures);
   }
   if (page == nullptr) return;
-  page->picture(sheet,
-                "Pictures, their class-dependent parts (CDP, on a checkerboard where transparent), their "
-                "class-independent parts (CIP, hole filled), and "
-                "combinations as the network sees them.");
+  page->picture(
+      sheet, fmt::format("Pictures, their class-dependent parts (CDP, on a checkerboard where transparent), "
+                         "their class-independent parts (CIP, hole filled), and combinations of that CDP as "
+                         "the network sees them, {}. {}",
+                         context.options.configured
+                             ? "by the configuration's [augment]"
+                             : "by the default values of [augment]: no configuration was named",
+                         pictures));
 }
 
 void inspect_store(const io::StoreReader& store, const std::vector<io::StoreReader>& all,
-                   const Options& options, const PipelineConfig& config, report::Page* page, bool first) {
+                   const Options& options, const JobContext& context, report::Page* page, bool first) {
   const report::StoreSummary summary = report::summarize(store);
   const bool synthetic = summary.stage == "generate", write_sheet = first && !options.sheet.empty();
   fmt::print("{}\n{}", store.folder().string(), report::to_text(summary));
@@ -201,8 +226,9 @@ void inspect_store(const io::StoreReader& store, const std::vector<io::StoreRead
   if (synthetic)
     inspect_synthetic(store, real_store_of(store, all), options, page, write_sheet);
   else {
-    inspect_real(store, options, config, page, write_sheet);
-    inspect_looks(store, options, page, first);
+    const auto originals = originals_of(store, options, context);
+    inspect_real(store, originals, options, context, page, write_sheet);
+    inspect_looks(store, originals, options, page, first);
   }
   if (page != nullptr)
     add_remarks_to_page(*page, store,
@@ -266,7 +292,7 @@ ExitCode inspect(JobContext& context, Options options) {
   });
   const auto inspect_readers = [&](auto begin, auto end) {
     for (auto store = begin; store != end; ++store)
-      inspect_store(*store, readers, options, context.config, page.get(),
+      inspect_store(*store, readers, options, context, page.get(),
                     is_store(options.paths.front()) ? store->folder() == options.paths.front()
                                                     : store == readers.begin());
   };
@@ -287,10 +313,12 @@ ExitCode inspect(JobContext& context, Options options) {
                         {std::to_string(run.ranks), true},
                         {fmt::format("{:.0f}", run.seconds), true},
                         {fmt::format("{:.0f}", run.images_per_second), true},
-                        {fmt::format("{:.1f} %", 100 * run.data_wait_share), true}});
+                        {fmt::format("{:.1f} %", 100 * run.data_wait_share), true},
+                        {run.provenance ? run.provenance->processor : "not recorded"}});
       }
       page->heading("Runs");
-      page->table({"folder", "method", "seed", "epochs", "ranks", "seconds", "images/s", "waited for data"},
+      page->table({"folder", "method", "seed", "epochs", "ranks", "seconds", "images/s", "waited for data",
+                   "computed on"},
                   rows);
     }
     if (options.report.has_parent_path()) make_folder(options.report.parent_path());
@@ -319,8 +347,10 @@ Job make_inspect_job() {
                 app.add_option(
                     "--overlays", options->overlays,
                     "write what the mask sources saw in the first store into this folder, a picture each");
-                app.add_option("--data", options->dataset_root,
-                               "the dataset's folder, to show the original pictures");
+                app.add_option(
+                    "--data", options->dataset_root,
+                    "the dataset's folder, to show the original pictures (default: dataset.root of "
+                    "the configuration, else the folder that the store was made from)");
                 app.add_option("--items", options->items, "pictures on a contact sheet")
                     ->check(CLI::Range(1, 200));
                 app.add_flag("--verify", options->verify, "verify the hash of every record");

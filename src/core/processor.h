@@ -5,6 +5,12 @@
 
 namespace deda {
 
-std::string processor_name();  // "AMD EPYC 9B14"; "unknown processor" where the system does not tell
+// "AMD EPYC 9B14 96-Core Processor (family 25, model 17, AVX-512)"; "unknown processor" where the system does
+// not tell. What follows the name decides which kernels libraries choose: machines of a cloud share names,
+// and some hide instructions.
+std::string processor_name();
+
+// The same from the text of /proc/cpuinfo.
+std::string processor_name_in(const std::string& cpuinfo);
 
 }  // namespace deda

@@ -1,4 +1,5 @@
-// Line charts as SVG markup: learning curves, with one colour per method and a thin line per seed.
+// Line charts as SVG markup: learning curves, with one colour per name and a band where several runs are one
+// line.
 #pragma once
 
 #include <string>
@@ -7,19 +8,27 @@
 
 namespace deda::report {
 
+// How far the runs behind a line lie apart at one place.
+struct BandPoint {
+  double x = 0, low = 0, high = 0;
+};
+
 struct Series {
   std::string name;  // shown in the legend; series of one name share a colour
   std::vector<std::pair<double, double>>
-      points;  // (x, y), any order of magnitude; non-finite points break the line
+      points;                        // (x, y), any order of magnitude; non-finite points break the line
+  std::vector<BandPoint> band = {};  // shaded in the line's colour; non-finite points break it
 };
 
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Series> series;
+  bool whole_x = false;  // x counts something (epochs, steps): ticks at whole numbers only
 };
 
-// Axes with round ticks, legend, escaped labels. Never fails: no points give an empty frame that says so. A
-// legend that does not fit beside the title makes the picture higher by its rows.
+// Axes with round ticks, legend, escaped labels. Never fails: no points give an empty frame that says so. The
+// legend has rows of its own between title and plot, and long names several: they make the picture higher,
+// the plot keeps its size.
 std::string render_svg(const Chart& chart, int width = 520, int height = 320);
 
 }  // namespace deda::report

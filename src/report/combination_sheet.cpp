@@ -4,8 +4,10 @@
 
 namespace deda::report {
 
-std::vector<io::Image> compose_samples(const io::StoreReader& store, augment::AugmentConfig config,
-                                       std::size_t count, std::uint64_t seed) {
+std::vector<std::vector<io::Image>> compose_samples(const io::StoreReader& store,
+                                                    augment::AugmentConfig config,
+                                                    const std::vector<std::int64_t>& items,
+                                                    std::size_t per_item, std::uint64_t seed) {
   data::Dataset dataset;  // as far as the store knows it: no pictures are opened
   const io::StoreDescription& description = store.description();
   dataset.name = description.dataset;
@@ -20,20 +22,25 @@ std::vector<io::Image> compose_samples(const io::StoreReader& store, augment::Au
   }
   config.method = augment::Method::deda;
   config.p_aug = 1.0;
+  config.p_syn = 0.0;
   augment::PartPool pool(dataset, training, {store}, {config.min_mask_share, config.max_mask_share});
-  const std::vector<std::uint32_t> anchors = pool.anchors().order;
-  std::vector<io::Image> samples;
-  if (anchors.empty() || pool.donors().order.empty()) return samples;
+  std::vector<std::vector<io::Image>> samples(items.size());
+  if (pool.donors().order.empty()) return samples;
+  std::vector<bool> usable;
+  for (const std::int64_t item : items) usable.push_back(pool.usable(static_cast<std::size_t>(item)));
   augment::TrainingSource source(dataset, training, std::move(pool), config, seed);
   augment::ComposerScratch scratch;
   std::vector<float> label(dataset.class_names.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    io::Image sample(source.side(), source.side(), 3);
-    augment::Draws draws;
-    const std::size_t anchor = anchors[(i * anchors.size() / count) % anchors.size()];
-    source.render(static_cast<std::int64_t>(anchor), static_cast<std::uint32_t>(1 + i), scratch,
-                  sample.pixels.data(), label.data(), draws);
-    samples.push_back(std::move(sample));
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!usable[i]) continue;  // training would take the natural picture
+    for (std::size_t k = 0; k < per_item; ++k) {
+      io::Image sample(source.side(), source.side(), 3);
+      augment::Draws draws;
+      // Another epoch is another combination of the same picture. The first ones, as in training.
+      source.render(items[i], static_cast<std::uint32_t>(k), scratch, sample.pixels.data(), label.data(),
+                    draws);
+      samples[i].push_back(std::move(sample));
+    }
   }
   return samples;
 }

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <set>
 #include <string_view>
 #include <tuple>
 
 #include "report/chart.h"
+#include "report/curves.h"
 #include "report/letters.h"
 #include "report/run_groups.h"
 
@@ -58,26 +58,63 @@ std::string with_settings(std::string title, const std::vector<SettingColumn>& c
   return title;
 }
 
-// One line of the table as text cells: label, a cell per setting, seed, then one cell per group.
+// "A" for the first kind of processor or device of a table.
+std::string letter_of(std::size_t kind) {
+  constexpr std::size_t letters = 26;
+  const std::string letter(1, static_cast<char>('A' + kind % letters));
+  return kind < letters ? letter : letter + std::to_string(kind / letters + 1);
+}
+
+// The kinds that a mean was taken over: "A", or "A+B (mixed)".
+std::string kinds_of_mean(const std::vector<std::string>& kinds) {
+  const std::set<std::string> different(kinds.begin(), kinds.end());
+  return fmt::format("{}{}", fmt::join(different, "+"), different.size() > 1 ? " (mixed)" : "");
+}
+
+// One line of the table as text cells: label, a cell per setting, seed, kind, then one cell per group.
 struct Line {
   std::string method;
   std::vector<std::string> settings;
-  std::string seed;
+  std::string seed, kind;
   std::vector<std::string> cells;
   bool strong = false;
 };
+
+// Whether the table tells of every run on what it was computed.
+bool shows_kinds(const Comparison& comparison) {
+  const auto is_mixed = [](const MethodSummary& method) {
+    return std::set<std::string>(method.kinds.begin(), method.kinds.end()).size() > 1;
+  };
+  return comparison.kinds.size() > 1 ||
+         std::any_of(comparison.methods.begin(), comparison.methods.end(), is_mixed);
+}
+
+// What a table of one kind of processor or device says below it; of several kinds a note does.
+std::string promise(const Comparison& comparison) {
+  const bool all_known =
+      std::none_of(comparison.methods.begin(), comparison.methods.end(), [](const MethodSummary& method) {
+        return std::find(method.kinds.begin(), method.kinds.end(), no_effect) != method.kinds.end();
+      });
+  return comparison.kinds.size() == 1 && all_known
+             ? fmt::format(
+                   " All were computed on {}: this kind of processor or device gives the same numbers "
+                   "again, with the same number of ranks; another does not.",
+                   comparison.kinds.front())
+             : std::string{};
+}
 
 std::vector<Line> lines_of(const Comparison& comparison) {
   std::vector<Line> lines;
   for (const MethodSummary& method : comparison.methods) {
     for (std::size_t i = 0; i < method.seeds.size(); ++i) {
-      Line line{title_of(method), method.settings, std::to_string(method.seeds[i]), {}, false};
+      Line line{
+          title_of(method), method.settings, std::to_string(method.seeds[i]), method.kinds[i], {}, false};
       for (const std::string& group : comparison.groups)
         line.cells.push_back(fmt::format("{:.1f}", values_of(method.last, group)[i]));
       lines.push_back(std::move(line));
     }
     if (!method.settings_known) continue;  // a mean would look as if it could be set against others
-    Line line{title_of(method), method.settings, "mean", {}, true};
+    Line line{title_of(method), method.settings, "mean", kinds_of_mean(method.kinds), {}, true};
     for (const std::string& group : comparison.groups)
       line.cells.push_back(mean_and_deviation(values_of(method.last, group)));
     lines.push_back(std::move(line));
@@ -85,7 +122,10 @@ std::vector<Line> lines_of(const Comparison& comparison) {
   for (const MethodSummary& method : comparison.methods) {
     if (!method.plain) continue;
     const MethodSummary& base = comparison.methods.at(*method.plain);
-    Line line{title_of(method) + " - " + title_of(base), method.settings, "mean", {}, true};
+    std::vector<std::string> kinds = method.kinds;
+    kinds.insert(kinds.end(), base.kinds.begin(), base.kinds.end());
+    Line line{
+        title_of(method) + " - " + title_of(base), method.settings, "mean", kinds_of_mean(kinds), {}, true};
     for (const std::string& group : comparison.groups)
       line.cells.push_back(
           fmt::format("{:+.1f}", mean(values_of(method.last, group)) - mean(values_of(base.last, group))));
@@ -103,6 +143,32 @@ double best_accuracy(const RunResults& run, const std::string& group) {
   return found == run.accuracy.end() ? std::numeric_limits<double>::quiet_NaN() : found->second.best;
 }
 
+// Names with their members: "1.0: Plain; 1.1: De-DA and Plain".
+std::string words_of(const std::map<std::string, std::set<std::string>>& members, std::string_view and_word) {
+  std::string text;
+  for (const auto& [name, of] : members)
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", name, fmt::join(of, and_word));
+  return text;
+}
+
+std::string kind_of(const RunResults& run) {
+  return run.provenance ? run.provenance->processor : std::string{};
+}
+std::string ranks_of(const RunResults& run) {
+  return fmt::format("{} rank{}", run.ranks, run.ranks == 1 ? "" : "s");
+}
+
+// Why two runs of equal settings and seed may differ; empty where equal results were promised.
+std::string why_unequal(const RunResults& first, const RunResults& second) {
+  if (kind_of(first) != kind_of(second))
+    return fmt::format(" (computed on {} and on {}: equal results are promised on one kind only)",
+                       kind_of(first), kind_of(second));
+  if (first.ranks != second.ranks)
+    return fmt::format(" (trained by {} and by {}: equal results are promised for one number only)",
+                       ranks_of(first), ranks_of(second));
+  return {};
+}
+
 // A second run of the same settings and seed. Equal settings promise equal results: says where they are not.
 std::string note_on_repetition(const std::string& label, const RunResults& first, const RunResults& second) {
   const auto is_equal = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
@@ -118,8 +184,8 @@ std::string note_on_repetition(const std::string& label, const RunResults& first
   if (differences.empty())
     return fmt::format("{} and equal accuracies: {} is shown, {} is left out", what, first.folder.string(),
                        second.folder.string());
-  return fmt::format("{} and unequal accuracies: {}; {} counts, {} is left out", what, differences,
-                     first.folder.string(), second.folder.string());
+  return fmt::format("{} and unequal accuracies: {}{}; {} counts, {} is left out", what, differences,
+                     why_unequal(first, second), first.folder.string(), second.folder.string());
 }
 
 // Builds one table from the runs of one dataset, network and number of epochs.
@@ -139,8 +205,11 @@ class Table {
     note_earlier_runs();
     note_missing_seeds();
     find_plain();
-    note_unequal("computed by several versions of the program", &Provenance::code_version);
-    note_unequal("computed on several kinds of processors", &Provenance::processor);
+    note_unequal("computed by several versions of the program",
+                 [](const RunResults& run) { return run.provenance->code_version; });
+    tell_kinds();
+    note_unequal("trained by several numbers of ranks, which share batches and sums otherwise", ranks_of);
+    gather_curves();
   }
   Comparison take() { return std::move(comparison_); }
 
@@ -172,14 +241,11 @@ class Table {
       if (!run->finished) {
         comparison_.notes.push_back(fmt::format("{} (seed {}) is not finished: {} of {} epochs; left out",
                                                 label, run->seed, run->epochs_done, run->epochs));
-        comparison_.legends[run->folder] = label;
+        unfinished_.push_back({fmt::format("{} (seed {}, not finished)", label, run->seed), {run->folder}});
         continue;
       }
       const auto [first, is_new] = by_seed.emplace(run->seed, run);
-      if (is_new)
-        comparison_.legends[run->folder] = label;
-      else
-        comparison_.notes.push_back(note_on_repetition(label, *first->second, *run));
+      if (!is_new) comparison_.notes.push_back(note_on_repetition(label, *first->second, *run));
     }
     if (by_seed.empty()) return;
     MethodSummary summary;
@@ -267,42 +333,81 @@ class Table {
     }
   }
 
-  // The groups by a member of the provenance that should be the same for all runs of a table.
-  void note_unequal(const std::string& what, std::string Provenance::*member) {
+  // The groups by something that should be the same for all runs of a table.
+  template <class ValueOf>
+  void note_unequal(const std::string& what, const ValueOf& value_of) {
     std::map<std::string, std::set<std::string>> labels;
     for (const Shown& shown : shown_) {
       if (!shown.group->settings_known()) continue;
-      for (const auto& [seed, run] : shown.by_seed) labels[(*run->provenance).*member].insert(shown.label);
+      for (const auto& [seed, run] : shown.by_seed) {
+        const std::string value = value_of(*run);
+        labels[value.empty() ? "not recorded" : value].insert(shown.label);
+      }
     }
-    if (labels.size() < 2) return;
-    std::string text;
-    for (const auto& [value, of] : labels)
-      text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", value.empty() ? "not recorded" : value,
-                          fmt::join(of, " and "));
-    comparison_.notes.push_back(fmt::format("{}, so small differences may come from there: {}", what, text));
+    if (labels.size() > 1)
+      comparison_.notes.push_back(
+          fmt::format("{}, so small differences may come from there: {}", what, words_of(labels, " and ")));
+  }
+
+  // On which kinds of processors or devices the runs were computed, and which groups mix them.
+  void tell_kinds() {
+    std::set<std::string> kinds;
+    for (const Shown& shown : shown_) {
+      for (const auto& [seed, run] : shown.by_seed) kinds.insert(kind_of(*run));
+    }
+    kinds.erase("");
+    comparison_.kinds.assign(kinds.begin(), kinds.end());
+    const auto letter = [&](const RunResults& run) {
+      const auto place = std::find(comparison_.kinds.begin(), comparison_.kinds.end(), kind_of(run));
+      return place == comparison_.kinds.end()
+                 ? std::string{no_effect}
+                 : letter_of(static_cast<std::size_t>(place - comparison_.kinds.begin()));
+    };
+    std::vector<std::string> mixed;
+    for (std::size_t i = 0; i < shown_.size(); ++i) {
+      std::map<std::string, std::set<std::string>> seeds;
+      for (const auto& [seed, run] : shown_[i].by_seed) {
+        comparison_.methods[i].kinds.push_back(letter(*run));
+        seeds[letter(*run)].insert(fmt::format("seed {}", seed));
+      }
+      if (seeds.size() > 1)
+        mixed.push_back(
+            fmt::format("{} mixes kinds of processors or devices ({}): its mean and spread hold what the "
+                        "kinds differ in too",
+                        shown_[i].label, words_of(seeds, ", ")));
+    }
+    if (comparison_.kinds.size() < 2 && mixed.empty()) return;
+    std::string names;
+    for (std::size_t i = 0; i < comparison_.kinds.size(); ++i)
+      names += fmt::format("{}{} is {}", i == 0 ? "" : ", ", letter_of(i), comparison_.kinds[i]);
+    comparison_.notes.push_back(fmt::format(
+        "kinds of processors or devices: {}. Equal settings and seeds promise equal results on one kind, "
+        "with the "
+        "same number of ranks. Another kind rounds otherwise, and a whole training ends elsewhere, as with "
+        "another seed",
+        names));
+    comparison_.notes.insert(comparison_.notes.end(), mixed.begin(), mixed.end());
+  }
+
+  void gather_curves() {
+    for (std::size_t i = 0; i < shown_.size(); ++i) {
+      const auto& kinds = comparison_.methods[i].kinds;
+      const bool is_mixed = std::set<std::string>(kinds.begin(), kinds.end()).size() > 1;
+      Curve curve{shown_[i].label + (is_mixed ? " [" + kinds_of_mean(kinds) + "]" : ""), {}};
+      for (const auto& [seed, run] : shown_[i].by_seed) curve.folders.push_back(run->folder);
+      comparison_.curves.push_back(std::move(curve));
+    }
+    comparison_.curves.insert(comparison_.curves.end(), unfinished_.begin(), unfinished_.end());
   }
 
   GroupedRuns grouped_;
   std::set<std::string> kinds_of_masks_;
   std::vector<Shown> shown_;
+  std::vector<Curve> unfinished_;
   Comparison comparison_;
 };
 
 }  // namespace
-
-double mean(const std::vector<double>& values) {
-  return values.empty()
-             ? 0.0
-             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-double deviation(const std::vector<double>& values) {
-  if (values.size() < 2) return 0.0;
-  const double centre = mean(values);
-  double sum = 0;
-  for (const double value : values) sum += (value - centre) * (value - centre);
-  return std::sqrt(sum / static_cast<double>(values.size() - 1));
-}
 
 std::string method_title(const std::string& method, const std::string& masks) {
   std::string title = method;
@@ -325,33 +430,37 @@ std::string to_text(const Comparison& comparison) {
   std::string text = fmt::format("{} on {}, {} epochs: top-1 accuracy (%) of the last epoch\n",
                                  comparison.network, comparison.dataset, comparison.epochs);
   constexpr std::size_t seed_width = 6, cell_width = 18;
+  std::size_t kind_width = count_letters("kind");
   const auto lines = lines_of(comparison);
   // To the left: method and settings, as wide as their widest. To the right: seed and accuracies.
   std::vector<std::size_t> widths = {count_letters("method")};
   for (const std::string& column : comparison.columns) widths.push_back(count_letters(column));
   for (const Line& line : lines) {
     widths[0] = std::max(widths[0], count_letters(line.method));
+    kind_width = std::max(kind_width, count_letters(line.kind));
     for (std::size_t i = 0; i < line.settings.size(); ++i)
       widths[i + 1] = std::max(widths[i + 1], count_letters(line.settings[i]));
   }
+  const bool tells_kinds = shows_kinds(comparison);
   const auto padding = [](std::size_t width, const std::string& cell) {
     return std::string(width - std::min(width, count_letters(cell)), ' ');
   };
   const auto add = [&](const std::string& method, const std::vector<std::string>& settings,
-                       const std::string& seed, const std::vector<std::string>& cells) {
-    text += method + padding(widths[0], method);
-    for (std::size_t i = 0; i < settings.size(); ++i)
-      text += "  " + settings[i] + padding(widths[i + 1], settings[i]);
+                       const std::string& seed, const std::string& kind,
+                       const std::vector<std::string>& cells) {
+    text += padded(method, widths[0]);
+    for (std::size_t i = 0; i < settings.size(); ++i) text += "  " + padded(settings[i], widths[i + 1]);
     text += padding(seed_width, seed) + seed;
+    if (tells_kinds) text += "  " + padded(kind, kind_width);
     for (const std::string& cell : cells) text += "  " + padding(cell_width, cell) + cell;
     text += '\n';
   };
   std::vector<std::string> titles;
   for (const std::string& group : comparison.groups) titles.push_back(title_of_group(group));
   const std::size_t start = text.size();
-  add("method", comparison.columns, "seed", titles);
+  add("method", comparison.columns, "seed", "kind", titles);
   text += std::string(count_letters(std::string_view{text}.substr(start)) - 1, '-') + '\n';
-  for (const Line& line : lines) add(line.method, line.settings, line.seed, line.cells);
+  for (const Line& line : lines) add(line.method, line.settings, line.seed, line.kind, line.cells);
   for (const std::string& note : comparison.notes) text += "note: " + note + '\n';
   return text;
 }
@@ -360,12 +469,14 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
   std::vector<std::string> header = {"method"};
   header.insert(header.end(), comparison.columns.begin(), comparison.columns.end());
   header.emplace_back("seed");
+  if (shows_kinds(comparison)) header.emplace_back("kind");
   for (const std::string& group : comparison.groups) header.push_back(title_of_group(group));
   std::vector<std::vector<TableCell>> rows;
   for (const Line& line : lines_of(comparison)) {
     std::vector<TableCell> row = {{line.method, false, line.strong}};
     for (const std::string& setting : line.settings) row.push_back({setting, false, line.strong});
     row.push_back({line.seed, false, line.strong});
+    if (shows_kinds(comparison)) row.push_back({line.kind, false, line.strong});
     for (const std::string& cell : line.cells) row.push_back({cell, true, line.strong});
     rows.push_back(std::move(row));
   }
@@ -373,30 +484,33 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
       header, rows,
       fmt::format("{} on {}, {} epochs: top-1 accuracy in percent of the last epoch; mean over seeds ± "
                   "sample standard deviation. The paper reports the best epoch on the "
-                  "test set; that number is in results.json of each run.",
-                  comparison.network, comparison.dataset, comparison.epochs));
+                  "test set; that number is in results.json of each run.{}",
+                  comparison.network, comparison.dataset, comparison.epochs, promise(comparison)));
   for (const std::string& note : comparison.notes) page.paragraph("Note: " + note);
-  const auto curves = [&](const std::string& title, const std::string& label, auto&& value) {
-    Chart chart{title, "epoch", label, {}};
+  std::vector<CurveGroup> groups;
+  for (const Curve& curve : comparison.curves) {
+    groups.push_back({curve.name, {}});
     for (const RunResults& run : runs) {
-      const auto legend = comparison.legends.find(run.folder);
-      if (legend == comparison.legends.end()) continue;
-      Series series{legend->second, {}};
-      for (const EpochRow& row : run.history) value(row, series.points);
-      if (!series.points.empty()) chart.series.push_back(std::move(series));
+      if (std::find(curve.folders.begin(), curve.folders.end(), run.folder) != curve.folders.end())
+        groups.back().runs.push_back(&run);
     }
-    page.svg(render_svg(chart), fmt::format("{}; one line per seed.", title));
+  }
+  const auto add_chart = [&](const std::string& title, const std::string& label, const CurveValue& value) {
+    Curves curves = draw_curves(groups, value);
+    Chart chart{title, "epoch", label, std::move(curves.series), true};
+    page.svg(render_svg(chart),
+             fmt::format("{}{}{}.", title, curves.caption.empty() ? "" : ": ", curves.caption));
   };
   page.begin_columns();
   for (const std::string& group : comparison.groups) {
-    curves("Accuracy: " + title_of_group(group), "top-1, %", [&](const EpochRow& row, auto& points) {
-      const auto found = row.accuracy.find(group);
-      if (found != row.accuracy.end()) points.emplace_back(static_cast<double>(row.epoch), found->second);
-    });
+    add_chart("Accuracy: " + title_of_group(group), "top-1, %",
+              [&](const EpochRow& row) -> std::optional<double> {
+                const auto found = row.accuracy.find(group);
+                return found == row.accuracy.end() ? std::nullopt : std::optional{found->second};
+              });
   }
-  curves("Training loss", "cross entropy", [](const EpochRow& row, auto& points) {
-    points.emplace_back(static_cast<double>(row.epoch), row.loss);
-  });
+  add_chart("Training loss", "cross entropy",
+            [](const EpochRow& row) -> std::optional<double> { return row.loss; });
   page.end_columns();
 }
 

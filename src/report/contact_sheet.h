@@ -16,11 +16,15 @@ io::Image on_checkerboard(const io::Image& image, int square = 8);
 io::Image fit_into_cell(const io::Image& image, int side);
 
 struct SheetRow {
-  std::string caption;           // at the left, e.g. the picture's file name; may be empty
-  std::vector<io::Image> cells;  // one per column; an empty image leaves the cell blank
+  std::string caption;                    // below the row, e.g. the picture's file name; may be empty
+  std::vector<io::Image> cells;           // one per column; an empty image leaves the cell blank
+  std::vector<std::string> instead = {};  // by column, may be shorter: said in a cell that has no image
+  std::vector<std::string> below =
+      {};  // by column, may be shorter: captions of single cells, instead of `caption`
 };
 
-// One RGB picture of (column titles + rows). Cells are `side` pixels wide.
+// One RGB picture of (column titles + rows). Cells are `side` pixels wide. OpenCV's letters are ASCII's:
+// others stand as one question mark each.
 io::Image render_sheet(const std::vector<std::string>& titles, const std::vector<SheetRow>& rows,
                        int side = 160);
 

@@ -9,6 +9,7 @@
 #include "core/files.h"
 #include "io/formats/text_table.h"
 #include "report/chart.h"
+#include "report/letters.h"
 
 namespace deda::report {
 
@@ -36,6 +37,23 @@ std::vector<std::pair<double, double>> read_curve(const std::filesystem::path& f
 
 std::string text_of(const std::optional<double>& value) {
   return value ? fmt::format("{:.4f}", *value) : "-";
+}
+
+// The store that identifiers were learnt from knows the class and has nothing of it.
+bool is_left_out(const IdentifierRow& row) {
+  return row.outcome == "no_cdp" && row.cdps == 0;
+}
+
+// One line on such classes; empty where there is none. Many are named: some may have pictures.
+std::string words_on_left_out(const IdentifierSummary& summary) {
+  constexpr std::size_t most_named = 20;
+  std::vector<std::string> names;
+  for (const auto& row : summary.classes) {
+    if (is_left_out(row)) names.push_back(row.class_name);
+  }
+  return names.empty() ? std::string{}
+                       : fmt::format("{} of {} classes have no CDP, so no identifier: {}", names.size(),
+                                     summary.classes.size(), few_of(names, most_named));
 }
 
 // Mean over those classes where both were measured, with the number of them.
@@ -106,21 +124,31 @@ IdentifierSummary read_identifiers(const std::filesystem::path& folder) {
 }
 
 std::string to_text(const IdentifierSummary& summary) {
+  constexpr std::size_t widest_name = 48, word_width = 14;
+  std::size_t width = count_letters("identifier of");
+  for (const auto& row : summary.classes) {
+    if (!is_left_out(row)) width = std::max(width, std::min(widest_name, count_letters(row.class_name)));
+  }
   std::string text =
-      fmt::format("{:<24} {:<14} {:>6} {:<10} {:>10} {:>10} {:>11} {:>11}\n", "identifier of", "started from",
-                  "CDPs", "outcome", "first loss", "last loss", "held: word", "held: ident");
-  for (const auto& row : summary.classes)
-    text +=
-        fmt::format("{:<24} {:<14} {:>6} {:<10} {:>10} {:>10} {:>11} {:>11}\n", row.class_name.substr(0, 24),
-                    row.initial_word.substr(0, 14), row.cdps, row.outcome, text_of(row.loss_first),
-                    text_of(row.loss_last), text_of(row.held_out_word), text_of(row.held_out_after));
+      fmt::format("{} {:<14} {:>6} {:<10} {:>10} {:>10} {:>11} {:>11}\n", padded("identifier of", width),
+                  "started from", "CDPs", "outcome", "first loss", "last loss", "held: word", "held: ident");
+  for (const auto& row : summary.classes) {
+    if (is_left_out(row)) continue;
+    text += fmt::format("{} {} {:>6} {:<10} {:>10} {:>10} {:>11} {:>11}\n",
+                        padded(shortened(row.class_name, widest_name), width),
+                        padded(shortened(row.initial_word, word_width), word_width), row.cdps, row.outcome,
+                        text_of(row.loss_first), text_of(row.loss_last), text_of(row.held_out_word),
+                        text_of(row.held_out_after));
+  }
+  if (const std::string left_out = words_on_left_out(summary); !left_out.empty()) text += left_out + '\n';
   return text + verdict(summary) + '\n';
 }
 
 void add_to_page(Page& page, const IdentifierSummary& summary) {
   page.paragraph(verdict(summary));
   std::vector<std::vector<TableCell>> rows;
-  for (const auto& row : summary.classes)
+  for (const auto& row : summary.classes) {
+    if (is_left_out(row)) continue;
     rows.push_back({{row.class_name},
                     {row.placeholder},
                     {row.initial_word},
@@ -131,16 +159,22 @@ void add_to_page(Page& page, const IdentifierSummary& summary) {
                     {text_of(row.held_out_word), true},
                     {text_of(row.held_out_after), true},
                     {text_of(row.cosine), true}});
+  }
   page.table({"class", "identifier", "started from", "CDPs", "outcome", "first loss", "last loss",
               "held out: word", "held out: identifier", "cosine to start"},
              rows, "Losses are noise-prediction errors over the timesteps that the edit visits.");
+  if (const std::string left_out = words_on_left_out(summary); !left_out.empty())
+    page.paragraph(left_out + '.');
   constexpr std::size_t most_curves = 12;  // more colours than that tell nothing
-  Chart chart{"Loss of identifiers", "step", "loss", {}};
+  Chart chart{"Loss of identifiers", "step", "loss", {}, true};
+  std::size_t curves = 0;
   for (const auto& row : summary.classes) {
-    if (!row.loss_curve.empty() && chart.series.size() < most_curves)
-      chart.series.push_back({row.class_name, row.loss_curve});
+    if (row.loss_curve.empty()) continue;
+    if (curves++ < most_curves) chart.series.push_back({row.class_name, row.loss_curve});
   }
-  page.svg(render_svg(chart), summary.classes.size() > most_curves ? "The first twelve classes." : "");
+  page.svg(render_svg(chart), curves > most_curves
+                                  ? fmt::format("The first {} of {} classes.", most_curves, curves)
+                                  : "One line per class.");
 }
 
 }  // namespace deda::report

@@ -7,12 +7,13 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <set>
+#include <tuple>
 
-#include "core/error.h"
 #include "core/files.h"
 #include "io/pictures/image_codec.h"
 #include "io/pictures/resize.h"
 #include "report/contact_sheet.h"
+#include "report/letters.h"
 
 namespace deda::report {
 
@@ -23,7 +24,7 @@ using decoupling::Look;
 
 const cv::Scalar used_colour(40, 170, 70), rejected_colour(210, 50, 50);
 constexpr double mask_opacity = 0.45, text_scale = 0.4;
-constexpr int grey_ground = 210, text_height = 12;
+constexpr int grey_ground = 210, words_grey = 70, text_height = 12;
 constexpr std::size_t most_drawn = 200;  // objects of one picture
 
 io::Image ground_of(const Look& look, const io::Image& picture, int side) {
@@ -121,20 +122,45 @@ std::string route_words(const std::map<std::string, std::int64_t>& routes) {
   return text.empty() ? "none" : text;
 }
 
-io::Image picture_of(const Look& look, const std::filesystem::path& root) {
-  if (root.empty()) return {};
-  try {
-    io::Image picture = io::read_image(root / look.source).image;
-    // Rows that the dataset's layout cuts off below (a banner) are no part of what the sources saw.
-    if (look.height > 0 && look.height < picture.height && look.width == picture.width) {
-      picture.pixels.resize(static_cast<std::size_t>(look.height) * static_cast<std::size_t>(picture.width) *
-                            3);
-      picture.height = look.height;
-    }
-    return picture;
-  } catch (const Error&) {
-    return {};
+Original picture_of(const Look& look, const Originals& originals) {
+  return originals.picture(look.source, look.height, look.width);
+}
+
+// In the middle of a ground without a picture.
+void say(cv::Mat& canvas, const std::string& words) {
+  int baseline = 0;
+  const cv::Size size = cv::getTextSize(words, cv::FONT_HERSHEY_SIMPLEX, text_scale, 1, &baseline);
+  cv::putText(canvas, words, {std::max(2, (canvas.cols - size.width) / 2), canvas.rows / 2},
+              cv::FONT_HERSHEY_SIMPLEX, text_scale, cv::Scalar::all(words_grey), 1, cv::LINE_AA);
+}
+
+// One line on classes that have no picture; empty where all have some.
+std::string words_on_left_out(const std::vector<ClassLooks>& classes) {
+  std::vector<std::string> names;
+  for (const ClassLooks& owner : classes) {
+    if (owner.pictures == 0) names.push_back(owner.name);
   }
+  return names.empty() ? std::string{}
+                       : fmt::format("{} of {} classes have no picture in this store and are left out: {}",
+                                     names.size(), classes.size(), few_of(names));
+}
+
+// What the scores say in a sentence or two.
+std::string words_on(const MaskScores& scores, const std::vector<Look>& looks) {
+  double sum = 0;
+  std::int64_t doubtful = 0, scored = 0;
+  for (const Look& look : looks) {
+    const auto score = scores.find(look.item);
+    if (score == scores.end()) continue;
+    ++scored;
+    sum += score->second.quality();
+    doubtful += score->second.quality() < doubtful_quality;
+  }
+  return fmt::format(
+      "Mask scores of a classifier: the probability of the class for the CDP alone, times one minus that for "
+      "the CIP alone (1 is best). {} of {} pictures have one, {:.2f} in the mean; {} are below {:.1f}. "
+      "A picture without a score comes after those with one.",
+      scored, looks.size(), scored > 0 ? sum / static_cast<double>(scored) : 0.0, doubtful, doubtful_quality);
 }
 
 std::string text_for_exclusion(const std::vector<Doubt>& doubts, const std::vector<Look>& looks) {
@@ -152,7 +178,7 @@ std::string text_for_exclusion(const std::vector<Doubt>& doubts, const std::vect
 
 }  // namespace
 
-io::Image draw_overlay(const Look& look, const io::Image& picture, int side) {
+io::Image draw_overlay(const Look& look, const io::Image& picture, int side, const std::string& why_not) {
   io::Image overlay = ground_of(look, picture, side);
   cv::Mat canvas(overlay.height, overlay.width, CV_8UC3, overlay.pixels.data());
   // What was rejected lies below what was used; boxes and text above all masks.
@@ -170,6 +196,7 @@ io::Image draw_overlay(const Look& look, const io::Image& picture, int side) {
         draw_box(canvas, object, look, object.rejected.empty() ? used_colour : rejected_colour);
     }
   }
+  if (picture.empty() && !why_not.empty()) say(canvas, why_not);
   return overlay;
 }
 
@@ -196,29 +223,42 @@ std::vector<ClassLooks> summarize_looks(const io::StoreReader& store, const std:
 }
 
 std::string to_text(const std::vector<ClassLooks>& classes) {
-  std::string text = fmt::format("{:<28} {:>8} {:>9} {:>8} {:>9}  {}\n", "class", "pictures", "no parts",
-                                 "objects", "rejected", "pictures by route");
-  for (const ClassLooks& owner : classes)
-    text +=
-        fmt::format("{:<28} {:>8} {:>9} {:>8} {:>9}  {}\n", owner.name.substr(0, 28), owner.pictures,
-                    owner.without_parts, owner.objects, owner.rejected_objects, route_words(owner.routes));
+  constexpr std::size_t widest_name = 48;
+  std::size_t width = count_letters("class");
+  for (const ClassLooks& owner : classes) {
+    if (owner.pictures > 0) width = std::max(width, std::min(widest_name, count_letters(owner.name)));
+  }
+  std::string text = fmt::format("{} {:>8} {:>9} {:>8} {:>9}  {}\n", padded("class", width), "pictures",
+                                 "no parts", "objects", "rejected", "pictures by route");
+  for (const ClassLooks& owner : classes) {
+    if (owner.pictures > 0)
+      text +=
+          fmt::format("{} {:>8} {:>9} {:>8} {:>9}  {}\n", padded(shortened(owner.name, widest_name), width),
+                      owner.pictures, owner.without_parts, owner.objects, owner.rejected_objects,
+                      route_words(owner.routes));
+  }
+  if (const std::string left_out = words_on_left_out(classes); !left_out.empty()) text += left_out + '\n';
   return text;
 }
 
 void add_to_page(Page& page, const std::vector<ClassLooks>& classes) {
   std::vector<std::vector<TableCell>> rows;
-  for (const ClassLooks& owner : classes)
+  for (const ClassLooks& owner : classes) {
+    if (owner.pictures == 0) continue;
     rows.push_back({{owner.name},
                     {std::to_string(owner.pictures), true},
                     {std::to_string(owner.without_parts), true},
                     {std::to_string(owner.objects), true},
                     {std::to_string(owner.rejected_objects), true},
                     {route_words(owner.routes)}});
+  }
   page.table({"class", "pictures", "without parts", "objects used", "objects rejected", "pictures by route"},
              rows);
+  if (const std::string left_out = words_on_left_out(classes); !left_out.empty())
+    page.paragraph(left_out + '.');
 }
 
-std::vector<Doubt> find_doubts(const std::vector<Look>& looks) {
+std::vector<Doubt> find_doubts(const std::vector<Look>& looks, const MaskScores& scores) {
   constexpr double small_share = 0.03, huge_share = 0.7, low_score = 0.4;
   constexpr std::size_t many_objects = 4;
   std::vector<Doubt> doubts;
@@ -247,18 +287,26 @@ std::vector<Doubt> find_doubts(const std::vector<Look>& looks) {
       if (shape.used >= many_objects) add(0.5, fmt::format("{} objects", shape.used));
       if (look.attempts.size() > 1) add(1, "route " + look.route + " after another failed");
     }
+    if (const auto score = scores.find(look.item); score != scores.end()) {
+      doubt.quality = score->second.quality();
+      if (*doubt.quality < doubtful_quality) add(1, words_of(score->second));
+    }
     if (!doubt.reasons.empty()) doubts.push_back(std::move(doubt));
   }
+  const auto rank = [](const Doubt& doubt) {
+    return std::tuple{!doubt.quality, doubt.quality.value_or(0), -doubt.weight};
+  };
   std::stable_sort(doubts.begin(), doubts.end(),
-                   [](const Doubt& a, const Doubt& b) { return a.weight > b.weight; });
+                   [&](const Doubt& a, const Doubt& b) { return rank(a) < rank(b); });
   return doubts;
 }
 
-io::Image overlay_sheet(const std::vector<Look>& looks, const std::filesystem::path& dataset_root,
-                        std::size_t count, int side) {
+OverlaySheet overlay_sheet(const std::vector<Look>& looks, const Originals& originals,
+                           const MaskScores& scores, std::size_t count, int side) {
   constexpr std::size_t columns = 4;
+  OverlaySheet sheet;
   std::vector<std::size_t> order;
-  for (const Doubt& doubt : find_doubts(looks)) order.push_back(doubt.look);
+  for (const Doubt& doubt : find_doubts(looks, scores)) order.push_back(doubt.look);
   const std::set<std::size_t> doubtful(order.begin(), order.end());
   for (std::size_t i = 0; i < looks.size(); ++i) {
     if (doubtful.count(i) == 0) order.push_back(i);
@@ -268,21 +316,32 @@ io::Image overlay_sheet(const std::vector<Look>& looks, const std::filesystem::p
   for (std::size_t i = 0; i < order.size(); ++i) {
     if (i % columns == 0) rows.emplace_back();
     const Look& look = looks[order[i]];
-    rows.back().cells.push_back(draw_overlay(look, picture_of(look, dataset_root), side));
+    const Original original = picture_of(look, originals);
+    sheet.missing_pictures += original.image.empty();
+    rows.back().cells.push_back(draw_overlay(look, original.image, side, original.why_not));
     const std::string name = std::filesystem::path(look.source).filename().string();
-    rows.back().caption +=
-        (rows.back().caption.empty() ? "" : "   ") + name + (look.route.empty() ? " (no parts)" : "");
+    const auto score = scores.find(look.item);
+    rows.back().below.push_back(
+        name + (look.route.empty() ? " (no parts)" : "") +
+        (score == scores.end() ? "" : fmt::format(" {:.2f}", score->second.quality())));
   }
-  return render_sheet(std::vector<std::string>(columns, ""), rows, side);
+  sheet.shown = static_cast<std::int64_t>(order.size());
+  sheet.image = render_sheet(std::vector<std::string>(columns, ""), rows, side);
+  return sheet;
 }
 
-void write_overlays(const std::filesystem::path& folder, const std::vector<Look>& looks,
-                    const std::filesystem::path& dataset_root, int side) {
+std::int64_t write_overlays(const std::filesystem::path& folder, const std::vector<Look>& looks,
+                            const Originals& originals, int side) {
   constexpr int jpeg_quality = 88;
+  std::int64_t missing_pictures = 0;
   make_folder(folder);
-  for (const Look& look : looks)
+  for (const Look& look : looks) {
+    const Original original = picture_of(look, originals);
+    missing_pictures += original.image.empty();
     io::write_image(folder / fmt::format("{:06}.jpg", look.item),
-                    draw_overlay(look, picture_of(look, dataset_root), side), jpeg_quality);
+                    draw_overlay(look, original.image, side, original.why_not), jpeg_quality);
+  }
+  return missing_pictures;
 }
 
 std::filesystem::path write_review(const std::filesystem::path& page_path, const io::StoreReader& store,
@@ -290,23 +349,30 @@ std::filesystem::path write_review(const std::filesystem::path& page_path, const
   constexpr int side = 420;
   constexpr std::size_t most_shown = 300;  // pictures on the page: it must open in a browser
   const auto looks = decoupling::read_looks(store.folder());
-  const auto doubts = find_doubts(looks);
+  const MaskScores scores = read_mask_scores(store);
+  const auto doubts = find_doubts(looks, scores);
+  const Originals originals(store, {dataset_root});
   std::filesystem::path text_path = page_path;
   text_path.replace_extension(".exclude.txt");
   Page page("Decoupling of " + store.description().dataset,
-            fmt::format("{} of {} pictures deserve a look, the gravest first", doubts.size(), looks.size()));
+            fmt::format("{} of {} pictures deserve a look, {} first", doubts.size(), looks.size(),
+                        scores.empty() ? "the gravest" : "the lowest mask score"));
   page.paragraph(
       fmt::format("Green: masks that became parts. Red: rejected, with the reason below. To leave pictures "
                   "out, take the # away in "
                   "{} and run the same command with --set decouple.exclude=... on that file.",
                   text_path.filename().string()));
+  if (!scores.empty()) page.paragraph(words_on(scores, looks));
   page.heading("By class");
   add_to_page(page, summarize_looks(store, looks));
   page.heading("Doubtful pictures");
   page.begin_columns();
+  std::int64_t shown = 0, missing = 0;
   for (std::size_t i = 0; i < doubts.size() && i < most_shown; ++i) {
     const Look& look = looks[doubts[i].look];
     std::vector<std::string> lines = doubts[i].reasons;
+    if (doubts[i].quality && *doubts[i].quality >= doubtful_quality)
+      lines.push_back(words_of(scores.at(look.item)));
     for (const auto& attempt : look.attempts) {
       for (const FoundObject& object : attempt.objects) {
         if (!object.rejected.empty() && lines.size() < 8)
@@ -314,10 +380,14 @@ std::filesystem::path write_review(const std::filesystem::path& page_path, const
               fmt::format("rejected {} {:.2f}: {}", object.phrase, object.score, object.rejected));
       }
     }
-    page.picture(draw_overlay(look, picture_of(look, dataset_root), side),
+    const Original original = picture_of(look, originals);
+    ++shown;
+    missing += original.image.empty();
+    page.picture(draw_overlay(look, original.image, side, original.why_not),
                  fmt::format("{}: {}", look.source, fmt::join(lines, "; ")));
   }
   page.end_columns();
+  page.paragraph(words_on(originals, shown, missing));
   if (doubts.size() > most_shown)
     page.paragraph(fmt::format("{} more are in the text file.", doubts.size() - most_shown));
   if (page_path.has_parent_path()) make_folder(page_path.parent_path());

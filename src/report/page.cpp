@@ -4,6 +4,7 @@
 
 #include "core/files.h"
 #include "io/pictures/image_codec.h"
+#include "report/letters.h"
 
 namespace deda::report {
 
@@ -16,7 +17,7 @@ constexpr std::string_view style = R"css(
 @media (prefers-color-scheme: dark) { :root { --ink: #e7e9ec; --soft: #9aa4b2; --line: #2c323a; --paper: #14171b; --tint: #1b1f25; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 80px; }
+main { max-width: 1180px; margin: 0 auto; padding: 40px 24px 80px; }
 h1 { font-size: 30px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: 20px; margin: 44px 0 10px; padding-top: 10px; border-top: 1px solid var(--line); }
 .subtitle, figcaption, caption { color: var(--soft); font-size: 14px; }
@@ -25,14 +26,28 @@ table { border-collapse: collapse; margin: 14px 0; font-size: 15px; }
 caption { caption-side: bottom; text-align: left; padding-top: 6px; }
 th, td { padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: baseline; }
 th { font-weight: 600; }
+td { max-width: 40em; overflow-wrap: break-word; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; padding-left: 14px; }
+td.n, td.k { white-space: nowrap; }
+.n + td:not(.n), .n + th:not(.n) { padding-left: 14px; }
 td.s { font-weight: 650; }
+figcaption { overflow-wrap: anywhere; max-width: 110ch; }
 figure { margin: 16px 0; }
 img, svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; background: #fff; }
 pre { background: var(--tint); padding: 12px 14px; border-radius: 4px; overflow-x: auto; font-size: 13px; line-height: 1.45; }
 .scroll { overflow-x: auto; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 0 20px; }
 )css";
+
+// n: number, k: a short text, kept on one line, s: strong.
+std::string class_of(const TableCell& cell) {
+  constexpr std::size_t short_text = 36;  // letters
+  const std::size_t letters = count_letters(cell.text);
+  const bool breakable = letters > 1 && cell.text.find_first_of(" -") != std::string::npos;
+  std::string names = cell.number ? "n" : breakable && letters <= short_text ? "k" : "";
+  if (cell.strong) names += names.empty() ? "s" : " s";
+  return names.empty() ? std::string{} : " class=\"" + names + "\"";
+}
 
 std::string base64(const std::vector<std::uint8_t>& bytes) {
   constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -107,9 +122,7 @@ void Page::table(const std::vector<std::string>& header, const std::vector<std::
   for (const auto& row : rows) {
     body_ += "<tr>";
     for (const TableCell& cell : row) {
-      const char* kind = cell.number ? (cell.strong ? " class=\"n s\"" : " class=\"n\"")
-                                     : (cell.strong ? " class=\"s\"" : "");
-      body_ += fmt::format("<td{}>{}</td>", kind, escape_html(cell.text));
+      body_ += fmt::format("<td{}>{}</td>", class_of(cell), escape_html(cell.text));
     }
     body_ += "</tr>\n";
   }

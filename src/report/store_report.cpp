@@ -7,7 +7,8 @@
 #include <numeric>
 
 #include "core/error.h"
-#include "io/pictures/image_codec.h"
+#include "core/provenance.h"
+#include "report/letters.h"
 
 namespace deda::report {
 
@@ -22,6 +23,35 @@ io::Image copy_of(const io::RecordView& view) {
   image.channels = view.info.channels;
   image.pixels.assign(view.pixels.begin(), view.pixels.end());
   return image;
+}
+
+// Where and by what the store was made; of earlier versions nothing is known.
+std::string maker_of(const io::StoreDescription& description) {
+  if (description.provenance.empty()) return {};
+  try {
+    const Provenance provenance = provenance_from(description.provenance, {});
+    return fmt::format("on {} by version {}",
+                       provenance.processor.empty() ? "a machine not recorded" : provenance.processor,
+                       provenance.code_version);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+// One line on classes that have no picture in the store; empty where all have some.
+std::string words_on_left_out(const StoreSummary& summary) {
+  std::vector<std::string> names;
+  for (const ClassSummary& owner : summary.classes) {
+    if (owner.is_empty()) names.push_back(owner.name);
+  }
+  return names.empty() ? std::string{}
+                       : fmt::format("{} of {} classes have no picture in this store and are left out: {}",
+                                     names.size(), summary.classes.size(), few_of(names));
+}
+
+// "-" where no mask of a real CDP was measured: 0 % would be a measurement.
+std::string mask_share_words(const ClassSummary& owner) {
+  return owner.real_cdps > 0 ? fmt::format("{:.1f} %", 100 * owner.mean_mask_share) : "-";
 }
 
 std::string outcome_words(const std::array<std::int64_t, 5>& outcomes) {
@@ -45,6 +75,7 @@ StoreSummary summarize(const io::StoreReader& store) {
   const io::StoreDescription& description = store.description();
   summary.stage = description.stage;
   summary.dataset = description.dataset;
+  summary.made_by = maker_of(description);
   summary.items = static_cast<std::int64_t>(description.sources.size());
   summary.mask_share_histogram.assign(histogram_bins, 0);
   for (const std::string& name : description.class_names) {
@@ -103,40 +134,53 @@ StoreSummary summarize(const io::StoreReader& store) {
 }
 
 std::string to_text(const StoreSummary& summary) {
+  constexpr std::size_t widest_name = 48;
   std::string text =
       fmt::format("{} store of {}: {} pictures ({}), {} records, {:.1f} MB of pixels\n", summary.stage,
                   summary.dataset, summary.items, outcome_words(summary.outcomes), summary.records,
                   static_cast<double>(summary.pixel_bytes) / 1e6);
-  text += fmt::format("{:<28} {:>8} {:>8} {:>10} {:>8} {:>12}\n", "class", "pictures", "CDPs", "synthetic",
-                      "CIPs", "mask share");
+  if (!summary.made_by.empty()) text += fmt::format("made {}\n", summary.made_by);
+  std::size_t width = count_letters("class");
   for (const ClassSummary& owner : summary.classes) {
-    text += fmt::format("{:<28} {:>8} {:>8} {:>10} {:>8} {:>11.1f}%\n", owner.name.substr(0, 28), owner.items,
-                        owner.real_cdps, owner.synthetic_cdps, owner.cips, 100 * owner.mean_mask_share);
+    if (!owner.is_empty()) width = std::max(width, std::min(widest_name, count_letters(owner.name)));
   }
+  text += fmt::format("{} {:>8} {:>8} {:>10} {:>8} {:>12}\n", padded("class", width), "pictures", "CDPs",
+                      "synthetic", "CIPs", "mask share");
+  for (const ClassSummary& owner : summary.classes) {
+    if (owner.is_empty()) continue;
+    text +=
+        fmt::format("{} {:>8} {:>8} {:>10} {:>8} {:>12}\n", padded(shortened(owner.name, widest_name), width),
+                    owner.items, owner.real_cdps, owner.synthetic_cdps, owner.cips, mask_share_words(owner));
+  }
+  if (const std::string left_out = words_on_left_out(summary); !left_out.empty()) text += left_out + '\n';
   text += summary.adds_up() ? "counts add up: every picture has one outcome\n"
                             : "COUNTS DO NOT ADD UP: the store is damaged or unfinished\n";
   return text;
 }
 
 void add_to_page(Page& page, const StoreSummary& summary) {
-  page.paragraph(fmt::format("{} pictures: {}. {} records, {:.1f} MB of pixels.", summary.items,
+  page.paragraph(fmt::format("{} pictures: {}. {} records, {:.1f} MB of pixels{}.", summary.items,
                              outcome_words(summary.outcomes), summary.records,
-                             static_cast<double>(summary.pixel_bytes) / 1e6));
+                             static_cast<double>(summary.pixel_bytes) / 1e6,
+                             summary.made_by.empty() ? "" : ", made " + summary.made_by));
+  if (!summary.adds_up()) page.paragraph("The counts do not add up: the store is damaged or unfinished.");
   std::vector<std::vector<TableCell>> rows;
   for (const ClassSummary& owner : summary.classes) {
+    if (owner.is_empty()) continue;
     rows.push_back({{owner.name},
                     {std::to_string(owner.items), true},
                     {std::to_string(owner.real_cdps), true},
                     {std::to_string(owner.synthetic_cdps), true},
                     {std::to_string(owner.cips), true},
-                    {fmt::format("{:.1f} %", 100 * owner.mean_mask_share), true}});
+                    {mask_share_words(owner), true}});
   }
   page.table({"class", "pictures", "real CDPs", "synthetic CDPs", "CIPs", "mean mask share"}, rows,
              "Mask share: pixels of the mask over pixels of the picture.");
+  if (const std::string left_out = words_on_left_out(summary); !left_out.empty())
+    page.paragraph(left_out + '.');
 }
 
-std::vector<SheetRow> sample_rows(const io::StoreReader& store, const std::filesystem::path& dataset_root,
-                                  std::size_t count) {
+SampleRows sample_rows(const io::StoreReader& store, const Originals& originals, std::size_t count) {
   const io::StoreDescription& description = store.description();
   struct Parts {
     std::size_t cdp = SIZE_MAX, cip = SIZE_MAX;
@@ -144,10 +188,12 @@ std::vector<SheetRow> sample_rows(const io::StoreReader& store, const std::files
   std::map<std::int64_t, Parts> parts;
   for (std::size_t i = 0; i < store.size(); ++i) {
     const io::RecordInfo info = store.at(i).info;
+    const auto item = static_cast<std::size_t>(info.source_index);
     if (info.kind == io::RecordKind::cip)
       parts[info.source_index].cip = i;
-    else if (info.version == 0)
-      parts[info.source_index].cdp = i;
+    else if (info.version == 0 && item < description.source_classes.size() &&
+             info.class_id == description.source_classes[item])
+      parts[info.source_index].cdp = i;  // not that of another label of the picture
   }
   // Round robin over the classes, so that every class is seen before any is seen twice.
   std::map<std::int32_t, std::vector<std::int64_t>> by_class;
@@ -155,34 +201,29 @@ std::vector<SheetRow> sample_rows(const io::StoreReader& store, const std::files
     if (static_cast<std::size_t>(item) < description.source_classes.size())
       by_class[description.source_classes[static_cast<std::size_t>(item)]].push_back(item);
   }
-  std::vector<std::int64_t> chosen;
-  for (std::size_t round = 0; chosen.size() < count; ++round) {
-    const std::size_t before = chosen.size();
+  SampleRows sample;
+  for (std::size_t round = 0; sample.items.size() < count; ++round) {
+    const std::size_t before = sample.items.size();
     for (const auto& [id, items] : by_class) {
-      if (round < items.size() && chosen.size() < count) chosen.push_back(items[round]);
+      if (round < items.size() && sample.items.size() < count) sample.items.push_back(items[round]);
     }
-    if (chosen.size() == before) break;
+    if (sample.items.size() == before) break;
   }
-  std::vector<SheetRow> rows;
-  for (const std::int64_t item : chosen) {
+  for (const std::int64_t item : sample.items) {
     const Parts part = parts[item];
     SheetRow row;
-    const std::string& source = description.sources[static_cast<std::size_t>(item)];
-    row.caption = source;
-    io::Image original;
-    if (!dataset_root.empty()) {
-      try {
-        original = io::read_image(dataset_root / source).image;
-      } catch (const Error&) {
-        row.caption += " (picture not at hand)";
-      }
-    }
-    row.cells.push_back(std::move(original));
+    row.caption = description.sources[static_cast<std::size_t>(item)];
+    // A CIP lies on its whole picture, and tells so how large the picture was.
+    const auto frame = part.cip == SIZE_MAX ? io::RecordInfo{}.crop : store.at(part.cip).info.crop;
+    Original original = originals.picture(row.caption, frame[3] - frame[1], frame[2] - frame[0]);
+    sample.missing_pictures += original.image.empty();
+    row.cells.push_back(std::move(original.image));
     row.cells.push_back(part.cdp == SIZE_MAX ? io::Image{} : copy_of(store.at(part.cdp)));
     row.cells.push_back(part.cip == SIZE_MAX ? io::Image{} : copy_of(store.at(part.cip)));
-    rows.push_back(std::move(row));
+    row.instead = {original.why_not, "no CDP", "no CIP"};
+    sample.rows.push_back(std::move(row));
   }
-  return rows;
+  return sample;
 }
 
 }  // namespace deda::report

@@ -129,8 +129,7 @@ SyntheticSummary compare_with_real(const io::StoreReader& synthetic, const io::S
 std::string to_text(const SyntheticSummary& summary) {
   return fmt::format(
       "{} synthetic CDPs of {} real ones at strength {:.2f}: PSNR to the real one {:.1f} dB, silhouettes "
-      "overlap "
-      "{:.1f} %, soft alpha {:.1f} % of the pixels (real ones {:.1f} %)\n",
+      "overlap {:.1f} %, soft alpha {:.1f} % of the pixels (real ones {:.1f} %)\n",
       summary.synthetic, summary.real, summary.strength, summary.mean_psnr_db, 100 * summary.mean_overlap,
       100 * summary.synthetic_alpha.soft_share(), 100 * summary.real_alpha.soft_share());
 }
@@ -177,6 +176,7 @@ SyntheticSheet synthetic_sheet(const io::StoreReader& synthetic, const io::Store
       SheetRow row{fmt::format("{}, {}", real.description().class_names.at(static_cast<std::size_t>(id)),
                                key_of(real, source.info).first),
                    {laid_on(source, frame, scale)}};
+      row.instead.assign(sheet.titles.size(), "no usable copy");
       for (std::int32_t k = 1; k <= copies; ++k) {
         const auto found = family.copies.find(k);
         row.cells.push_back(

@@ -38,7 +38,7 @@ std::string to_text(const SyntheticSummary& summary);
 void add_to_page(Page& page, const SyntheticSummary& summary);
 
 // Rows real | copy 1 | copy 2 ... for up to `count` CDPs spread over the classes, each on the frame of all of
-// them. A rejected copy leaves its cell blank.
+// them. The cell of a copy that was rejected says so.
 struct SyntheticSheet {
   std::vector<std::string> titles;
   std::vector<SheetRow> rows;

@@ -109,6 +109,32 @@ TEST(Program, SaysThatSyntheticCdpsHaveToBeMadeFirst) {
   EXPECT_THAT(generate.errors, HasSubstr("/no/model"));
 }
 
+TEST(Program, InspectShowsThePicturesThatTheConfigurationOrTheStoreNamesOrSaysThatTheyAreMissing) {
+  const TemporaryFolder folder;
+  const auto toy = folder / "toy", output = folder / "out";
+  const std::string common =
+      " --out " + output.string() + " --set dataset.root=" + toy.string() +
+      " --set toy.train_per_class=2 --set toy.test_per_class=1 --set toy.size=48 --set "
+      "augment.crop=32 --set augment.resize_shorter=36";
+  ASSERT_EQ(deda("toy" + common).code, 0);
+  ASSERT_EQ(deda("decouple" + common).code, 0);
+  const std::string found = "Pictures from " + toy.string() + ".";
+  const CommandResult configured = deda("inspect" + common + " --sheet " + (folder / "sheet.png").string());
+  ASSERT_EQ(configured.code, 0) << configured.errors;
+  EXPECT_THAT(configured.output, HasSubstr(found));
+  EXPECT_THAT(read_text(output / "report.html"), HasSubstr(found));
+  const CommandResult by_path =
+      deda("inspect " + output.string() + " --report " + (folder / "page.html").string());
+  ASSERT_EQ(by_path.code, 0) << by_path.errors;
+  EXPECT_THAT(read_text(folder / "page.html"),
+              AllOf(HasSubstr(found), HasSubstr("by the default values of [augment]")));
+  std::filesystem::rename(toy / "images", folder / "elsewhere");
+  const CommandResult missing = deda("inspect" + common + " --sheet " + (folder / "sheet.png").string());
+  ASSERT_EQ(missing.code, 0) << missing.errors;
+  EXPECT_THAT(missing.output, AllOf(HasSubstr("not on disk"), HasSubstr("--data")));
+  EXPECT_THAT(read_text(output / "report.html"), AllOf(HasSubstr("not on disk"), Not(HasSubstr(found))));
+}
+
 TEST(Program, NamesTheVersionsOfItsParts) {
   const CommandResult result = deda("--version");
   EXPECT_EQ(result.code, 0);

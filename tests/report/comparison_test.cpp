@@ -351,7 +351,8 @@ TEST(Comparison, CountsARunThatIsThereTwiceOnceAndTellsWhetherBothAreEqual) {
       ElementsAre(
           "De-DA (seed 1) was run twice with the same settings and unequal accuracies: test 80.00 and "
           "81.50 (+1.50); here/train-1 counts, elsewhere/train-1 is left out"));
-  EXPECT_EQ(two.legends.count("elsewhere/train-1"), 0u) << "no curve of what does not count";
+  ASSERT_EQ(two.curves.size(), 1u);
+  EXPECT_THAT(two.curves[0].folders, ElementsAre("here/train-1")) << "no curve of what does not count";
 }
 
 TEST(Comparison, HoldsMethodsAgainstPlainTrainingWithTheSameSettings) {
@@ -386,16 +387,96 @@ TEST(Comparison, DoesNotChooseAmongPlainTrainings) {
   EXPECT_THAT(comparison.notes, testing::Contains(HasSubstr("several plain ones have its settings")));
 }
 
-TEST(Comparison, NamesOtherProgramsAndProcessors) {
+TEST(Comparison, NamesOtherProgramsAndNumbersOfRanks) {
   RunResults other = with(run("deda", 1, 80, 60), "augment.p_aug", 0.3);
   other.provenance->code_version = "1.1";
-  other.provenance->processor = "another processor";
+  other.ranks = 2;
   EXPECT_THAT(
       only({run("deda", 1, 80, 60), other}).notes,
       ElementsAre("computed by several versions of the program, so small differences may come from there: "
                   "1.0: De-DA p_aug=0.5; 1.1: De-DA p_aug=0.3",
-                  "computed on several kinds of processors, so small differences may come from there: "
-                  "a processor: De-DA p_aug=0.5; another processor: De-DA p_aug=0.3"));
+                  "trained by several numbers of ranks, which share batches and sums otherwise, so small "
+                  "differences may come from there: 0 ranks: De-DA p_aug=0.5; 2 ranks: De-DA p_aug=0.3"));
+}
+
+RunResults on(RunResults run, const std::string& processor) {
+  run.provenance->processor = processor;
+  return run;
+}
+
+TEST(Comparison, MarksMeansOverSeveralKindsOfProcessorsAndSaysWhatIsPromised) {
+  const std::vector<RunResults> runs = {
+      on(run("plain", 1, 70, 20), "an EPYC"), on(run("plain", 2, 72, 22), "an EPYC"),
+      on(run("deda", 1, 80, 60), "an EPYC"), on(run("deda", 2, 82, 64), "a Xeon")};
+  const Comparison comparison = only(runs);
+  EXPECT_THAT(comparison.kinds, ElementsAre("a Xeon", "an EPYC"));
+  EXPECT_THAT(comparison.methods[0].kinds, ElementsAre("B", "B"));
+  EXPECT_THAT(comparison.methods[1].kinds, ElementsAre("B", "A"));
+  EXPECT_THAT(
+      comparison.notes,
+      ElementsAre(
+          AllOf(HasSubstr("A is a Xeon, B is an EPYC"), HasSubstr("equal results on one kind")),
+          "De-DA mixes kinds of processors or devices (A: seed 2; B: seed 1): its mean and spread hold "
+          "what the kinds differ in too"));
+  const std::string text = to_text(comparison);
+  EXPECT_THAT(text, AllOf(HasSubstr("kind"), HasSubstr("mean  A+B (mixed)")));
+  Page page("comparison");
+  add_to_page(page, comparison, runs);
+  EXPECT_THAT(page.html(), AllOf(HasSubstr("<th>kind</th>"), HasSubstr("A+B (mixed)</td>"),
+                                 HasSubstr("A is a Xeon, B is an EPYC")));
+  EXPECT_EQ(comparison.curves[1].name, "De-DA [A+B (mixed)]");
+  EXPECT_EQ(comparison.curves[0].name, "Plain");
+}
+
+TEST(Comparison, SaysOnWhichKindOfProcessorEqualNumbersArePromised) {
+  const std::vector<RunResults> runs = {run("plain", 1, 70, 20), run("deda", 1, 80, 60)};
+  const Comparison comparison = only(runs);
+  EXPECT_THAT(comparison.notes, IsEmpty());
+  EXPECT_THAT(to_text(comparison), Not(HasSubstr("kind")));
+  Page page("comparison");
+  add_to_page(page, comparison, runs);
+  EXPECT_THAT(page.html(),
+              AllOf(HasSubstr("All were computed on a processor"), Not(HasSubstr("<th>kind</th>"))));
+  Page with_unknown("comparison");
+  const std::vector<RunResults> more = {runs[0], of_earlier_program(run("deda", 1, 80, 60))};
+  add_to_page(with_unknown, only(more), more);
+  EXPECT_THAT(with_unknown.html(), Not(HasSubstr("All were computed")));
+}
+
+TEST(Comparison, SaysWhyRepetitionsMayDiffer) {
+  RunResults first = run("deda", 1, 80, 60), second = on(first, "another processor");
+  first.folder = "here";
+  second.folder = "there";
+  second.accuracy["all"].last = 81;
+  EXPECT_THAT(
+      only({first, second}).notes,
+      testing::Contains(HasSubstr("(computed on a processor and on another processor: equal results are "
+                                  "promised on one kind only)")));
+  second = first;
+  second.folder = "there";
+  second.ranks = 2;
+  second.accuracy["all"].last = 81;
+  EXPECT_THAT(only({first, second}).notes,
+              testing::Contains(HasSubstr("trained by 0 ranks and by 2 ranks: equal results")));
+}
+
+TEST(Comparison, DrawsSeedsAsOneLineWithABand) {
+  std::vector<RunResults> runs = {run("plain", 1, 70, 20), run("plain", 2, 72, 22), run("plain", 3, 74, 24)};
+  for (RunResults& each : runs)
+    each.history = {{1, 0.1, 2.0, {{"all", 50.0 + static_cast<double>(each.seed)}}},
+                    {2, 0.1, 1.0, {{"all", 60.0 + static_cast<double>(each.seed)}}}};
+  const Comparison comparison = only(runs);
+  Page page("comparison");
+  add_to_page(page, comparison, runs);
+  const std::string html = page.html();
+  std::size_t lines = 0, bands = 0;
+  for (std::size_t at = html.find("<path"); at != std::string::npos; at = html.find("<path", at + 1)) {
+    const std::string path = html.substr(at, html.find("/>", at) - at);
+    ++(path.find("fill=\"none\"") != std::string::npos ? lines : bands);
+  }
+  EXPECT_EQ(lines, 2u) << "one of accuracy, one of loss";
+  EXPECT_EQ(bands, 2u);
+  EXPECT_THAT(html, HasSubstr("Accuracy: test: mean of 3 seeds, band from the lowest to the highest."));
 }
 
 TEST(Comparison, NamesCurvesByTheSettingsThatDiffer) {
@@ -417,6 +498,7 @@ TEST(Comparison, NamesCurvesByTheSettingsThatDiffer) {
   add_to_page(page, comparison, runs);
   const std::string html = page.html();
   EXPECT_THAT(html, AllOf(HasSubstr(">Plain</text>"), HasSubstr(">De-DA p_aug=0.3</text>"),
+                          HasSubstr(">De-DA p_aug=0.3 (seed 2, not finished)</text>"),
                           HasSubstr(">De-DA p_aug=0.5</text>"), Not(HasSubstr(">De-DA</text>"))));
   std::size_t paths = 0;
   for (std::size_t at = html.find("<path"); at != std::string::npos; at = html.find("<path", at + 1)) ++paths;

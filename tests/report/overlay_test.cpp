@@ -2,10 +2,11 @@
 // out; two stores' masks held against each other.
 #include "report/overlay.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <fstream>
 
+#include "core/error.h"
 #include "core/files.h"
 #include "data/toy.h"
 #include "decoupling/decouple.h"
@@ -120,6 +121,94 @@ TEST(Review, WritesAPageAndAListThatTheNextRunHonours) {
       << "a second review leaves the person's list alone";
 }
 
+// A file of scores for all pictures of the store: `quality` of item 4, near 1 for the others.
+void write_scores(const io::StoreReader& store, const std::string& of_item_4) {
+  std::string text = "item,source,cdp_keeps,cip_keeps\n";
+  const auto& sources = store.description().sources;
+  for (std::size_t i = 0; i < sources.size(); ++i)
+    text += std::to_string(i) + "," + sources[i] + "," + (i == 4 ? of_item_4 : "0.98,0.01") + "\n";
+  write_atomically(store.folder() / "mask_scores.csv", text);
+}
+
+std::string message_of(const io::StoreReader& store) {
+  try {
+    read_mask_scores(store);
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(MaskScores, AreReadFromTheStoresFolderWhereThereAreSome) {
+  ToyStore toy;
+  const io::StoreReader store = toy.make("store");
+  EXPECT_TRUE(read_mask_scores(store).empty());
+  write_scores(store, "0.5,0.25");
+  const MaskScores scores = read_mask_scores(store);
+  EXPECT_EQ(scores.size(), 18u);
+  EXPECT_DOUBLE_EQ(scores.at(4).quality(), 0.375);
+  EXPECT_EQ(words_of(scores.at(4)), "mask score 0.38 (CDP alone 0.50, CIP alone 0.25)");
+}
+
+TEST(MaskScores, OfAnotherStoreOrOutOfRangeAreErrorsWithTheirLine) {
+  ToyStore toy;
+  const io::StoreReader store = toy.make("store");
+  const auto file = store.folder() / "mask_scores.csv";
+  const std::string header = "item,source,cdp_keeps,cip_keeps\n", source = store.description().sources[0];
+  const auto with = [&](const std::string& text) {
+    write_atomically(file, text);
+    return message_of(store);
+  };
+  EXPECT_THAT(with(header + "0," + source + ",0.5,0.5\n"), testing::StrEq("no error"));
+  EXPECT_THAT(with(header + "0," + source + ",50,0.5\n"),
+              testing::AllOf(testing::HasSubstr("mask_scores.csv:2"), testing::HasSubstr("cdp_keeps")));
+  EXPECT_THAT(with(header + "0," + source + ",0.5,nan\n"), testing::HasSubstr("cip_keeps"));
+  EXPECT_THAT(with(header + "0," + source + ",0.5,\n"), testing::HasSubstr("cip_keeps"));
+  EXPECT_THAT(with(header + "99," + source + ",0.5,0.5\n"), testing::HasSubstr("18 items"));
+  EXPECT_THAT(with(header + "1," + source + ",0.5,0.5\n"), testing::HasSubstr("another store"));
+  EXPECT_THAT(with(header + "0," + source + ",0.5\n"), testing::HasSubstr("3 cells"));
+  EXPECT_THAT(with(header + "0," + source + ",0.5,0.5\n0," + source + ",0.5,0.5\n"),
+              testing::AllOf(testing::HasSubstr(":3"), testing::HasSubstr("second score")));
+  EXPECT_THAT(with("item,cdp_keeps,source,cip_keeps\n"), testing::HasSubstr("columns"));
+  EXPECT_THAT(with(""), testing::HasSubstr("empty"));
+}
+
+TEST(MaskScores, PutTheDoubtfulFirstBesideTheirPictures) {
+  ToyStore toy;
+  const io::StoreReader store = toy.make("store");
+  const auto page = toy.folder / "review.html";
+  write_review(page, store, toy.dataset.root);
+  EXPECT_EQ(read_text(page).find("ask score"), std::string::npos) << "no file: the page as ever";
+  write_scores(store, "0.2,0.4");
+  const auto looks = decoupling::read_looks(store.folder());
+  const auto doubts = find_doubts(looks, read_mask_scores(store));
+  ASSERT_FALSE(doubts.empty());
+  EXPECT_EQ(looks[doubts[0].look].item, 4);
+  EXPECT_THAT(doubts[0].reasons.back(), testing::HasSubstr("mask score 0.12"));
+  std::filesystem::remove(toy.folder / "review.exclude.txt");
+  const auto list = write_review(page, store, toy.dataset.root);
+  const std::string html = read_text(page), source = store.description().sources[4];
+  EXPECT_THAT(html, testing::HasSubstr("18 of 18 pictures have one"));
+  const auto first = html.find("<figcaption>");
+  EXPECT_EQ(html.compare(first, 12 + source.size(), "<figcaption>" + source), 0) << "the lowest score first";
+  EXPECT_THAT(html, testing::HasSubstr("mask score 0.12 (CDP alone 0.20, CIP alone 0.40)"));
+  EXPECT_THAT(read_text(list), testing::HasSubstr("#" + source));
+}
+
+TEST(MaskScores, OrderPicturesWithOneBeforeThoseWithout) {
+  auto none = look_of({});
+  none.route.clear();
+  none.outcome = io::Outcome::nothing_found;
+  std::vector<decoupling::Look> looks = {look_of({object_with_mask(50, 20, 150, 80, 0.9)}), none,
+                                         look_of({object_with_mask(50, 50, 60, 60, 0.9)}),
+                                         look_of({object_with_mask(50, 20, 150, 80, 0.9)})};
+  for (std::size_t i = 0; i < looks.size(); ++i) looks[i].item = static_cast<std::int64_t>(i);
+  const auto doubts = find_doubts(looks, {{0, {0.3, 0.1}}, {2, {0.9, 0.1}}, {3, {0.9, 0.9}}});
+  std::vector<std::size_t> order;
+  for (const Doubt& doubt : doubts) order.push_back(doubt.look);
+  EXPECT_EQ(order, (std::vector<std::size_t>{3, 0, 2, 1}));
+}
+
 TEST(Looks, AreSummarizedByClass) {
   ToyStore toy;
   const io::StoreReader store = toy.make("store");
@@ -130,8 +219,11 @@ TEST(Looks, AreSummarizedByClass) {
     EXPECT_EQ(each.objects, 3);
     EXPECT_EQ(each.routes.at("annotated"), 3);
   }
-  const io::Image sheet = overlay_sheet(decoupling::read_looks(store.folder()), toy.dataset.root, 6, 80);
-  EXPECT_GT(sheet.width, 4 * 80);
+  const auto sheet =
+      overlay_sheet(decoupling::read_looks(store.folder()), Originals(toy.dataset.root), {}, 6, 80);
+  EXPECT_GT(sheet.image.width, 4 * 80);
+  EXPECT_EQ(sheet.shown, 6);
+  EXPECT_EQ(sheet.missing_pictures, 0);
 }
 
 TEST(MaskAgreement, IsOneForTheSameMasksAndLessForSmallerOnes) {

@@ -3,13 +3,17 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
 #include <limits>
+#include <regex>
 
 #include "report/chart.h"
+#include "report/letters.h"
 
 namespace deda::report {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -22,6 +26,14 @@ TEST(Page, EscapesWhatComesFromFileNames) {
   EXPECT_THAT(html, HasSubstr("a &lt;b&gt; &amp; &quot;c&quot;"));
   EXPECT_THAT(html, HasSubstr("<td>&lt;/td&gt;</td>"));
   EXPECT_THAT(html, HasSubstr("x&lt;y"));
+}
+
+TEST(Page, KeepsShortNamesOnOneLineAndBreaksLongOnes) {
+  Page page("names");
+  page.table({"class", "n"},
+             {{{"striped beetle"}, {"66.5 ± 5.8", true, true}}, {{std::string(60, 'w') + " w"}}});
+  EXPECT_THAT(page.html(), AllOf(HasSubstr("<td class=\"k\">striped beetle</td>"),
+                                 HasSubstr("<td class=\"n s\">66.5"), HasSubstr("<td>www")));
 }
 
 TEST(Page, CarriesPicturesInsideSoThatItOpensFromDisk) {
@@ -56,18 +68,99 @@ TEST(Chart, GivesLongLegendsRowsOfTheirOwnAndAStrokeOfItsOwnToEveryName) {
   for (int i = 0; i < 9; ++i)
     chart.series.push_back({"De-DA p_aug=0." + std::to_string(i), {{1, 1}, {2, 2}}});
   const std::string svg = render_svg(chart, 520, 320);
-  EXPECT_THAT(svg, HasSubstr("height=\"368\" viewBox=\"0 0 520 368\""))
-      << "three rows of 16, the plot keeps its size";
-  EXPECT_EQ(count(svg, "y=\"36\">De-DA"), 3u);
-  EXPECT_EQ(count(svg, "y=\"68\">De-DA"), 3u);
+  EXPECT_THAT(svg, HasSubstr("height=\"371\" viewBox=\"0 0 520 371\""))
+      << "three rows of 17, the plot keeps its size";
+  EXPECT_EQ(count(svg, ">De-DA p_aug"), 9u);
   EXPECT_THAT(svg, Not(HasSubstr("x=\"-"))) << "nothing left of the picture";
   EXPECT_EQ(count(svg, "stroke-dasharray"), 4u)
       << "line and legend of the two names beyond the seven colours";
 
   chart.series = {{std::string(200, 'w'), {{1, 1}, {2, 2}}}};
-  EXPECT_THAT(render_svg(chart), HasSubstr("lengthAdjust"));
-  chart.series = {{"plain", {{1, 1}}}, {"De-DA", {{1, 1}}}};
-  EXPECT_THAT(render_svg(chart, 520, 320), HasSubstr("height=\"320\"")) << "short ones beside the title";
+  EXPECT_THAT(render_svg(chart), AllOf(HasSubstr(std::string(55, 'w')), Not(HasSubstr("lengthAdjust"))))
+      << "in several lines, not squeezed";
+}
+
+// What is written where: (x, baseline, letters) of every text without a transformation.
+struct WrittenText {
+  double x = 0, y = 0, size = 12;
+  std::string text, anchor;
+};
+std::vector<WrittenText> texts_of(const std::string& svg) {
+  std::vector<WrittenText> texts;
+  const std::regex pattern(
+      "<text x=\"([0-9.-]+)\" y=\"([0-9.-]+)\"(?: text-anchor=\"(\\w+)\")?(?: "
+      "font-size=\"([0-9]+)\")?[^>]*>([^<]*)</text>");
+  for (auto at = std::sregex_iterator(svg.begin(), svg.end(), pattern); at != std::sregex_iterator{}; ++at) {
+    const auto& match = *at;
+    texts.push_back({std::stod(match[1]), std::stod(match[2]), match[4].matched ? std::stod(match[4]) : 12,
+                     match[5], match[3]});
+  }
+  return texts;
+}
+
+// With a font whose letters are 0.58 of its size wide, as DejaVu Sans's are in the mean.
+TEST(Chart, NothingThatIsWrittenOverlaps) {
+  for (const int names : {1, 2, 3, 5, 9}) {
+    Chart chart{"Accuracy: a group of pictures with quite a long name, swapped background", "epoch", "y", {}};
+    for (int i = 0; i < names; ++i)
+      chart.series.push_back(
+          {"De-DA, real CDPs only" + std::string(static_cast<std::size_t>(17 * i), 'p'), {{1, 1}, {20, 95}}});
+    const auto texts = texts_of(render_svg(chart));
+    ASSERT_GT(texts.size(), static_cast<std::size_t>(names));
+    const auto box = [](const WrittenText& t) {
+      const double width = 0.58 * t.size * static_cast<double>(t.text.size());
+      const double left = t.anchor == "middle" ? t.x - width / 2 : t.anchor == "end" ? t.x - width : t.x;
+      return std::array{left, t.y - 0.75 * t.size, left + width, t.y + 0.2 * t.size};
+    };
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      EXPECT_LE(box(texts[i])[2], 520) << texts[i].text;
+      EXPECT_GE(box(texts[i])[0], 0) << texts[i].text;
+      for (std::size_t j = i + 1; j < texts.size(); ++j) {
+        const auto a = box(texts[i]), b = box(texts[j]);
+        EXPECT_FALSE(a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3])
+            << names << " names: " << texts[i].text << " | " << texts[j].text;
+      }
+    }
+  }
+}
+
+TEST(Chart, ShadesTheBandOfALineInItsColourAndMakesRoomForIt) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::string svg =
+      render_svg({"t",
+                  "x",
+                  "y",
+                  {{"a", {{1, 5}, {2, 5}, {4, 5}}, {{1, 0, 10}, {2, 0, 10}, {3, nan, nan}, {4, 0, 100}}}}});
+  EXPECT_THAT(svg, HasSubstr("fill=\"#0072B2\" stroke=\"none\""));
+  EXPECT_THAT(svg, AllOf(Not(HasSubstr("nan")), HasSubstr(">100</text>"))) << "the axis reaches to its end";
+  const auto path = svg.substr(svg.find("<path"), svg.find("/>", svg.find("<path")) - svg.find("<path"));
+  EXPECT_EQ(std::count(path.begin(), path.end(), 'Z'), 2) << "two stretches";
+}
+
+TEST(Chart, CountsEpochsInWholeNumbersAndShowsASinglePoint) {
+  Chart chart{"t", "epoch", "y", {{"a", {{1, 1}, {2, 2}}}}};
+  EXPECT_THAT(render_svg(chart), HasSubstr(">1.2</text>"));
+  chart.whole_x = true;
+  chart.series[0].points = {{1, 10}, {2, 20}};
+  EXPECT_THAT(render_svg(chart), Not(HasSubstr(">1.2</text>")));
+  chart.series[0].points = {{1, 10}};
+  EXPECT_THAT(render_svg(chart), AllOf(HasSubstr(" h0"), HasSubstr("stroke-linecap=\"round\"")));
+}
+
+TEST(Chart, TellsThoseWhoSeeNoPictureWhatItShows) {
+  EXPECT_THAT(render_svg({"Loss", "epoch", "cross entropy", {{"a \"b\"", {{1, 1}}}}}),
+              HasSubstr("aria-label=\"Loss: cross entropy over epoch. Lines: a &quot;b&quot;.\""));
+}
+
+TEST(Letters, AreCutAndWrappedWithoutBreakingThem) {
+  EXPECT_EQ(shortened("001.Black_footed_Albatross", 12), "001.B..tross");
+  EXPECT_EQ(shortened("short", 12), "short");
+  EXPECT_EQ(shortened("äöüäöüäöü", 6), "äö..öü");
+  EXPECT_THAT(wrapped("one two three", 7), testing::ElementsAre("one two", "three"));
+  EXPECT_THAT(wrapped("äöüäö x", 3), testing::ElementsAre("äöü", "äö", "x"));
+  EXPECT_THAT(wrapped("", 3), testing::ElementsAre(""));
+  EXPECT_EQ(few_of({"a", "b", "c"}, 2), "a, b, c") << "one more costs less than to say so";
+  EXPECT_EQ(few_of({"a", "b", "c", "d"}, 2), "a, b and 2 more");
 }
 
 TEST(Chart, BreaksTheLineAtNonFinitePointsAndSaysWhenThereIsNothing) {
