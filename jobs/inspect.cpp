@@ -145,7 +145,8 @@ void inspect_synthetic(const io::StoreReader& store, const io::StoreReader* real
   }
   if (page == nullptr) return;
   report::add_to_page(*page, summary);
-  page->picture(image, "Real CDPs and the synthetic ones that were made of them (SDEdit).");
+  page->picture(image, std::string{"Real CDPs and the synthetic ones that were made of them (SDEdit)."} +
+                           report::undrawable_captions(sheet.rows));
 }
 
 // What the mask sources saw, by class and drawn on the pictures.
@@ -171,7 +172,7 @@ void inspect_looks(const io::StoreReader& store, const report::Originals& origin
       fmt::format("What the mask sources saw, doubtful pictures first. Green: masks that became parts, "
                   "red: rejected; boxes with the words they stand for and their scores.{} {}",
                   scores.empty() ? "" : " Below, the mask scores of a classifier.",
-                  report::words_on(originals, sheet.shown, sheet.missing_pictures)));
+                  report::words_on(originals, sheet.shown, sheet.missing_pictures) + sheet.captions));
 }
 
 // Every pair of decoupling stores of one dataset.
@@ -208,7 +209,7 @@ void inspect_real(const io::StoreReader& store, const report::Originals& origina
                          context.options.configured
                              ? "by the configuration's [augment]"
                              : "by the default values of [augment]: no configuration was named",
-                         pictures));
+                         pictures + report::undrawable_captions(sample.rows)));
 }
 
 void inspect_store(const io::StoreReader& store, const std::vector<io::StoreReader>& all,

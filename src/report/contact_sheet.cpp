@@ -144,4 +144,19 @@ io::Image render_sheet(const std::vector<std::string>& titles, const std::vector
   return sheet;
 }
 
+std::string undrawable_captions(const std::vector<SheetRow>& rows) {
+  std::string text;
+  bool any = false;
+  const auto add = [&](const std::string& caption) {
+    if (caption.empty()) return;
+    any = any || drawable(caption) != caption;
+    text += (text.empty() ? "" : "; ") + caption;
+  };
+  for (const SheetRow& row : rows) {
+    add(row.caption);
+    for (const std::string& caption : row.below) add(caption);
+  }
+  return any ? " From above: " + text + "." : std::string{};
+}
+
 }  // namespace deda::report

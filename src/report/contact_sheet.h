@@ -28,4 +28,8 @@ struct SheetRow {
 io::Image render_sheet(const std::vector<std::string>& titles, const std::vector<SheetRow>& rows,
                        int side = 160);
 
+// The captions of the sheet, for the text beside it, where OpenCV cannot draw one of them: " From above:
+// ..."; else empty.
+std::string undrawable_captions(const std::vector<SheetRow>& rows);
+
 }  // namespace deda::report

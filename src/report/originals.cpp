@@ -78,6 +78,9 @@ std::string Originals::where() const {
 
 std::string words_on(const Originals& originals, std::int64_t shown, std::int64_t missing) {
   if (originals.found()) {
+    if (missing > 0 && missing == shown)
+      return fmt::format("None of the pictures can be shown from {}; their places say why.",
+                         originals.where());
     const std::string from = fmt::format("Pictures from {}.", originals.where());
     return missing == 0
                ? from

@@ -126,12 +126,11 @@ Original picture_of(const Look& look, const Originals& originals) {
   return originals.picture(look.source, look.height, look.width);
 }
 
-// In the middle of a ground without a picture.
+// Below, on a ground without a picture.
 void say(cv::Mat& canvas, const std::string& words) {
-  int baseline = 0;
-  const cv::Size size = cv::getTextSize(words, cv::FONT_HERSHEY_SIMPLEX, text_scale, 1, &baseline);
-  cv::putText(canvas, words, {std::max(2, (canvas.cols - size.width) / 2), canvas.rows / 2},
-              cv::FONT_HERSHEY_SIMPLEX, text_scale, cv::Scalar::all(words_grey), 1, cv::LINE_AA);
+  constexpr int margin = 6;
+  cv::putText(canvas, words, {margin, canvas.rows - margin}, cv::FONT_HERSHEY_SIMPLEX, text_scale,
+              cv::Scalar::all(words_grey), 1, cv::LINE_AA);
 }
 
 // One line on classes that have no picture; empty where all have some.
@@ -326,6 +325,7 @@ OverlaySheet overlay_sheet(const std::vector<Look>& looks, const Originals& orig
         (score == scores.end() ? "" : fmt::format(" {:.2f}", score->second.quality())));
   }
   sheet.shown = static_cast<std::int64_t>(order.size());
+  sheet.captions = undrawable_captions(rows);
   sheet.image = render_sheet(std::vector<std::string>(columns, ""), rows, side);
   return sheet;
 }

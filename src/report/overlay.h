@@ -52,6 +52,7 @@ std::vector<Doubt> find_doubts(const std::vector<decoupling::Look>& looks, const
 struct OverlaySheet {
   io::Image image;
   std::int64_t shown = 0, missing_pictures = 0;
+  std::string captions;  // what could not be drawn below them: undrawable_captions()
 };
 // Up to `count` overlays on one sheet, the doubtful ones first, four in a row.
 OverlaySheet overlay_sheet(const std::vector<decoupling::Look>& looks, const Originals& originals,

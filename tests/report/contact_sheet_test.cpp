@@ -49,5 +49,24 @@ TEST(Sheet, HasOneCellPerColumnAndLeavesMissingOnesBlank) {
   EXPECT_NO_THROW(render_sheet({"only"}, {{"", {filled(1, 3000, {1, 2, 3})}}}, 32));
 }
 
+TEST(Sheet, TellsInTextWhatItsLettersCannot) {
+  EXPECT_EQ(undrawable_captions({{"ant/1.png", {}}, {"bee/2.png", {}}}), "");
+  EXPECT_EQ(undrawable_captions({{"ant/1.png", {}}, {"käfer/2.png", {}}}),
+            " From above: ant/1.png; käfer/2.png.");
+  SheetRow cells;
+  cells.below = {"a", "ü"};
+  EXPECT_EQ(undrawable_captions({cells}), " From above: a; ü.");
+}
+
+TEST(Sheet, HasCaptionsBelowSingleCellsAndNoRoomForTitlesThatAreNotThere) {
+  SheetRow row;
+  row.cells = {filled(9, 9, {0, 0, 0})};
+  const io::Image without = render_sheet({""}, {row}, 64);
+  row.below = {"a.png"};
+  const io::Image with = render_sheet({""}, {row}, 64);
+  EXPECT_GT(with.height, without.height);
+  EXPECT_GT(render_sheet({"title"}, {row}, 64).height, with.height);
+}
+
 }  // namespace
 }  // namespace deda::report

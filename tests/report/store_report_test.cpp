@@ -178,6 +178,9 @@ TEST(Originals, AreFoundInTheFirstFolderThatHasThemElseWhereTheStoreWasMadeFrom)
   EXPECT_EQ(Originals(store, {folder / "elsewhere", folder / "moved"}).where(), (folder / "moved").string());
   EXPECT_THAT(words_on(Originals(make_store(folder / "old"), {}), 3, 3),
               HasSubstr("neither the configuration"));
+  const Originals named(folder / "nowhere");
+  EXPECT_THAT(words_on(named, 3, 3), HasSubstr("None of the pictures can be shown from " + named.where()));
+  EXPECT_THAT(words_on(named, 3, 1), HasSubstr("1 of 3 cannot be shown"));
 }
 
 TEST(Originals, AreNotShownWhereAnotherPictureHasTheName) {
