@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "io/pictures/image_codec.h"
 #include "io/pictures/resize.h"
@@ -124,7 +125,7 @@ std::string route_words(const std::map<std::string, std::int64_t>& routes) {
 io::Image picture_of(const Look& look, const std::filesystem::path& root) {
   if (root.empty()) return {};
   try {
-    io::Image picture = io::read_image(root / look.source).image;
+    io::Image picture = io::read_image(root / path_of_name(look.source)).image;
     // Rows that the dataset's layout cuts off below (a banner) are no part of what the sources saw.
     if (look.height > 0 && look.height < picture.height && look.width == picture.width) {
       picture.pixels.resize(static_cast<std::size_t>(look.height) * static_cast<std::size_t>(picture.width) *

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "io/pictures/image_codec.h"
 
 namespace deda::report {
@@ -172,7 +173,7 @@ std::vector<SheetRow> sample_rows(const io::StoreReader& store, const std::files
     io::Image original;
     if (!dataset_root.empty()) {
       try {
-        original = io::read_image(dataset_root / source).image;
+        original = io::read_image(dataset_root / path_of_name(source)).image;
       } catch (const Error&) {
         row.caption += " (picture not at hand)";
       }
