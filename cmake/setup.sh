@@ -3,7 +3,7 @@
 #   source cmake/setup.sh; deda_setup run|test; deda_build TARGET...
 # Reuses a site's own modules and LibTorch. Environment it honours:
 #   LIBTORCH_ROOT         a LibTorch of your own (folder with include/ and lib/), 2.7 or newer (README says with which it was tested)
-#   DEDA_CACHE            where LibTorch is kept between clones (default ~/.cache/deda)
+#   DEDA_CACHE            where LibTorch is kept between clones (default ~/.cache/deda; without a home, build/cache)
 #   DEDA_SKIP_PACKAGES=1  do not look at Debian packages (the site's modules bring everything)
 #   DEDA_BUILD_DIR        build folder (default <clone>/build)
 #   DEDA_JOBS             parallel compile jobs (default: cores, at most one per 2 GiB of memory)
@@ -26,6 +26,16 @@ packages_test=(slurm-wlm munge iproute2)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "set-up: $*"; exit 2; }
+if [ -n "${TMPDIR:-}" ] && [ ! -d "$TMPDIR" ]; then say "set-up: TMPDIR=$TMPDIR is no folder; /tmp is used"; unset TMPDIR; fi
+
+deda_cache() {      # the folder that clones share; without HOME the one of the account, else one in the build folder
+  local home=${HOME:-}
+  if [ -z "$home" ]; then home=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6) || home=; fi
+  if [ -n "${DEDA_CACHE:-}" ]; then echo "$DEDA_CACHE"
+  elif [ -n "${XDG_CACHE_HOME:-}" ]; then echo "$XDG_CACHE_HOME/deda"
+  elif [ -d "$home" ]; then echo "$home/.cache/deda"
+  else echo "$deda_build_dir/cache"; fi
+}
 
 deda_packages() {   # deda_packages NAME...: install what dpkg does not know, or say what to do
   [ "${DEDA_SKIP_PACKAGES:-0}" = 1 ] && return 0
@@ -54,14 +64,15 @@ deda_libtorch() {   # deda_libtorch [VERSION]: finds LibTorch or unpacks the whe
     [ -e "$LIBTORCH_ROOT/lib/libtorch_cpu.so" ] || fail "LIBTORCH_ROOT=$LIBTORCH_ROOT holds no lib/libtorch_cpu.so"
     export LIBTORCH_ROOT; return 0
   fi
-  local version=${1:-$torch_version} cache=${DEDA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/deda} target companions
+  local version=${1:-$torch_version} cache target companions
+  cache=$(deda_cache)
   read -r -a companions <<<"${torch_companions[$version]:-}"
   [ ${#companions[@]} -gt 0 ] || fail "what LibTorch $version loads is not written down yet: see torch_companions in cmake/setup.sh"
   target=$cache/libtorch-$version
   export LIBTORCH_ROOT=$target/torch
   deda_libtorch_is_complete "$target" && return 0
-  mkdir -p "$cache"
-  exec 8>"$cache/lock"; flock 8                  # two set-ups at once: the second waits and finds it done
+  mkdir -p "$cache" || fail "$cache cannot be made; name a folder for LibTorch in DEDA_CACHE, or one that is there in LIBTORCH_ROOT"
+  exec 8>"$cache/lock" || fail "$cache cannot be written; name another folder in DEDA_CACHE"; flock 8                  # two set-ups at once: the second waits and finds it done
   if ! deda_libtorch_is_complete "$target"; then
     say "set-up: fetching LibTorch $version (0.5 to 0.9 GB) into $target"
     local work=$target.partial wheel
@@ -82,7 +93,9 @@ deda_libtorch() {   # deda_libtorch [VERSION]: finds LibTorch or unpacks the whe
 }
 
 deda_setup() {      # deda_setup run|test [CMAKE_OPTION...]: packages, LibTorch, configured build folder
-  mkdir -p "$deda_build_dir"
+  mkdir -p "$deda_build_dir" || fail "$deda_build_dir cannot be made; name a folder in DEDA_BUILD_DIR"
+  # ccache wants a home, too.
+  if [ -z "${HOME:-}" ] && [ -z "${CCACHE_DIR:-}" ]; then CCACHE_DIR=$(deda_cache)/ccache; export CCACHE_DIR; fi
   deda_packages "${packages_run[@]}"
   if [ "${1:-run}" = test ]; then deda_packages "${packages_test[@]}"; fi
   deda_libtorch

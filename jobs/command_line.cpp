@@ -26,7 +26,7 @@ const char* const footer =
     "  mpirun -n 4 deda train --config configs/demo.toml --set augment.method=deda --set run.seed=2\n"
     "Every key of a configuration: deda train --help-config. Exit codes: 0 done, 2 wrong configuration, 3 "
     "data, 75 stopped in\n"
-    "time (the same command continues), 1 anything else.";
+    "time (the same command continues), 76 another run writes the folder (wait for it), 1 anything else.";
 
 std::vector<std::string> names_of(const std::vector<Job>& jobs) {
   std::vector<std::string> names;

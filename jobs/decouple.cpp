@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "core/escaped_name.h"
 #include "core/log.h"
 #include "data/dataset.h"
 #include "decoupling/looks.h"
@@ -33,13 +34,13 @@ void print_outcomes(const std::filesystem::path& folder) {
   }
   fmt::print("{:<16} {:>9}{}\n{} records in {}\n", "all", outcomes.items,
              sum == outcomes.items ? "" : "  (counts do not add up: the store is damaged)", store.size(),
-             folder.string());
+             path_text(folder));
   constexpr int most_listed = 10;
   int listed = 0;
   for (const auto& [item, remark] : store.remarks()) {
     if (remark.first == io::Outcome::done) continue;
     if (listed++ == most_listed) {
-      fmt::print("... more in {}/manifest.json\n", folder.string());
+      fmt::print("... more in {}/manifest.json\n", path_text(folder));
       break;
     }
     fmt::print("  {}: {}: {}\n", store.description().sources[static_cast<std::size_t>(item)],
@@ -94,12 +95,12 @@ ExitCode run(JobContext& context, const Options& options) {
                         [&] { decoupling::make_mask_sources(config.decouple, dataset); });
     if (context.ranks.is_root())
       fmt::print("would decouple {} pictures of {} ({} classes) into {}\n", pictures, dataset.name,
-                 dataset.class_names.size(), folder.string());
+                 dataset.class_names.size(), path_text(folder));
     return ExitCode::done;
   }
   if (context.ranks.is_root())
     log_info("decoupling {} pictures of {} ({} classes) on {} ranks into {}", pictures, dataset.name,
-             dataset.class_names.size(), context.ranks.size(), folder.string());
+             dataset.class_names.size(), context.ranks.size(), path_text(folder));
   const bool was_complete = decoupling::decouple(
       context.ranks, {dataset, config.decouple, folder, worker_threads(context.ranks, config.run.threads),
                       context.options.trace, context.options.trace ? context.options.trace_steps : 0,
@@ -112,8 +113,8 @@ ExitCode run(JobContext& context, const Options& options) {
     fmt::print("{}", report::to_text(report::summarize_looks(store, decoupling::read_looks(folder))));
     if (!options.review.empty()) {
       const auto list = report::write_review(options.review, store, dataset.root);
-      fmt::print("review: {}\nedit {} and name it as decouple.exclude\n", options.review.string(),
-                 list.string());
+      fmt::print("review: {}\nedit {} and name it as decouple.exclude\n", path_text(options.review),
+                 path_text(list));
     }
   }
   io::check_outcomes(context.ranks, folder, decoupling::outcome_limits(config.decouple));

@@ -10,8 +10,15 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/setup.sh"
 
 data=; masks=; mask_source=; seeds="1 2 3"; methods=; output=; settings=()
+absolute() {   # absolute PATH: into $absolute, whatever bytes are in the name ($(...) alone would drop newlines at its end)
+  case $1 in /*) absolute=$1 ;; *) absolute=$PWD/$1 ;; esac
+  if [ -d "$absolute" ]; then absolute=$(cd "$absolute" && pwd && printf x); absolute=${absolute%$'\nx'}; fi
+}
+# set_path KEY PATH: an absolute path needs no quotes of TOML, the program takes it as it is but for \xHH (src/core/escaped_name.h)
+set_path() { settings+=(--set "$1=${2//\\x/\\x5Cx}"); }
 while [ $# -gt 0 ]; do
   case $1 in
+    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     --data) data=${2:?--data needs a folder}; shift 2 ;;
     --masks) masks=${2:?--masks needs a folder}; shift 2 ;;
     --source) mask_source=${2:?--source needs a name}; shift 2 ;;
@@ -27,25 +34,28 @@ done
 
 config=$deda_root/configs/demo.toml
 if [ -n "$data" ]; then
+  absolute "$data"; data=$absolute
   [ -d "$data" ] || fail "--data $data is not a folder"
-  data=$(cd "$data" && pwd)
   config=$deda_root/configs/demo_pictures.toml
   if [ -d "$data/annotations/trimaps" ]; then
-    settings+=(--set dataset.layout=pets --set "dataset.root=\"$data\"")
+    settings+=(--set dataset.layout=pets)
   else
-    masks=${masks:-$data/masks}
+    absolute "${masks:-$data/masks}"; masks=$absolute
     [ -d "$masks" ] || [ -n "$mask_source" ] || fail "$data has no annotations/trimaps (Oxford-IIIT Pet) and there is no folder of masks at $masks; name it with --masks"
-    settings+=(--set dataset.layout=folder --set "dataset.root=\"$data\"")
-    if [ -d "$masks" ]; then settings+=(--set "dataset.masks=\"$(cd "$masks" && pwd)\""); fi
+    settings+=(--set dataset.layout=folder)
+    if [ -d "$masks" ]; then set_path dataset.masks "$masks"; fi
   fi
+  set_path dataset.root "$data"
   # No diffusion model of real pictures comes with the program: name one with --set models.base=... and ask for "deda".
   methods=${methods:-plain deda-real}
-  output=${output:-$deda_root/runs/pictures-$(basename "$data")}
+  output=${output:-$deda_root/runs/pictures-${data##*/}}
 else
   methods=${methods:-plain deda-real deda}
   output=${output:-$deda_root/runs/demo}
-  settings+=(--set "dataset.root=\"$output/toy\"" --set "models.base=\"$deda_root/configs/models/toy\"")
+  absolute "$output"; output=$absolute
+  set_path dataset.root "$output/toy"; set_path models.base "$deda_root/configs/models/toy"
 fi
+absolute "$output"; output=$absolute
 if [ -n "$mask_source" ]; then settings+=(--set "decouple.sources=[\"$mask_source\"]"); fi
 settings+=(--out "$output")
 
@@ -55,15 +65,16 @@ deda_build deda
 say "set-up and build: $((SECONDS - started)) s"
 deda_mpi_environment
 export DEDA_HOME=$deda_root DEDA_BIN=$deda_build_dir/jobs/deda
-# shellcheck source=../slurm/env.sh
-source "$deda_root/slurm/env.sh"
 # shellcheck source=../slurm/pipeline.sh
 source "$deda_root/slurm/pipeline.sh"
+# shellcheck source=../slurm/env.sh
+source "$deda_root/slurm/env.sh"
 
 started=$SECONDS
 code=0
 pipeline_run "$config" "$methods" "$seeds" "${settings[@]}" || code=$?
 if [ "$code" -eq 75 ]; then say "stopped in time; call the same command to continue"; exit 75; fi
+if [ "$code" -eq 76 ]; then say "another run writes this output; call the same command when it has ended, or name another folder with --out"; exit 76; fi
 [ "$code" -eq 0 ] || exit "$code"
 "$DEDA_BIN" inspect --config "$config" "${settings[@]}" --data "${data:-$output/toy}"
 say "demo: $((SECONDS - started)) s"

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "core/escaped_name.h"
 #include "data/dataset.h"
 #include "decoupling/needed_networks.h"
 #include "io/formats/safetensors.h"
@@ -43,7 +44,7 @@ class Report {
     for (const Problem& each : error.problems()) problem(part, each);
   }
   std::string text() const {
-    std::string all = text_;
+    std::string all = readable(text_);
     if (problems_.empty()) return all + "\nNothing is in the way.\n";
     all += fmt::format("\n{} to mend:\n", problems_.size());
     for (const Problem& problem : problems_) all += "  " + to_string(problem) + '\n';

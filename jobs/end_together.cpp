@@ -45,7 +45,11 @@ struct Ending {
 
 std::string message_of(const Error& error) {
   const auto& problems = error.problems();
-  if (error.exit_code() == ExitCode::stopped) return fmt::format("deda: stopped: {}\n", error.what());
+  if (error.exit_code() == ExitCode::stopped) {
+    // Most say themselves what stopped and where.
+    const std::string what = error.what();
+    return fmt::format("deda: {}{}\n", what.find("stopped") == std::string::npos ? "stopped: " : "", what);
+  }
   if (problems.size() == 1) return fmt::format("deda: error: {}\n", to_string(problems.front()));
   std::string text = fmt::format("deda: {} problems:\n", problems.size());
   for (const Problem& problem : problems) text += "  " + to_string(problem) + '\n';

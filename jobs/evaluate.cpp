@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "core/log.h"
 #include "device/host_memory.h"
@@ -47,7 +48,7 @@ std::string to_json(const TrainingRun& run, const EvaluateOptions& options,
         {"accuracy", percent * score.accuracy()}, {"correct", score.correct}, {"images", score.total}};
   return nlohmann::ordered_json{{"schema", "deda-evaluation-1"}, {"dataset", run.dataset.name},
                                 {"split", options.split},        {"network", run.description.network},
-                                {"weights", weights.string()},   {"groups", groups}}
+                                {"weights", path_text(weights)}, {"groups", groups}}
              .dump(2) +
          "\n";
 }
@@ -80,8 +81,8 @@ void save_cdp_scores(const std::filesystem::path& file, const std::filesystem::p
          {"correct", score.correct},
          {"cdps", score.total}});
   const nlohmann::ordered_json json{{"schema", "deda-cdp-evaluation-1"},
-                                    {"store", store.string()},
-                                    {"weights", weights.string()},
+                                    {"store", path_text(store)},
+                                    {"weights", path_text(weights)},
                                     {"versions", versions}};
   write_atomically(file, json.dump(2) + "\n");
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "core/log.h"
 #include "io/pictures/image_codec.h"
@@ -141,7 +142,7 @@ void inspect_synthetic(const io::StoreReader& store, const io::StoreReader* real
   const io::Image image = report::render_sheet(sheet.titles, sheet.rows, sheet_cell);
   if (write_sheet) {
     io::write_image(options.sheet, image, 90);
-    fmt::print("contact sheet: {}\n", options.sheet.string());
+    fmt::print("contact sheet: {}\n", path_text(options.sheet));
   }
   if (page == nullptr) return;
   report::add_to_page(*page, summary);
@@ -159,7 +160,7 @@ void inspect_looks(const io::StoreReader& store, const report::Originals& origin
   fmt::print("{}", report::to_text(classes));
   if (first && !options.overlays.empty()) {
     const auto missing = report::write_overlays(options.overlays, looks, originals, overlay_side);
-    fmt::print("overlays: {}\n{}\n", options.overlays.string(),
+    fmt::print("overlays: {}\n{}\n", path_text(options.overlays),
                report::words_on(originals, static_cast<std::int64_t>(looks.size()), missing));
   }
   if (page == nullptr) return;
@@ -199,7 +200,7 @@ void inspect_real(const io::StoreReader& store, const report::Originals& origina
       report::words_on(originals, static_cast<std::int64_t>(sample.rows.size()), sample.missing_pictures);
   if (write_sheet) {
     io::write_image(options.sheet, sheet, 90);
-    fmt::print("contact sheet: {}\n{}\n", options.sheet.string(), pictures);
+    fmt::print("contact sheet: {}\n{}\n", path_text(options.sheet), pictures);
   }
   if (page == nullptr) return;
   page->picture(
@@ -216,7 +217,7 @@ void inspect_store(const io::StoreReader& store, const std::vector<io::StoreRead
                    const Options& options, const JobContext& context, report::Page* page, bool first) {
   const report::StoreSummary summary = report::summarize(store);
   const bool synthetic = summary.stage == "generate", write_sheet = first && !options.sheet.empty();
-  fmt::print("{}\n{}", store.folder().string(), report::to_text(summary));
+  fmt::print("{}\n{}", path_text(store.folder()), report::to_text(summary));
   if (options.verify) fmt::print("every record's hash was verified\n");
   print_remarks(store);
   if (page != nullptr) {
@@ -239,7 +240,7 @@ void inspect_store(const io::StoreReader& store, const std::vector<io::StoreRead
 
 void inspect_identifiers(const std::filesystem::path& folder, report::Page* page) {
   const auto summary = report::read_identifiers(folder);
-  fmt::print("{}\n{}", folder.string(), report::to_text(summary));
+  fmt::print("{}\n{}", path_text(folder), report::to_text(summary));
   if (page == nullptr) return;
   page->heading("Identifiers");
   report::add_to_page(*page, summary);
@@ -324,7 +325,7 @@ ExitCode inspect(JobContext& context, Options options) {
     }
     if (options.report.has_parent_path()) make_folder(options.report.parent_path());
     page->save(options.report);
-    fmt::print("\nreport: {}\n", std::filesystem::absolute(options.report).string());
+    fmt::print("\nreport: {}\n", path_text(std::filesystem::absolute(options.report)));
   }
   return problems.empty() ? ExitCode::done : ExitCode::data;
 }

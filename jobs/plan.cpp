@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/escaped_name.h"
 #include "core/log.h"
 #include "jobs/job.h"
 #include "pipeline/state.h"
@@ -25,7 +26,7 @@ struct Options {
   std::string methods, seeds;  // lists, separated by blanks or commas
   std::string target = "train";
   std::filesystem::path why;  // a folder: what makes it another than the planned one
-  bool json = false, commands = false;
+  bool json = false, commands = false, progress = false;
 };
 
 constexpr std::size_t shown_digits = 8;  // of a key
@@ -44,13 +45,24 @@ std::vector<std::string> settings_of_method(const std::string& method) {
   return {"augment.method=" + method};
 }
 
-// One way to write an argument that a POSIX shell reads back as it is.
+// One way to write an argument that bash reads back as it is, on one line of UTF-8.
 std::string quoted(const std::string& argument) {
   constexpr std::string_view harmless =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=./:,@%";
   if (!argument.empty() && argument.find_first_not_of(harmless) == std::string::npos) return argument;
-  std::string text = "'";
-  for (const char c : argument) text += c == '\'' ? std::string{"'\\''"} : std::string{c};
+  const bool one_line =
+      is_utf8(argument) &&
+      std::none_of(argument.begin(), argument.end(), [](unsigned char c) { return c < ' ' || c == 0x7F; });
+  std::string text = one_line ? "'" : "$'";
+  for (const char c : argument) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (one_line)
+      text += c == '\'' ? std::string{"'\\''"} : std::string{c};
+    else if (c == '\'' || c == '\\')
+      text += std::string{'\\', c};
+    else
+      text += byte < ' ' || byte >= 0x7F ? fmt::format("\\x{:02X}", byte) : std::string{c};
+  }
   return text + "'";
 }
 
@@ -100,12 +112,12 @@ void print_json(const pipeline::Plan& plan, const std::vector<pipeline::NodeStat
   auto json = nlohmann::ordered_json::parse(pipeline::to_json(plan));
   for (std::size_t i = 0; i < states.size(); ++i) {
     json["nodes"][i]["state"] = pipeline::name_of(states[i].progress);
-    json["nodes"][i]["detail"] = states[i].detail;
+    json["nodes"][i]["detail"] = readable(states[i].detail);
   }
   json["other_folders"] = nlohmann::ordered_json::array();
   for (const auto& other : pipeline::other_folders(plan))
     json["other_folders"].push_back(
-        {{"folder", other.folder.string()}, {"of_earlier_version", other.of_earlier_version}});
+        {{"folder", path_text(other.folder)}, {"of_earlier_version", other.of_earlier_version}});
   fmt::print("{}\n", json.dump(1));
 }
 
@@ -113,13 +125,13 @@ void print_other_folders(const pipeline::Plan& plan) {
   std::size_t of_other_settings = 0;
   for (const auto& other : pipeline::other_folders(plan)) {
     if (other.of_earlier_version)
-      fmt::print("made by an earlier version, not used: {}\n", other.folder.string());
+      fmt::print("made by an earlier version, not used: {}\n", path_text(other.folder));
     else
       ++of_other_settings;
   }
   if (of_other_settings > 0)
     fmt::print("{} further folders in {} are of other settings or data\n", of_other_settings,
-               plan.output.string());
+               path_text(plan.output));
 }
 
 void print_text(const pipeline::Plan& plan, const std::vector<pipeline::NodeState>& states) {
@@ -132,8 +144,8 @@ void print_text(const pipeline::Plan& plan, const std::vector<pipeline::NodeStat
   for (std::size_t i = 0; i < states.size(); ++i) {
     const auto& node = plan.nodes[i];
     fmt::print("{:<{}}  {:<9} {:<9} {}{}\n", title_of(node), width, node.key.substr(0, shown_digits),
-               pipeline::name_of(states[i].progress), node.folder.string(),
-               states[i].detail.empty() ? "" : "  (" + states[i].detail + ")");
+               pipeline::name_of(states[i].progress), path_text(node.folder),
+               states[i].detail.empty() ? "" : "  (" + readable(states[i].detail) + ")");
   }
   print_other_folders(plan);
   bool any = false;
@@ -171,20 +183,20 @@ Values values_of(const std::string& object) {
 void print_why(const pipeline::Plan& plan, const std::filesystem::path& folder) {
   const auto there = pipeline::provenance_in(folder);
   if (!there) {
-    fmt::print("{}: made by an earlier version; what it was made of is not known\n", folder.string());
+    fmt::print("{}: made by an earlier version; what it was made of is not known\n", path_text(folder));
     return;
   }
   const auto stage = pipeline::stage_named(there->stage);
   const auto* node = stage ? plan.find(*stage) : nullptr;
   if (node == nullptr) {
-    fmt::print("{}: the plan has no stage {}\n", folder.string(), there->stage);
+    fmt::print("{}: the plan has no stage {}\n", path_text(folder), there->stage);
     return;
   }
   if (node->key == there->key) {
-    fmt::print("{}: is the planned one\n", folder.string());
+    fmt::print("{}: is the planned one\n", path_text(folder));
     return;
   }
-  fmt::print("{} against {}\n", folder.string(), node->folder.string());
+  fmt::print("{} against {}\n", path_text(folder), path_text(node->folder));
   const auto planned = plan.provenance_of(*node);
   print_differences("setting", values_of(there->settings), values_of(planned.settings));
   print_differences("content", there->inputs, planned.inputs);
@@ -195,12 +207,14 @@ ExitCode plan(JobContext& context, const Options& options) {
   if (!context.ranks.is_root()) return ExitCode::done;  // looking is one rank's work
   FileDigests digests;
   const auto plan = plan_all(context, options, digests);
-  if (!digests.save())
-    log_warning("{}: digests of files cannot be kept there; name a folder in DEDA_CACHE_DIR",
-                FileDigests::default_cache().string());
+  if (!digests.save()) log_warning("{}", FileDigests::not_kept());
   for (const auto& note : plan.notes) log_warning("{}", note);
   if (!options.why.empty()) {
     print_why(plan, options.why);
+    return ExitCode::done;
+  }
+  if (options.progress) {
+    fmt::print("{}\n", pipeline::progress_mark(plan));
     return ExitCode::done;
   }
   std::vector<pipeline::NodeState> states;
@@ -234,30 +248,32 @@ ExitCode plan(JobContext& context, const Options& options) {
 
 Job make_plan_job() {
   const auto options = std::make_shared<Options>();
-  return {.name = "plan",
-          .summary = "The stages of a configuration: key, folder, how far each has come, what would run",
-          .example = "deda plan --config configs/demo.toml --methods plain,deda --seeds 1,2,3",
-          .add_options =
-              [options](CLI::App& app) {
-                app.add_option(
-                    "--methods", options->methods,
-                    "plan for each: values of augment.method, and deda-real (De-DA without synthetic "
-                    "CDPs)");
-                app.add_option("--seeds", options->seeds, "plan for each seed of the training (run.seed)");
-                app.add_option(
-                       "--for", options->target,
-                       "the last stage of the plan: toy, decouple, invert, generate or train (default train)")
-                    ->check(CLI::IsMember({"toy", "decouple", "invert", "generate", "train"}));
-                app.add_option(
-                    "--why", options->why,
-                    "a stage's folder: which settings, files and needs make it another than the planned "
-                    "one");
-                app.add_flag("--json", options->json, "everything, for programs");
-                app.add_flag(
-                    "--commands", options->commands,
-                    "only what has to be run, in order: a line of shell-quoted arguments of `deda` each");
-              },
-          .run = [options](JobContext& context) { return plan(context, *options); }};
+  return {
+      .name = "plan",
+      .summary = "The stages of a configuration: key, folder, how far each has come, what would run",
+      .example = "deda plan --config configs/demo.toml --methods plain,deda --seeds 1,2,3",
+      .add_options =
+          [options](CLI::App& app) {
+            app.add_option("--methods", options->methods,
+                           "plan for each: values of augment.method, and deda-real (De-DA without synthetic "
+                           "CDPs)");
+            app.add_option("--seeds", options->seeds, "plan for each seed of the training (run.seed)");
+            app.add_option(
+                   "--for", options->target,
+                   "the last stage of the plan: toy, decouple, invert, generate or train (default train)")
+                ->check(CLI::IsMember({"toy", "decouple", "invert", "generate", "train"}));
+            app.add_option(
+                "--why", options->why,
+                "a stage's folder: which settings, files and needs make it another than the planned "
+                "one");
+            app.add_flag("--json", options->json, "everything, for programs");
+            app.add_flag("--progress", options->progress,
+                         "only a mark that changes with every finished piece of work; scripts compare it");
+            app.add_flag(
+                "--commands", options->commands,
+                "only what has to be run, in order: a line of shell-quoted arguments of `deda` each");
+          },
+      .run = [options](JobContext& context) { return plan(context, *options); }};
 }
 
 }  // namespace deda::jobs

@@ -13,11 +13,7 @@ pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target) {
     if (!context.ranks.is_root()) return;
     FileDigests digests;
     const auto plan = pipeline::plan_of(context.config, target, digests);
-    if (!digests.save())
-      log_warning(
-          "{}: digests of files cannot be kept there, so that every job reads the files again; name a "
-          "folder in DEDA_CACHE_DIR",
-          FileDigests::default_cache().string());
+    if (!digests.save()) log_warning("{}", FileDigests::not_kept());
     for (const auto& note : plan.notes) log_warning("{}", note);
     text = pipeline::to_json(plan);
   });

@@ -42,7 +42,9 @@ ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string
   }
   install_stop_signals();
   if (context.config.run.time_limit_s > 0) set_deadline(context.config.run.time_limit_s);
-  set_deadline_from_environment();
+  for (const auto& note : set_deadline_from_environment()) {
+    if (ranks.is_root()) log_warning("{}", note);
+  }
   return line.job->run(context);
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "core/escaped_name.h"
 #include "core/log.h"
 #include "jobs/job.h"
 #include "jobs/worker_threads.h"
@@ -22,14 +23,14 @@ ExitCode run(JobContext& context) {
   if (context.options.dry_run) {
     if (context.ranks.is_root())
       fmt::print("would draw {} pictures of {} classes into {}\n", pictures, config.toy.classes,
-                 root.string());
+                 path_text(root));
     return ExitCode::done;
   }
   const bool was_complete = data::make_toy_dataset(context.ranks, config.toy, root,
                                                    worker_threads(context.ranks, config.run.threads));
   if (context.ranks.is_root())
     log_info("{} {} pictures of {} classes in {}", was_complete ? "already drawn:" : "drew", pictures,
-             config.toy.classes, root.string());
+             config.toy.classes, path_text(root));
   return ExitCode::done;
 }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Site profile: copy to slurm/sites/<your site>.sh and say `export DEDA_SITE=<your site>`. Keep what your site needs.
 
 # Modules that bring a C++20 compiler, Open MPI with PMIx, parallel HDF5 and OpenCV:

@@ -15,6 +15,7 @@ namespace deda::detail {
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -22,7 +23,9 @@ namespace deda::detail {
 #include "core/config.h"
 #include "core/config_keys.h"
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/files.h"
+#include "core/loose_values.h"
 #include "core/toml_text.h"
 
 namespace deda {
@@ -83,14 +86,14 @@ Misfit wrong_type(std::string_view wanted, const toml::node& node, std::string h
   return {fmt::format("{} is wanted here, found {}", wanted, shown(node)), std::move(hint)};
 }
 
-std::optional<Misfit> outside_range(const Field& field, double value, const toml::node& node) {
+std::optional<Misfit> outside_range(const Field& field, double value, const std::string& found) {
   if (value >= field.min && value <= field.max) return std::nullopt;  // NaN is in no range
   const bool below = std::isfinite(field.min), above = std::isfinite(field.max);
   std::string range = below && above ? fmt::format("from {} to {}", field.min, field.max)
                       : below        ? fmt::format("at least {}", field.min)
                       : above        ? fmt::format("at most {}", field.max)
                                      : std::string{"a number"};
-  return Misfit{fmt::format("{} is outside the range of this key", shown(node)),
+  return Misfit{fmt::format("{} is outside the range of this key", found),
                 fmt::format("It must be {}.", range)};
 }
 
@@ -102,15 +105,13 @@ std::optional<Misfit> take(const Field&, const toml::node& node, bool& value) {
 
 std::optional<Misfit> take(const Field& field, const toml::node& node, std::int64_t& value) {
   if (const auto* integer = node.as_integer()) {
-    if (auto misfit = outside_range(field, static_cast<double>(integer->get()), node)) return misfit;
+    if (auto misfit = outside_range(field, static_cast<double>(integer->get()), shown(node))) return misfit;
     return value = integer->get(), std::nullopt;
   }
   const auto* number = node.as_floating_point();
-  constexpr double exact_limit = 9007199254740992.0;  // 2^53: beyond it a double no longer names one integer
-  const bool whole = number != nullptr && number->get() == std::floor(number->get()) &&
-                     std::abs(number->get()) < exact_limit;
+  const auto whole = number == nullptr ? std::nullopt : loose::integer(fmt::format("{}", number->get()));
   return wrong_type("a whole number", node,
-                    whole ? fmt::format("Write {:.0f}, without a decimal point.", number->get()) : "");
+                    whole ? fmt::format("Write {}, without a decimal point.", *whole) : "");
 }
 
 std::optional<Misfit> take(const Field& field, const toml::node& node, double& value) {
@@ -121,19 +122,63 @@ std::optional<Misfit> take(const Field& field, const toml::node& node, double& v
     number = static_cast<double>(integer->get());
   else
     return wrong_type("a number", node, node.is_string() ? "Write it without quotes." : "");
-  if (auto misfit = outside_range(field, number, node)) return misfit;
+  if (auto misfit = outside_range(field, number, shown(node))) return misfit;
   return value = number, std::nullopt;
 }
 
+// Texts are UTF-8 whatever was typed: names that are not stand there as results write them
+// (core/escaped_name.h).
+std::string utf8_text(const std::string& parsed) {
+  std::string bytes = without_private_characters(parsed);
+  return is_utf8(bytes) ? bytes : escaped_name(bytes);
+}
+
+std::optional<Misfit> take_path(const std::string& parsed, std::filesystem::path& value) {
+  const std::string bytes = without_private_characters(parsed);
+  const auto path = loose::with_home(is_utf8(bytes) ? path_of_name(bytes) : std::filesystem::path{bytes});
+  if (!path)
+    return Misfit{
+        fmt::format("\"{}\" begins with ~, and {}", escaped_name(bytes),
+                    std::getenv("HOME") == nullptr ? "HOME is not set" : "only one's own ~/ is understood"),
+        "Write the folder in full, or ./~ for a folder of that name."};
+  return value = *path, std::nullopt;
+}
+
 std::optional<Misfit> take(const Field&, const toml::node& node, std::string& value) {
-  if (const auto* string = node.as_string()) return value = string->get(), std::nullopt;
+  if (const auto* string = node.as_string()) return value = utf8_text(string->get()), std::nullopt;
   return wrong_type("a text", node, "Put it between double quotes.");
 }
 
-std::optional<Misfit> take(const Field& field, const toml::node& node, std::filesystem::path& value) {
-  std::string text;
-  if (auto misfit = take(field, node, text)) return misfit;
-  return value = text, std::nullopt;
+std::optional<Misfit> take(const Field&, const toml::node& node, std::filesystem::path& value) {
+  if (const auto* string = node.as_string()) return take_path(string->get(), value);
+  return wrong_type("a text", node, "Put it between double quotes.");
+}
+
+// The same from a text of --set that TOML reads otherwise, where only one meaning is possible. nullopt: it
+// fits; a misfit without `what`: no such value.
+std::optional<Misfit> take_loosely(const Field&, const std::string& text, bool& value) {
+  const auto found = loose::boolean(text);
+  return found ? (value = *found, std::nullopt) : std::optional{Misfit{"", "true"}};
+}
+std::optional<Misfit> take_loosely(const Field& field, const std::string& text, std::int64_t& value) {
+  if (const auto found = loose::integer(text)) {
+    if (auto misfit = outside_range(field, static_cast<double>(*found), text)) return misfit;
+    return value = *found, std::nullopt;
+  }
+  std::string suggestion = loose::suggested_number(text);
+  const auto real = loose::number(suggestion.empty() ? text : suggestion);
+  if (real && std::abs(*real) < 1e15)
+    suggestion = fmt::format("{:.0f}", std::clamp(std::round(*real), field.min, field.max));
+  return Misfit{"", suggestion};
+}
+std::optional<Misfit> take_loosely(const Field& field, const std::string& text, double& value) {
+  const auto found = loose::number(text);
+  if (!found) return Misfit{"", loose::suggested_number(text)};
+  if (auto misfit = outside_range(field, *found, text)) return misfit;
+  return value = *found, std::nullopt;
+}
+std::optional<Misfit> take_loosely(const Field&, const std::string& text, std::string& value) {
+  return value = utf8_text(text), std::nullopt;
 }
 
 class Reader final : public ConfigVisitor {
@@ -155,13 +200,13 @@ class Reader final : public ConfigVisitor {
 
   void choice_index(const Field& f, std::size_t& value, const std::vector<std::string_view>& names) override {
     const std::vector<std::string> candidates(names.begin(), names.end());
-    each_value(f, [&](const Source&, const toml::node& node) -> std::optional<Misfit> {
+    each_value(f, [&](const Source& source, const toml::node& node) -> std::optional<Misfit> {
       const std::string all = fmt::format("One of: {}.", fmt::join(candidates, ", "));
-      const auto* string = node.as_string();
-      if (string == nullptr) return wrong_type("a name in quotes", node, all);
-      const auto found = std::find(candidates.begin(), candidates.end(), string->get());
+      const std::optional<std::string> word = word_of(source, node);
+      if (!word) return wrong_type("a name in quotes", node, all);
+      const auto found = place_of(*word, candidates);
       if (found == candidates.end()) {
-        const std::string suggestion = did_you_mean(string->get(), candidates);
+        const std::string suggestion = did_you_mean(*word, candidates);
         return Misfit{fmt::format("unknown name {}", shown(node)),
                       suggestion.empty() ? all : suggestion + ' ' + all};
       }
@@ -229,17 +274,52 @@ class Reader final : public ConfigVisitor {
     }
   }
 
+  // The name that stands there; a number counts as one where names are numbers (diffusion.offset_gain = 300).
+  static std::optional<std::string> word_of(const Source& source, const toml::node& node) {
+    if (const auto* string = node.as_string()) return string->get();
+    if (node.is_table() || node.is_array()) return std::nullopt;
+    return source.is_override ? loose::bare(source.override_text) : shown(node);
+  }
+  static std::vector<std::string>::const_iterator place_of(const std::string& word,
+                                                           const std::vector<std::string>& candidates) {
+    const auto found = std::find(candidates.begin(), candidates.end(), word);
+    const auto number = loose::number(word);
+    if (found != candidates.end() || !number) return found;
+    return std::find_if(candidates.begin(), candidates.end(),
+                        [&](const std::string& name) { return loose::number(name) == number; });
+  }
+
+  // What was typed behind --set, where it is one value and no inner table.
+  static std::optional<std::string> typed_text(const Source& source, const toml::node& node) {
+    if (!source.is_override || node.is_table()) return std::nullopt;
+    return source.override_text;
+  }
+
   template <class Value>
   void read_scalar(const Field& f, Value& value) {
-    each_value(f, [&](const Source&, const toml::node& node) { return take(f, node, value); });
+    each_value(f, [&](const Source& source, const toml::node& node) -> std::optional<Misfit> {
+      auto misfit = take(f, node, value);
+      const auto typed = typed_text(source, node);
+      if (!misfit || !typed) return misfit;
+      const auto loosely = take_loosely(f, *typed, value);
+      if (!loosely || !loosely->what.empty()) return loosely;
+      if (!loosely->hint.empty()) misfit->hint = fmt::format("Write {}={}", source.name, loosely->hint);
+      return misfit;
+    });
   }
 
   // In `--set run.name=7` the 7 is the text that was wanted, whatever else TOML could read in it.
-  template <class Value>
-  void read_text_like(const Field& f, Value& value) {
+  void read_text_like(const Field& f, std::string& value) {
     each_value(f, [&](const Source& source, const toml::node& node) -> std::optional<Misfit> {
       if (source.is_override && !node.is_string() && !node.is_table())
-        return value = source.override_text, std::nullopt;
+        return value = utf8_text(source.override_text), std::nullopt;
+      return take(f, node, value);
+    });
+  }
+  void read_text_like(const Field& f, std::filesystem::path& value) {
+    each_value(f, [&](const Source& source, const toml::node& node) -> std::optional<Misfit> {
+      if (source.is_override && !node.is_string() && !node.is_table())
+        return take_path(source.override_text, value);
       return take(f, node, value);
     });
   }
@@ -247,22 +327,52 @@ class Reader final : public ConfigVisitor {
   template <class Element>
   void read_list(const Field& f, std::vector<Element>& value) {
     each_value(f, [&](const Source& source, const toml::node& node) -> std::optional<Misfit> {
-      const auto* array = node.as_array();
-      if (array == nullptr)
-        return wrong_type("a list", node, node.is_table() ? "" : fmt::format("Write [{}].", shown(node)));
       std::vector<Element> elements;
-      for (std::size_t i = 0; i < array->size(); ++i) {
-        const toml::node& item = *array->get(i);
-        elements.emplace_back();
-        const std::optional<Misfit> misfit = take(f, item, elements.back());
-        if (!misfit) continue;
-        const std::string dotted = join_key(path_, f.key);
-        misread_.insert(dotted);
-        problems_.push_back(
-            {misfit->what, source.at(item.source(), fmt::format("{}[{}]", dotted, i)), misfit->hint});
+      std::vector<Problem> problems;
+      std::optional<Misfit> misfit;
+      if (const auto* array = node.as_array())
+        take_elements(f, source, *array, elements, problems);
+      else
+        misfit = wrong_type("a list", node, node.is_table() ? "" : fmt::format("Write [{}].", shown(node)));
+      if (const auto typed = typed_text(source, node); typed && (misfit || !problems.empty())) {
+        if (auto loosely = take_list_loosely<Element>(f, *typed))
+          return value = std::move(*loosely), std::nullopt;
+        if (misfit) misfit->hint = fmt::format("Write {}=[{}]", source.name, example_of(value));
       }
+      for (Problem& problem : problems) problems_.push_back(std::move(problem));
+      if (misfit) return misfit;
+      if (!problems.empty()) misread_.insert(join_key(path_, f.key));
       return value = std::move(elements), std::nullopt;
     });
+  }
+
+  template <class Element>
+  void take_elements(const Field& f, const Source& source, const toml::array& array,
+                     std::vector<Element>& elements, std::vector<Problem>& problems) const {
+    for (std::size_t i = 0; i < array.size(); ++i) {
+      const toml::node& item = *array.get(i);
+      elements.emplace_back();
+      if (const auto misfit = take(f, item, elements.back()))
+        problems.push_back({misfit->what,
+                            source.at(item.source(), fmt::format("{}[{}]", join_key(path_, f.key), i)),
+                            misfit->hint});
+    }
+  }
+
+  template <class Element>
+  static std::optional<std::vector<Element>> take_list_loosely(const Field& f, const std::string& typed) {
+    std::vector<Element> elements;
+    for (const std::string& text : loose::list(typed)) {
+      elements.emplace_back();
+      if (take_loosely(f, text, elements.back())) return std::nullopt;
+    }
+    return elements;
+  }
+
+  static std::string example_of(const std::vector<std::string>&) { return "first,second"; }
+  template <class Number>
+  static std::string example_of(const std::vector<Number>& numbers) {
+    return numbers.empty() ? "1,2" : fmt::format("{}", fmt::join(numbers, ","));
   }
 
   void list_unknown_keys(const Source& source, const toml::table& table, const KnownSection& known,
@@ -359,8 +469,10 @@ std::optional<Problem> parse_override(const std::string& text, std::vector<Sourc
   const bool may_be_toml = source.override_text.find_first_of("\n\r") == std::string::npos &&
                            !nests_too_deep(source.override_text);
   Parsed parsed;
-  if (may_be_toml) parsed = parse_toml(key + " = " + source.override_text);
-  if (!parsed.table) parsed = parse_toml(key + " = " + toml_string(source.override_text));
+  // Names of files need not be UTF-8, TOML has to be.
+  const std::string utf8 = with_private_characters(source.override_text);
+  if (may_be_toml) parsed = parse_toml(key + " = " + utf8);
+  if (!parsed.table) parsed = parse_toml(key + " = " + toml_string(utf8));
   if (!parsed.table)
     return Problem{"the value cannot be read: " + parsed.reason, source.name, "It must be UTF-8 text."};
   source.table = std::move(*parsed.table);

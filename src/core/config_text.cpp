@@ -11,6 +11,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/toml_text.h"
 
 namespace deda {
@@ -80,7 +81,7 @@ class Listing final : public ConfigVisitor {
   }
   void field(const Field& f, std::string& value) override { add(f, "text", toml_string(value), value, ""); }
   void field(const Field& f, std::filesystem::path& value) override {
-    add(f, "path", toml_string(value.string()), value.string(), "");
+    add(f, "path", toml_string(path_text(value)), path_text(value), "");
   }
   void field(const Field& f, std::vector<std::string>& value) override {
     add(f, "list of texts", toml_list(value, toml_string), value, "");

@@ -11,7 +11,7 @@
 namespace deda {
 
 // The contract with scripts and schedulers (README, "Exit codes").
-enum class ExitCode : int { done = 0, failure = 1, configuration = 2, data = 3, stopped = 75 };
+enum class ExitCode : int { done = 0, failure = 1, configuration = 2, data = 3, stopped = 75, held = 76 };
 
 // One problem: `what` happened, `where` (file:line, key, path; may be empty), `hint` says what to do (may be
 // empty).
@@ -24,6 +24,7 @@ struct Problem {
 // "where: what. hint" on one line.
 std::string to_string(const Problem& problem);
 
+// Texts with bytes that are no UTF-8 (names of files) hold their escapes (core/escaped_name.h).
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, std::vector<Problem> problems);
@@ -62,6 +63,11 @@ struct CommError : Error {
 struct ModelError : Error {
   explicit ModelError(std::string what, std::string where = {}, std::string hint = {})
       : Error(ExitCode::failure, std::move(what), std::move(where), std::move(hint)) {}
+};
+// Another run writes the folder: the same command works when that one has ended. Exit code 76.
+struct FolderHeld : Error {
+  explicit FolderHeld(std::string what, std::string where = {}, std::string hint = {})
+      : Error(ExitCode::held, std::move(what), std::move(where), std::move(hint)) {}
 };
 // Asked to stop (signal, deadline) and stopped at a safe point; the same command continues. Exit code 75.
 struct Stopped : Error {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "core/posix_file.h"
 
@@ -30,6 +31,9 @@ Json to_json(const EventValue& value) {
       [](const auto& alternative) -> Json {
         if constexpr (std::is_same_v<std::decay_t<decltype(alternative)>, double>) {
           if (!std::isfinite(alternative)) return fmt::format("{}", alternative);
+        }
+        if constexpr (std::is_same_v<std::decay_t<decltype(alternative)>, std::string>) {
+          return readable(alternative);
         }
         return alternative;
       },
@@ -58,7 +62,6 @@ void EventLog::write(std::int64_t step, std::string_view name, EventValue value,
   Json line = {{"time", unix_seconds()}, {"rank", state_->rank}, {"stage", state_->stage},
                {"step", step},           {"name", name},         {"value", to_json(value)}};
   for (const auto& [key, further] : more) line[std::string{key}] = to_json(further);
-  // Bytes that are no UTF-8 (file names) are replaced rather than thrown over.
   const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
   const std::lock_guard lock{state_->mutex};
   posix::write_all(state_->file, text, state_->path);

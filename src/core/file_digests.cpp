@@ -16,6 +16,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "core/parallel.h"
 #include "core/posix_file.h"
@@ -145,6 +146,13 @@ fs::path FileDigests::default_cache() {
   if (const auto caches = variable("XDG_CACHE_HOME"); !caches.empty()) return caches / "deda" / name;
   if (const auto home = variable("HOME"); !home.empty()) return home / ".cache" / "deda" / name;
   return {};
+}
+
+std::string FileDigests::not_kept() {
+  const fs::path cache = default_cache();
+  return fmt::format("{}, so that every job reads all files again; name a folder in DEDA_CACHE_DIR",
+                     cache.empty() ? "digests of files are not kept: HOME is not set"
+                                   : path_text(cache) + ": digests of files cannot be kept there");
 }
 
 FileDigests::FileDigests(fs::path cache) : state_{std::make_unique<State>()} {

@@ -16,6 +16,8 @@ class FileDigests {
  public:
   // DEDA_CACHE_DIR, else XDG_CACHE_HOME/deda, else HOME/.cache/deda; empty where none is set.
   static std::filesystem::path default_cache();  // FOLDER/file-digests
+  // What people are told where save() could not keep the default cache.
+  static std::string not_kept();
 
   // Reads the cache; a damaged or foreign one counts as empty. Empty path: nothing is kept.
   explicit FileDigests(std::filesystem::path cache = default_cache());

@@ -11,7 +11,8 @@ namespace deda {
 
 namespace {
 
-constexpr mode_t file_mode = 0644;
+constexpr mode_t file_mode =
+    0666;  // less the umask, so that a group can continue a run where its umask is 002
 constexpr std::size_t read_piece = std::size_t{1} << 20;
 
 fs::path folder_of(const fs::path& path) {
@@ -83,8 +84,6 @@ void write_atomically(const fs::path& path, const std::vector<std::string_view>&
   // writes it now.
   ::unlink(partial.path().c_str());
   posix::FileDescriptor file = posix::open_file(partial.path(), O_WRONLY | O_CREAT | O_EXCL, file_mode);
-  if (::fchmod(file.get(), file_mode) != 0)
-    throw posix::system_error("set the mode of", partial.path(), errno);
   for (const auto piece : pieces) posix::write_all(file, piece, partial.path());
   posix::sync_file(file, partial.path());
   if (const int error_number = file.reset(); error_number != 0)

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <memory>
 
+#include "core/escaped_name.h"
+
 namespace deda {
 
 namespace {
@@ -60,7 +62,8 @@ void set_up_log(int rank, int /*size*/, LogLevel level) {
 void log_line(LogLevel level, std::string_view text) {
   const auto log = current_log().load();
   const char* kind = level == LogLevel::warning ? "warning: " : level == LogLevel::error ? "error: " : "";
-  log->logger->log(to_spdlog(level), spdlog::string_view_t{fmt::format("{}{}{}", log->prefix, kind, text)});
+  log->logger->log(to_spdlog(level),
+                   spdlog::string_view_t{fmt::format("{}{}{}", log->prefix, kind, readable(text))});
 }
 
 }  // namespace deda

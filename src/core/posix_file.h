@@ -37,8 +37,8 @@ class FileDescriptor {
   int descriptor_ = -1;
 };
 
-// open() with O_CLOEXEC, EINTR retried; throws IoError.
-FileDescriptor open_file(const std::filesystem::path& path, int flags, mode_t mode = 0644);
+// open() with O_CLOEXEC, EINTR retried; throws IoError. A new file gets `mode` less the umask.
+FileDescriptor open_file(const std::filesystem::path& path, int flags, mode_t mode = 0666);
 // All bytes; EINTR and short writes are retried. Throws IoError.
 void write_all(const FileDescriptor& file, std::string_view bytes, const std::filesystem::path& path);
 // Throws IoError.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -65,6 +66,17 @@ std::optional<double> number_from_environment(const char* name) {
   return value;
 }
 
+// A time of Slurm's in seconds since 1970; empty where it is none ("N/A", "Unknown", 0). Slurm's variables
+// are not the user's to correct: no error.
+std::optional<double> time_in(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return std::nullopt;
+  char* end = nullptr;
+  const double value = std::strtod(text, &end);
+  if (end == text || *end != '\0' || !std::isfinite(value) || value <= 0) return std::nullopt;
+  return value;
+}
+
 }  // namespace
 
 void install_stop_signals() {
@@ -85,11 +97,30 @@ void set_deadline(double seconds_from_now) {
   }
 }
 
-void set_deadline_from_environment(double margin_s) {
+double stop_margin(double limit_s, double most_s) {
+  return std::min(most_s, margin_share * limit_s);
+}
+
+std::vector<std::string> set_deadline_from_environment(double margin_s) {
   if (const auto seconds = number_from_environment("DEDA_DEADLINE_S")) set_deadline(*seconds);
-  if (const auto end_time = number_from_environment("SLURM_JOB_END_TIME")) {
-    set_deadline(*end_time - static_cast<double>(std::time(nullptr)) - margin_s);
-  }
+  constexpr const char *end_name = "SLURM_JOB_END_TIME", *start_name = "SLURM_JOB_START_TIME";
+  const char* end_text = std::getenv(end_name);
+  if (end_text == nullptr || *end_text == '\0') return {};
+  const double now = static_cast<double>(std::time(nullptr));
+  const auto end = time_in(end_name);
+  if (!end || *end <= now)
+    return {
+        fmt::format("{} is \"{}\", {}: the end of this job is not known, and work stops only when a signal "
+                    "asks for it",
+                    end_name, end_text, end ? "which is past" : "which is no time")};
+  const auto start = time_in(start_name);
+  const bool limit_known = start && *start < *end;
+  const double limit_s = limit_known ? *end - *start : 0;
+  const double margin = limit_known ? stop_margin(limit_s, margin_s) : margin_s;
+  set_deadline(*end - now - margin);
+  if (margin == margin_s) return {};
+  return {fmt::format("the time limit of {:.0f} s is short: work stops {:.0f} s before its end", limit_s,
+                      margin)};
 }
 
 bool stop_requested() {

@@ -4,16 +4,26 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace deda {
 
 // Installs handlers for TERM, INT, USR1 and USR2 that only set a flag (a second INT ends the process at
 // once). Call once, before threads start.
 void install_stop_signals();
-// Seconds from now after which stop_requested() is true; also read from DEDA_DEADLINE_S or SLURM_JOB_END_TIME
-// (less margin_s) when asked with from_environment().
+// Seconds from now after which stop_requested() is true. The earliest one counts.
 void set_deadline(double seconds_from_now);
-void set_deadline_from_environment(double margin_s = 300.0);
+
+// How long before the end of an allocation work stops: 300 s, at most a quarter of a limit that is known.
+inline constexpr double most_margin_s = 300.0;
+inline constexpr double margin_share = 0.25;  // slurm/pipeline.sh has the same numbers
+double stop_margin(double limit_s, double most_s = most_margin_s);
+
+// Deadlines of the environment: DEDA_DEADLINE_S (seconds from now; ConfigError where it is no number), and
+// SLURM_JOB_END_TIME (seconds since 1970) less the margin, which shrinks where SLURM_JOB_START_TIME says that
+// the limit is short. An end that is no time or lies in the past is not known: no deadline. Returns what
+// people should be told about that.
+std::vector<std::string> set_deadline_from_environment(double margin_s = most_margin_s);
 // True once a signal came or the deadline passed. Safe from any thread.
 bool stop_requested();
 // "signal 12 (USR2)" or "the time limit is near", empty when not requested.

@@ -65,9 +65,9 @@ Contents contents_of(const DatasetConfig& config, const ToyConfig& toy, FileDige
   contents.dataset = load_dataset(config, {}, &contents.notes);
   const auto& dataset = contents.dataset;
   std::vector<std::filesystem::path> files;
-  for (const Item& item : dataset.items) files.push_back(dataset.root / item.path);
+  for (const Item& item : dataset.items) files.push_back(dataset.file(item.path));
   for (const Item& item : dataset.items) {
-    if (!item.mask.empty()) files.push_back(dataset.root / item.mask);
+    if (!item.mask.empty()) files.push_back(dataset.file(item.mask));
   }
   const auto found = digests.of(files, threads);
   const auto standing_for = [&](const std::string& relative, const std::string& digest) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/random.h"
 #include "data/reader.h"
 
@@ -50,6 +51,26 @@ std::vector<std::size_t> Dataset::indices(Split split) const {
   }
   return found;
 }
+
+std::filesystem::path Dataset::file(const std::string& name) const {
+  return root / path_of_name(name);
+}
+
+namespace {
+
+// Readers work on the bytes that the file system and the lists hold; everybody else sees text.
+void escape_names(Dataset& dataset) {
+  dataset.name = escaped_name(dataset.name);
+  for (auto* names : {&dataset.class_names, &dataset.group_names, &dataset.subjects}) {
+    for (std::string& name : *names) name = escaped_name(name);
+  }
+  for (Item& item : dataset.items) {
+    item.path = escaped_name(item.path);
+    item.mask = escaped_name(item.mask);
+  }
+}
+
+}  // namespace
 
 // A Fisher-Yates shuffle of each class's pictures in dataset order; the first ones stay.
 void keep_few(Dataset& dataset, const DatasetConfig& config) {
@@ -111,6 +132,7 @@ Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options,
       break;
   }
   reader.finish();
+  escape_names(reader.dataset);
   keep_few(reader.dataset, config);
   if (notes != nullptr) *notes = reader.notes;
   return std::move(reader.dataset);

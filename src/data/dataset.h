@@ -1,6 +1,9 @@
 // A dataset as every stage sees it: a list of pictures in a fixed order with class, split, masks and boxes
 // where the dataset has them. Readers (src/data/readers/) make one from each original layout; nothing here
 // opens a picture.
+//
+// Names of files, classes, groups and the dataset are escaped text (core/escaped_name.h): always UTF-8, one
+// text per name, also in stores. A file is opened by Dataset::file.
 #pragma once
 
 #include <array>
@@ -52,6 +55,8 @@ struct Dataset {
   std::vector<Item> items;               // order is fixed by the dataset's own files, never by the directory
   std::int32_t banner_rows = 0;          // lowest pixel rows to drop from every picture (Aircraft)
   std::vector<std::size_t> indices(Split split) const;
+  // The file of an item's `path` or `mask`, in the bytes of its name.
+  std::filesystem::path file(const std::string& name) const;
 };
 
 enum class Layout : std::uint8_t { folder, pets, cub, aircraft, cars, voc2007, voc2012, waterbirds, toy };

@@ -3,7 +3,7 @@
 namespace deda::data {
 
 io::DecodedImage load_picture(const Dataset& dataset, const Item& item) {
-  io::DecodedImage decoded = io::read_image(dataset.root / item.path);
+  io::DecodedImage decoded = io::read_image(dataset.file(item.path));
   io::Image& image = decoded.image;
   if (dataset.banner_rows > 0 && image.height > dataset.banner_rows) {
     image.height -= dataset.banner_rows;

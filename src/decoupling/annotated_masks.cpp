@@ -54,7 +54,7 @@ Masks AnnotatedMasks::find(const data::Dataset& dataset, const MaskRequest& requ
     found.reason = "no mask file";
     return found;
   }
-  const io::Image values = io::read_mask(dataset.root / item.mask);
+  const io::Image values = io::read_mask(dataset.file(item.mask));
   if (values.height != request.picture->height || values.width != request.picture->width) {
     throw DataError(fmt::format("mask has {} x {} pixels, but the picture has {} x {}", values.width,
                                 values.height, request.picture->width, request.picture->height),

@@ -7,6 +7,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/files.h"
 
 namespace deda::decoupling {
@@ -36,8 +37,9 @@ std::set<std::string> read_exclusions(const std::filesystem::path& file, const d
   std::int64_t number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;
-    const std::string path = trimmed(line.substr(0, line.find('#')));
+    std::string path = trimmed(line.substr(0, line.find('#')));
     if (path.empty()) continue;
+    if (!is_utf8(path)) path = escaped_name(path);  // typed as the file is called, not as results write it
     if (known.count(path) != 0) {
       excluded.insert(path);
     } else if (problems.size() < most_listed) {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/hash.h"
 #include "data/contents.h"
 #include "decoupling/exclusions.h"
@@ -26,14 +27,6 @@ constexpr std::size_t digits_in_names = 16;  // of a key's 32
 
 fs::path folder_of(const fs::path& output, Stage stage, const std::string& key) {
   return output / fmt::format("{}-{}", name_of(stage), key.substr(0, digits_in_names));
-}
-
-bool is_utf8(const std::string& text) {
-  try {
-    return !nlohmann::json(text).dump().empty();
-  } catch (const nlohmann::json::exception&) {
-    return false;
-  }
 }
 
 // What was wrong, over all parts of the plan.
@@ -81,15 +74,6 @@ class Planner {
   }
 
   Plan plan(Stage target) {
-    // Plans travel between ranks and to other programs as JSON.
-    for (const auto& [key, path] : {std::pair{"run.output", config_.run.output},
-                                    {"dataset.root", config_.dataset.root},
-                                    {"train.store", config_.train.store},
-                                    {"train.synthetic_store", fs::path{config_.train.synthetic_store}}}) {
-      if (!is_utf8(path.string()))
-        problems_.collect([&] { throw ConfigError("the path is not UTF-8", key, "Rename the folder."); });
-    }
-    problems_.finish();
     problems_.collect([&] {
       const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
       contents_ = data::contents_of(config_.dataset, config_.toy, digests_, threads);
@@ -399,19 +383,23 @@ std::string to_json(const Plan& plan) {
     nlohmann::ordered_json settings = nlohmann::ordered_json::object();
     for (const auto& setting : node.settings)
       settings[setting.key] = nlohmann::ordered_json::parse(setting.json);
+    std::vector<std::string> command;
+    for (const auto& argument : node.command) command.push_back(escaped_name(argument));
     nodes.push_back({{"stage", name_of(node.stage)},
                      {"key", node.key},
-                     {"folder", node.folder.string()},
+                     {"folder", path_text(node.folder)},
                      {"title", node.title},
                      {"needs", node.needs},
                      {"settings", std::move(settings)},
                      {"inputs", node.inputs},
-                     {"command", node.command}});
+                     {"command", command}});
   }
+  std::vector<std::string> notes;
+  for (const auto& note : plan.notes) notes.push_back(readable(note));
   return nlohmann::ordered_json{{"schema", "deda-plan-1"},
-                                {"output", plan.output.string()},
+                                {"output", path_text(plan.output)},
                                 {"configuration", nlohmann::ordered_json::parse(plan.configuration)},
-                                {"notes", plan.notes},
+                                {"notes", notes},
                                 {"nodes", std::move(nodes)}}
       .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
@@ -420,7 +408,7 @@ Plan plan_from(const std::string& text) {
   try {
     const auto json = nlohmann::ordered_json::parse(text);
     Plan plan;
-    plan.output = json.at("output").get<std::string>();
+    plan.output = path_of_name(json.at("output").get<std::string>());
     plan.configuration = json.at("configuration").dump();
     plan.notes = json.at("notes").get<std::vector<std::string>>();
     for (const auto& entry : json.at("nodes")) {
@@ -429,13 +417,14 @@ Plan plan_from(const std::string& text) {
       if (!stage) throw DataError("names a stage that does not exist", "plan");
       node.stage = *stage;
       node.key = entry.at("key").get<std::string>();
-      node.folder = entry.at("folder").get<std::string>();
+      node.folder = path_of_name(entry.at("folder").get<std::string>());
       node.title = entry.at("title").get<std::string>();
       node.needs = entry.at("needs").get<std::vector<std::size_t>>();
       for (const auto& [key, value] : entry.at("settings").items())
         node.settings.push_back({key, value.dump()});
       node.inputs = entry.at("inputs").get<std::map<std::string, std::string>>();
-      node.command = entry.at("command").get<std::vector<std::string>>();
+      for (const auto& argument : entry.at("command"))
+        node.command.push_back(bytes_of_name(argument.get<std::string>()));
       plan.nodes.push_back(std::move(node));
     }
     return plan;

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/hash.h"
 #include "data/toy.h"
 #include "io/store/folder_lock.h"
 #include "io/store/record_store.h"
@@ -138,6 +140,39 @@ NodeState state_of(const Node& node) {
   } catch (const fs::filesystem_error& error) {
     return {Progress::damaged, fmt::format("{}: {}", error.path1().string(), error.code().message())};
   }
+}
+
+namespace {
+
+// Results that hold work; not logs, locks, partial files and the tables that a stage writes at its beginning.
+bool holds_work(const std::string& name) {
+  static const std::regex work(
+      R"((segment|class|unit|checkpoint)-.*\.(h5|safetensors|csv|json)|last\.safetensors)");
+  static const std::regex begun(R"(checkpoint-0*1-0+\.safetensors|unit-\d+-0+\.safetensors)");
+  return std::regex_match(name, work) && !std::regex_match(name, begun);
+}
+
+}  // namespace
+
+std::string progress_mark(const Plan& plan) {
+  std::vector<std::string> lines;
+  for (const Node& node : plan.nodes) {
+    if (state_of(node).progress == Progress::done) lines.push_back(node.key + " done");
+    if (node.stage == Stage::toy) continue;
+    std::error_code error;
+    fs::recursive_directory_iterator entries(node.folder, fs::directory_options::skip_permission_denied,
+                                             error);
+    for (const fs::recursive_directory_iterator end; !error && entries != end; entries.increment(error)) {
+      if (!holds_work(entries->path().filename().string())) continue;
+      std::error_code vanished;
+      const auto bytes = entries->file_size(vanished);
+      if (!vanished)
+        lines.push_back(fmt::format("{} {} {}", node.key,
+                                    entries->path().lexically_relative(node.folder).string(), bytes));
+    }
+  }
+  std::sort(lines.begin(), lines.end());
+  return xxhash128_hex(fmt::format("{}", fmt::join(lines, "\n")));
 }
 
 std::optional<Provenance> provenance_in(const fs::path& folder) {

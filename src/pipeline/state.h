@@ -26,6 +26,11 @@ struct NodeState {
 };
 NodeState state_of(const Node& node);
 
+// One text that changes whenever a stage of the plan has finished or kept a piece of its work (a segment, a
+// class, a step), and not when stages were only begun. Batch jobs compare it to tell a start that did no
+// work.
+std::string progress_mark(const Plan& plan);
+
 // What a stage's folder was made of, from its result; nothing where an earlier version made it. DataError
 // where there is no readable result.
 std::optional<Provenance> provenance_in(const std::filesystem::path& folder);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/provenance.h"
 #include "io/pictures/image_codec.h"
 
@@ -34,7 +35,7 @@ bool holds_any(const std::filesystem::path& root, const std::vector<std::string>
   std::error_code error;
   return std::any_of(
       sources.begin(), sources.begin() + static_cast<std::ptrdiff_t>(std::min(sources.size(), most_tried)),
-      [&](const std::string& source) { return std::filesystem::exists(root / source, error); });
+      [&](const std::string& source) { return std::filesystem::exists(root / path_of_name(source), error); });
 }
 
 void keep_rows(io::Image& image, int height) {
@@ -56,12 +57,13 @@ Originals::Originals(const io::StoreReader& store, std::vector<std::filesystem::
 
 Original Originals::picture(const std::string& source, int height, int width) const {
   std::error_code error;
-  if (!found() || !std::filesystem::exists(root_ / source, error)) return {{}, "not on disk"};
+  const auto file = root_ / path_of_name(source);
+  if (!found() || !std::filesystem::exists(file, error)) return {{}, "not on disk"};
   try {
-    io::Image image = io::read_image(root_ / source).image;
+    io::Image image = io::read_image(file).image;
     const auto fits = [&] { return height <= 0 || (image.height == height && image.width == width); };
     if (height > 0 && image.width == width && image.height > height) keep_rows(image, height);
-    if (!fits()) image = io::read_image(root_ / source, io::Orientation::apply_exif).image;
+    if (!fits()) image = io::read_image(file, io::Orientation::apply_exif).image;
     if (!fits()) return {{}, "of another size on disk"};
     return {std::move(image), {}};
   } catch (const Error&) {
@@ -70,9 +72,9 @@ Original Originals::picture(const std::string& source, int height, int width) co
 }
 
 std::string Originals::where() const {
-  if (found()) return root_.string();
+  if (found()) return path_text(root_);
   std::string text;
-  for (const auto& root : looked_in_) text += (text.empty() ? "" : ", ") + root.string();
+  for (const auto& root : looked_in_) text += (text.empty() ? "" : ", ") + path_text(root);
   return text;
 }
 

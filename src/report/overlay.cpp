@@ -9,6 +9,8 @@
 #include <set>
 #include <tuple>
 
+#include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "io/pictures/image_codec.h"
 #include "io/pictures/resize.h"

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "io/pictures/image_codec.h"
 #include "report/letters.h"
@@ -69,7 +70,7 @@ std::string base64(const std::vector<std::uint8_t>& bytes) {
 
 std::string escape_html(std::string_view text) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : readable(text)) {
     switch (c) {
       case '&':
         out += "&amp;";

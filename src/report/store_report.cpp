@@ -7,7 +7,9 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/provenance.h"
+#include "io/pictures/image_codec.h"
 #include "report/letters.h"
 
 namespace deda::report {

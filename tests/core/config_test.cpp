@@ -227,7 +227,8 @@ TEST(Override, NamesItselfInProblems) {
   EXPECT_THAT(problems_of({}, {"train.optimiser.rate=1"}),
               ElementsAre(AllOf(StartsWith("--set train.optimiser.rate: unknown section"),
                                 HasSubstr("\"optimizer\""))));
-  EXPECT_THAT(problems_of({}, {"train.verbose=True"}), ElementsAre(HasSubstr("Write true or false")));
+  EXPECT_THAT(problems_of({}, {"train.verbose=maybe"}),
+              ElementsAre(HasSubstr("Write --set train.verbose=true")));
 }
 
 TEST(NearestName, FindsTyposAndOnlyTypos) {

@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <tuple>
 
 #include "core/error.h"
 #include "support/temporary_folder.h"
@@ -42,14 +43,23 @@ TEST(WriteAtomically, WritesReplacesAndLeavesNothingBeside) {
   EXPECT_EQ(entries(folder.path()), 1u);
 }
 
-TEST(WriteAtomically, MakesFilesThatOthersMayReadWhateverTheMask) {
-  const test::TemporaryFolder folder;
-  const mode_t before = umask(0077);
-  write_atomically(folder / "a", "x");
-  umask(before);
-  struct stat status {};
-  ASSERT_EQ(stat((folder / "a").c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777, 0644u);
+TEST(NewFiles, HaveTheModeThatTheMaskLeaves) {
+  for (const auto& [mask, file_mode, folder_mode] :
+       {std::tuple{0002, 0664u, 0775u}, {0022, 0644u, 0755u}, {0077, 0600u, 0700u}}) {
+    const test::TemporaryFolder folder;
+    const mode_t before = umask(static_cast<mode_t>(mask));
+    make_folder(folder / "inner");
+    write_atomically(folder / "inner" / "whole", "x");
+    append_line(folder / "inner" / "lines", "x");
+    umask(before);
+    const auto mode_of = [](const fs::path& path) {
+      struct stat status {};
+      return stat(path.c_str(), &status) == 0 ? status.st_mode & 0777 : 0u;
+    };
+    EXPECT_EQ(mode_of(folder / "inner"), folder_mode);
+    EXPECT_EQ(mode_of(folder / "inner" / "whole"), file_mode);
+    EXPECT_EQ(mode_of(folder / "inner" / "lines"), file_mode);
+  }
 }
 
 TEST(WriteAtomically, TakesOverThePartialFileOfADeadProcessWithTheSameNumber) {

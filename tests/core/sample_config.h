@@ -11,6 +11,7 @@
 namespace deda::test {
 
 enum class Recipe { from_scratch, fine_tune };
+enum class Gain { automatic, g0, g300 };
 
 struct Optimizer {
   double momentum = 0.9, rate = 0.1;
@@ -26,6 +27,7 @@ struct Train {
   std::string name = "run \"x\"\n";
   std::filesystem::path folder = "runs";
   Recipe recipe = Recipe::from_scratch;
+  Gain gain = Gain::automatic;
   std::vector<std::int64_t> milestones{100, 200};
   std::vector<double> weights{0.1, 1e-7};
   std::vector<std::string> labels;
@@ -41,6 +43,8 @@ struct Train {
     v.field({.key = "folder", .help = "where results go"}, folder);
     v.choice({.key = "recipe", .help = "which recipe"}, recipe,
              {{"from_scratch", Recipe::from_scratch}, {"fine_tune", Recipe::fine_tune}});
+    v.choice({.key = "gain", .help = "names that are numbers"}, gain,
+             {{"auto", Gain::automatic}, {"0", Gain::g0}, {"300", Gain::g300}});
     v.field({.key = "milestones", .help = "epochs", .min = 0}, milestones);
     v.field({.key = "weights", .help = "numbers"}, weights);
     v.field({.key = "labels", .help = "texts"}, labels);

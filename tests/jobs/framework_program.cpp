@@ -49,6 +49,15 @@ int main(int argc, char** argv) {
     });
     return ExitCode::done;
   }));
+  jobs.push_back(job("held", [](JobContext& context) -> ExitCode {
+    context.ranks.agree("locking", [&] {
+      if (context.ranks.is_root()) throw deda::FolderHeld("another run writes this folder", "runs", "Wait.");
+    });
+    return ExitCode::done;
+  }));
+  jobs.push_back(job("stop-at-epoch", [](JobContext&) -> ExitCode {
+    throw deda::Stopped("stopped at epoch 1, step 2 of 3: signal 12 (USR2)");
+  }));
   jobs.push_back(job("fail-alone", [](JobContext& context) {
     if (context.ranks.rank() == last(context)) throw deda::IoError("disk full", "store/0.h5", "Free space.");
     context.ranks.barrier("work");

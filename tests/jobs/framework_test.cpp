@@ -144,6 +144,12 @@ TEST_P(OthersWait, ForOneThatIsStoppedForEver) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, OthersWait, testing::Values(2, 3, 4));
 
+TEST(SeveralRanks, EndWith76WhereAnotherRunHoldsTheFolder) {
+  const CommandResult result = on_three_ranks("held");
+  EXPECT_EQ(result.code, 76);
+  EXPECT_EQ(count_of(result.errors, "another run writes this folder. Wait."), 1u) << result.errors;
+}
+
 TEST(SeveralRanks, ShareTheCodeOfOne) {
   EXPECT_EQ(on_three_ranks("return-data").code, 3);
 }
@@ -158,6 +164,27 @@ TEST(Stopping, FollowsASignal) {
   EXPECT_EQ(result.code, 75);
   EXPECT_THAT(result.errors,
               HasSubstr("deda: stopped: epoch 3 of 7 is saved. Run the same command to continue."));
+}
+
+TEST(Stopping, SaysOnceThatItStopped) {
+  const CommandResult result = alone("stop-at-epoch");
+  EXPECT_EQ(result.code, 75);
+  EXPECT_THAT(result.errors, HasSubstr("deda: stopped at epoch 1, step 2 of 3: signal 12 (USR2). Run"));
+}
+
+TEST(Stopping, DoesNotTakeAnUnknownEndForOne) {
+  for (const char* end : {"N/A", "0", "1700000000"}) {
+    const CommandResult result =
+        run_command(fmt::format("SLURM_JOB_END_TIME={} {} succeed", end, DEDA_FRAMEWORK_PROGRAM));
+    EXPECT_EQ(result.code, 0) << result.errors;
+    EXPECT_THAT(result.errors, HasSubstr("the end of this job is not known"));
+  }
+}
+
+TEST(Help, NamesTheExitCodes) {
+  const CommandResult result = alone("--help");
+  for (const char* code : {"0 done", "2 wrong configuration", "3 ", "75 stopped", "76 another run"})
+    EXPECT_THAT(result.output, HasSubstr(code));
 }
 
 TEST(Stopping, FollowsTheTimeLimitOfTheConfiguration) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/error.h"
 #include "io/store/folder_lock.h"
@@ -199,12 +200,55 @@ TEST(NodeState, FollowsWhatIsOnDisk) {
   EXPECT_EQ(state_of(copies).progress, Progress::partial) << "the stage makes the segment anew";
 }
 
-TEST(Plan, RefusesPathsThatCannotTravelAsText) {
+TEST(Plan, CarriesPathsThatAreNoUtf8) {
   const test::ExampleExperiment example;
   auto config = example.config;
   config.run.output = std::string{"n\xe9"};
+  config.augment.method = augment::Method::plain;
   FileDigests digests{{}};
-  EXPECT_THROW(plan_of(config, Stage::train, digests), ConfigError);
+  const auto plan = plan_of(config, Stage::train, digests, {"--out", "n\xe9"});
+  const auto json = to_json(plan);
+  EXPECT_TRUE(nlohmann::json::accept(json));
+  EXPECT_THAT(json, HasSubstr(R"("output":"n\\xE9")"));
+  const auto again = plan_from(json);
+  EXPECT_EQ(again.output, plan.output);
+  EXPECT_EQ(again.at(Stage::train).folder, plan.at(Stage::train).folder);
+  EXPECT_EQ(again.at(Stage::train).command, plan.at(Stage::train).command);
+}
+
+TEST(ProgressMark, ChangesWithFinishedWorkOnly) {
+  const test::ExampleExperiment example;
+  const auto plan = example.plan();
+  const auto write = [&](Stage stage, const char* name, const char* text) {
+    test::ExampleExperiment::write(plan.at(stage).folder / name, text);
+  };
+  std::string mark = progress_mark(plan);
+  const auto changed = [&] { return std::exchange(mark, progress_mark(plan)) != mark; };
+  // What a stage leaves that began and was stopped at once.
+  write(Stage::decouple, "manifest.json", "{}");
+  write(Stage::decouple, "segments.jsonl", "");
+  write(Stage::decouple, "segment-000000.h5.partial", "half");
+  write(Stage::decouple, "events-0.jsonl", "{}\n");
+  write(Stage::decouple, "writer.lock", "process 1");
+  write(Stage::train, "results.json", "{}");
+  write(Stage::train, "state.json", "{}");
+  write(Stage::train, "history.csv", "epoch\n");
+  write(Stage::train, "checkpoint-000001-00000000.safetensors", "first");
+  EXPECT_FALSE(changed());
+  // Work.
+  write(Stage::decouple, "segment-000000.h5", "whole");
+  EXPECT_TRUE(changed());
+  EXPECT_FALSE(changed());
+  write(Stage::invert, "work/unit-0-10.safetensors", "ten steps");
+  EXPECT_TRUE(changed());
+  write(Stage::invert, "class-0000.csv", "curve");
+  EXPECT_TRUE(changed());
+  write(Stage::train, "checkpoint-000001-00000003.safetensors", "three steps");
+  EXPECT_TRUE(changed());
+  write(Stage::train, "checkpoint-000002-00000000.safetensors", "an epoch");
+  EXPECT_TRUE(changed());
+  example.draw();
+  EXPECT_TRUE(changed());
 }
 
 TEST(OtherFolders, AreNamedAndOlderOnesToldApart) {

@@ -9,6 +9,7 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/files.h"
 #include "io/mapped_file.h"
 
@@ -227,7 +228,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   std::sort(order.begin(), order.end(),
             [](const TensorToWrite* a, const TensorToWrite* b) { return a->name < b->name; });
   nlohmann::json header = nlohmann::json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  for (const auto& [key, text] : metadata) header["__metadata__"][key] = readable(text);
   std::uint64_t offset = 0;
   for (const TensorToWrite* tensor : order) {
     const auto expected = bytes_of(tensor->shape, size_of(tensor->dtype));

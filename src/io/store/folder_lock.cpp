@@ -55,16 +55,16 @@ FolderLock::FolderLock(const std::filesystem::path& folder) : path_{lock_path(fo
 }
 
 bool FolderLock::try_to_lock() {
-  file_ = posix::open_file(path_, O_RDWR | O_CREAT);
+  const bool writable = open_lock_file();
   int result = 0;
   do {
     result = ::flock(file_.get(), LOCK_EX | LOCK_NB);
   } while (result != 0 && errno == EINTR);
   if (result != 0 && errno == EWOULDBLOCK) {
     const std::string holder = text_of(file_);
-    throw DataError(fmt::format("another run writes this folder: {}",
-                                holder.empty() ? "its name is not known yet" : holder),
-                    path_.string(), "Wait for it or stop it, then run the same command.");
+    throw FolderHeld(fmt::format("another run writes this folder: {}",
+                                 holder.empty() ? "its name is not known yet" : holder),
+                     path_.string(), "Wait for it or stop it, then run the same command.");
   }
   if (result != 0) {
     log_warning("{}: this file system has no locks (error {}); do not let two runs write this folder at once",
@@ -75,9 +75,23 @@ bool FolderLock::try_to_lock() {
   }, there{};
   if (::fstat(file_.get(), &ours) != 0 || ::stat(path_.c_str(), &there) != 0 || ours.st_ino != there.st_ino)
     return false;
+  // Left by a killed run of somebody else: nobody holds it, so it makes room for one with our name.
+  if (!writable) return ::unlink(path_.c_str()) != 0;
   const std::string text = this_process();
   if (::ftruncate(file_.get(), 0) == 0) posix::write_all(file_, text, path_);
   return true;
+}
+
+bool FolderLock::open_lock_file() {
+  try {
+    file_ = posix::open_file(path_, O_RDWR | O_CREAT);
+    return true;
+  } catch (const IoError&) {
+    // Of another user, not ours to write: reading it is enough to lock it.
+    file_ = posix::FileDescriptor{::open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (file_.get() < 0) throw;
+    return false;
+  }
 }
 
 FolderLock::~FolderLock() {

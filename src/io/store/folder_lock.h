@@ -14,9 +14,9 @@ std::filesystem::path lock_path(const std::filesystem::path& folder);
 // Who writes the folder right now ("process 12 on node7"); empty where nobody does, or locks cannot tell.
 std::string holder_of(const std::filesystem::path& folder);
 
-// Holds `folder/writer.lock` (flock) while it lives and removes the file at the end. DataError, naming
+// Holds `folder/writer.lock` (flock) while it lives and removes the file at the end. FolderHeld, naming
 // process and host, when another process writes the folder. A lock file left by a killed process does not
-// count. File systems without locks: a warning, and no protection.
+// count, whoever owns it. File systems without locks: a warning, and no protection.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);
@@ -25,7 +25,8 @@ class FolderLock {
   FolderLock& operator=(const FolderLock&) = delete;
 
  private:
-  bool try_to_lock();  // false: the file was removed by its former holder in between
+  bool try_to_lock();     // false: the file was removed by its former holder in between
+  bool open_lock_file();  // false: it can only be read
   std::filesystem::path path_;
   posix::FileDescriptor file_;
 };

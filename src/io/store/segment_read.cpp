@@ -149,7 +149,8 @@ std::vector<std::string> differences_from_plan(const comm::Communicator& ranks,
     }
   });
   std::vector<std::string> all;
-  for (const std::string& text : ranks.all_gather(nlohmann::json(mine).dump())) {
+  for (const std::string& text : ranks.all_gather(
+           nlohmann::json(mine).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))) {
     for (const auto& difference : nlohmann::json::parse(text)) all.push_back(difference.get<std::string>());
   }
   return all;
