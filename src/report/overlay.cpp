@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "decoupling/mask_quality.h"
 #include "io/pictures/image_codec.h"
 #include "io/pictures/resize.h"
 #include "report/contact_sheet.h"
@@ -124,7 +125,10 @@ std::string route_words(const std::map<std::string, std::int64_t>& routes) {
 io::Image picture_of(const Look& look, const std::filesystem::path& root) {
   if (root.empty()) return {};
   try {
-    io::Image picture = io::read_image(root / look.source).image;
+    const bool turned = look.turned != 1;
+    io::Image picture = io::read_image(root / look.source,
+                                       turned ? io::Orientation::apply_exif : io::Orientation::ignore_exif)
+                            .image;
     // Rows that the dataset's layout cuts off below (a banner) are no part of what the sources saw.
     if (look.height > 0 && look.height < picture.height && look.width == picture.width) {
       picture.pixels.resize(static_cast<std::size_t>(look.height) * static_cast<std::size_t>(picture.width) *
@@ -244,6 +248,9 @@ std::vector<Doubt> find_doubts(const std::vector<Look>& looks) {
       if (shape.lowest_score < low_score)
         add(3 * (low_score - shape.lowest_score) / low_score + 0.5,
             fmt::format("score {:.2f}", shape.lowest_score));
+      if (look.quality >= 0 && look.quality < decoupling::low_mask_quality)
+        add(2 * (decoupling::low_mask_quality - look.quality) / decoupling::low_mask_quality + 0.5,
+            fmt::format("colours inside and around differ by {:.2f} only", look.quality));
       if (shape.used >= many_objects) add(0.5, fmt::format("{} objects", shape.used));
       if (look.attempts.size() > 1) add(1, "route " + look.route + " after another failed");
     }

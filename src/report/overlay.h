@@ -44,8 +44,9 @@ struct Doubt {
   std::vector<std::string> reasons;
 };
 
-// Pictures with parts that are unusual (small, huge, in several pieces, low score, another route than the
-// first, many objects) and pictures without parts; by falling weight, then by item.
+// Pictures with parts that are unusual (small, huge, in several pieces, low score, colours that hardly differ
+// from those around, another route than the first, many objects) and pictures without parts; by falling
+// weight, then by item.
 std::vector<Doubt> find_doubts(const std::vector<decoupling::Look>& looks);
 
 // The page of `deda decouple --review`, and beside it PAGE's name with .exclude.txt: the doubtful pictures as
