@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/parallel.h"
 
 namespace deda::data {
 namespace {
@@ -23,6 +24,25 @@ std::string with_origin(const Contents& contents, std::string text) {
   if (!contents.drawn_from.empty() && text.find(drawn) != std::string::npos)
     text += "drawn from " + contents.drawn_from + '\n';
   return text;
+}
+
+// The picture's digest, and how it is turned where it is.
+std::string picture_of(const Contents& contents, std::size_t item) {
+  const PictureOrientation& orientation = contents.orientations[item];
+  return contents.pictures[item] + (orientation.applied ? fmt::format(" turned {}", orientation.exif) : "");
+}
+
+// Opens headers only where something may be turned.
+std::vector<PictureOrientation> orientations_of(const Contents& contents, int threads) {
+  const Dataset& dataset = contents.dataset;
+  std::vector<PictureOrientation> orientations(dataset.items.size());
+  parallel_for(threads, 0, dataset.items.size(), 1, [&](std::size_t i) {
+    const Item& item = dataset.items[i];
+    const bool may_turn =
+        dataset.orientation == OrientationChoice::apply || decides_by_annotation(dataset, item);
+    if (may_turn && contents.pictures[i] != drawn) orientations[i] = orientation_of(dataset, item);
+  });
+  return orientations;
 }
 
 std::string labels_of(const Item& item) {
@@ -58,6 +78,7 @@ Contents contents_of(const DatasetConfig& config, const ToyConfig& toy, FileDige
       contents.labels_as_drawn = true;
       contents.pictures.assign(contents.dataset.items.size(), drawn);
       contents.masks = contents.pictures;
+      contents.orientations.resize(contents.dataset.items.size());
       return contents;
     }
     contents.drawn_from = record->settings;
@@ -82,6 +103,7 @@ Contents contents_of(const DatasetConfig& config, const ToyConfig& toy, FileDige
     if (!dataset.items[i].mask.empty())
       contents.masks[i] = standing_for(dataset.items[i].mask, found[mask++]);
   }
+  contents.orientations = orientations_of(contents, threads);
   const auto absent = std::count(found.begin(), found.end(), "absent");
   if (absent > 0)
     contents.notes.push_back(
@@ -99,9 +121,10 @@ std::string identity_of_pictures(const Contents& contents, const std::vector<std
   }
   for (const std::size_t i : items) {
     const Item& item = contents.dataset.items[i];
-    text += fmt::format("{}\t{}\t{}", item.path, contents.pictures[i], labels_of(item));
+    text += fmt::format("{}\t{}\t{}", item.path, picture_of(contents, i), labels_of(item));
     if (seen.masks && !contents.masks[i].empty())
-      text += fmt::format("\tmask {} {}", contents.masks[i], static_cast<int>(item.mask_encoding));
+      text += fmt::format("\tmask {} {}{}", contents.masks[i], static_cast<int>(item.mask_encoding),
+                          contents.orientations[i].doubtful ? " fits both ways" : "");
     if (seen.boxes) text += boxes_of(contents, item);
     text += '\n';
   }
@@ -123,7 +146,7 @@ std::string identity_of_classification(const Contents& contents) {
     for (const std::size_t i : contents.dataset.indices(split)) {
       const Item& item = contents.dataset.items[i];
       text += fmt::format("{}\t{}\t{}\t{}\t{}\n", split == Split::train ? "train" : "test", item.path,
-                          contents.pictures[i], labels_of(item), item.group);
+                          picture_of(contents, i), labels_of(item), item.group);
     }
   }
   return with_origin(contents, std::move(text));

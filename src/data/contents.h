@@ -8,6 +8,7 @@
 
 #include "core/file_digests.h"
 #include "data/dataset.h"
+#include "data/orientation.h"
 #include "data/toy.h"
 
 namespace deda::data {
@@ -16,6 +17,9 @@ struct Contents {
   Dataset dataset;
   std::vector<std::string> pictures,
       masks;  // [items] digest of the file; "absent"; masks "" where there is none
+  // [items] How the picture is turned: its mask or box may have decided that, so it counts wherever the
+  // picture does.
+  std::vector<PictureOrientation> orientations;
   // The toy dataset is known before it is drawn: its untouched files stand for the settings that they are
   // drawn from, as "drawn". Empty for every other dataset.
   std::string drawn_from;          // [toy] as JSON

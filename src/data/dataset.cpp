@@ -39,6 +39,15 @@ void DatasetConfig::describe(ConfigVisitor& v) {
            .min = 0},
           images_per_class);
   v.field({.key = "subset_seed", .help = "seed of the few-shot choice", .min = 0}, subset_seed);
+  v.choice(
+      {.key = "orientation",
+       .help = "EXIF orientation of a picture: auto turns it upright where only so its mask's size (or, "
+               "without a mask, its box) fits, and reads it as stored otherwise, as Pillow does; ignore; "
+               "apply"},
+      orientation,
+      {{"auto", OrientationChoice::automatic},
+       {"ignore", OrientationChoice::ignore},
+       {"apply", OrientationChoice::apply}});
   v.field(
       {.key = "strip_banner", .help = "layout aircraft: drop the lowest 20 pixel rows (copyright banner)"},
       strip_banner);
@@ -131,6 +140,7 @@ Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options,
       read_toy(reader);
       break;
   }
+  reader.dataset.orientation = config.orientation;
   reader.finish();
   escape_names(reader.dataset);
   keep_few(reader.dataset, config);

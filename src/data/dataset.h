@@ -46,6 +46,9 @@ struct Item {
   std::vector<ObjectBox> objects;            // every annotated object (VOC); empty means {class_id, box}
 };
 
+// What becomes of a picture's EXIF orientation (orientation.h).
+enum class OrientationChoice : std::uint8_t { automatic, ignore, apply };
+
 struct Dataset {
   std::string name;
   std::filesystem::path root;
@@ -54,6 +57,7 @@ struct Dataset {
   std::vector<std::string> subjects;     // what all pictures show, in a word: {"bird"}; empty: by class
   std::vector<Item> items;               // order is fixed by the dataset's own files, never by the directory
   std::int32_t banner_rows = 0;          // lowest pixel rows to drop from every picture (Aircraft)
+  OrientationChoice orientation = OrientationChoice::automatic;
   std::vector<std::size_t> indices(Split split) const;
   // The file of an item's `path` or `mask`, in the bytes of its name.
   std::filesystem::path file(const std::string& name) const;
@@ -68,6 +72,7 @@ struct DatasetConfig {
   double test_share = 0.25;           // folder layout without train/ and test/: share held out per class
   std::int64_t images_per_class = 0;  // few-shot: that many training images per class, 0 = all
   std::int64_t subset_seed = 0;
+  OrientationChoice orientation = OrientationChoice::automatic;
   bool strip_banner = false;  // Aircraft: drop the lowest 20 rows (copyright banner)
   void describe(ConfigVisitor& visitor);
 };

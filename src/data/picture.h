@@ -3,12 +3,17 @@
 #pragma once
 
 #include "data/dataset.h"
+#include "data/orientation.h"
 #include "io/pictures/image_codec.h"
 
 namespace deda::data {
 
-// RGB, EXIF orientation ignored as in the recipes (PIL), banner rows dropped. Throws DataError or IoError
+struct Picture : io::DecodedImage {
+  PictureOrientation orientation;  // its note is among `notes`
+};
+
+// RGB, turned as dataset.orientation says (orientation.h), banner rows dropped. Throws DataError or IoError
 // naming the file.
-io::DecodedImage load_picture(const Dataset& dataset, const Item& item);
+Picture load_picture(const Dataset& dataset, const Item& item);
 
 }  // namespace deda::data

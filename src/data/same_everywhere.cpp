@@ -81,7 +81,7 @@ Lines sizes_of(const Dataset& dataset, const std::vector<std::string>& files) {
   Lines lines(files.size());
   parallel_for(threads, 0, files.size(), 1, [&](std::size_t i) {
     std::error_code error;
-    const auto bytes = std::filesystem::file_size(dataset.root / files[i], error);
+    const auto bytes = std::filesystem::file_size(dataset.file(files[i]), error);
     lines[i] = error ? fmt::format("{}: not there", files[i]) : fmt::format("{}: {} bytes", files[i], bytes);
   });
   return lines;
@@ -94,7 +94,7 @@ Lines contents_of_sample(const Dataset& dataset, const std::vector<std::string>&
   std::vector<std::filesystem::path> paths;
   for (std::size_t i = 0; i < count; ++i) {
     sample.push_back(files[i * files.size() / count]);
-    paths.push_back(dataset.root / sample.back());
+    paths.push_back(dataset.file(sample.back()));
   }
   // Nothing from the cache: it knows files by device and inode, which differ in meaning from host to host.
   const auto digests = FileDigests{{}}.of(paths, threads);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "decoupling/mask_source.h"
+#include "io/pictures/mask_file.h"
 
 namespace deda::decoupling {
 
@@ -17,8 +18,12 @@ class AnnotatedMasks final : public MaskSource {
   TrimapBorder border_;
 };
 
-// The object's pixels by the file's encoding; `undecided` gets the border where the encoding has one.
+// The object's pixels by the numbers that the encoding defines; `undecided` gets the border where it has one.
 io::Image decode_mask(const io::Image& values, data::MaskEncoding encoding, std::int32_t class_id,
                       TrimapBorder border, io::Image& undecided);
+
+// The numbers that decode_mask() takes. Grey is brought to 0..255 whatever its depth; of class images that
+// were saved as colours, Pascal's colours become class numbers again.
+io::Image values_of(const io::MaskFile& file, data::MaskEncoding encoding);
 
 }  // namespace deda::decoupling

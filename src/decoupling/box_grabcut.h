@@ -11,8 +11,9 @@ class BoxGrabCut final : public MaskSource {
  public:
   explicit BoxGrabCut(const DecoupleConfig& config) : config_{config} {}
   std::string name() const override { return "box_grabcut"; }
-  // Deterministic: k-means is seeded by the picture's size and box. Where GrabCut's mask fills less than 15 %
-  // or more than 95 % of the box, the inscribed ellipse takes its place and the score is 0.5.
+  // Deterministic: k-means is seeded by the picture's size and box. A mask that fills less than 15 % or more
+  // than 95 % of the box, or is about the ellipse that GrabCut started from, is nothing: refused with that
+  // reason (its sketch is kept). Whether colours separate is for the ladder (mask_quality.h).
   Masks find(const data::Dataset& dataset, const MaskRequest& request) const override;
 
  private:

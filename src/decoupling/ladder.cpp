@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "data/picture.h"
 #include "decoupling/cut.h"
+#include "decoupling/mask_quality.h"
 
 namespace deda::decoupling {
 
@@ -44,8 +45,19 @@ bool box_is_a_witness(const std::string& route) {
   return route == "text_box_sam" || route == "semantic";
 }
 
+// Ground instead of object: hardly any object reaches all four corners, every ground around one does.
+bool may_be_inverted(const ClassMask& part, const std::string& route, const data::Item& item) {
+  const bool can_be =
+      item.mask_encoding == data::MaskEncoding::nonzero || item.mask_encoding == data::MaskEncoding::grey;
+  const io::Image& mask = part.mask;
+  const std::uint8_t *top = mask.row(0), *bottom = mask.row(mask.height - 1);
+  const int right = mask.width - 1;
+  return route == "annotated" && can_be && top[0] != 0 && top[right] != 0 && bottom[0] != 0 &&
+         bottom[right] != 0;
+}
+
 // Why a union of masks cannot be used, or "". Faithful mode uses everything.
-std::string rejection(const ClassMask& part, const std::string& route, const data::Item& item,
+std::string rejection(const ClassMask& part, const std::string& route, const data::Item& item, double quality,
                       const DecoupleConfig& config) {
   if (config.mode == Mode::faithful) return {};
   const double share = static_cast<double>(area_of(part.mask)) / static_cast<double>(part.mask.pixels.size());
@@ -55,6 +67,11 @@ std::string rejection(const ClassMask& part, const std::string& route, const dat
   if (share > config.max_mask_share)
     return "the mask's share of the picture is " +
            compared_numbers(100 * share, 100 * config.max_mask_share, 1, " %");
+  if (may_be_inverted(part, route, item))
+    return "the mask covers all four corners of the picture: is it inverted? The object must not be black";
+  if (route == "box_grabcut" && quality < least_grabcut_quality)
+    return "the mask's colours do not separate from those around it: its quality is " +
+           compared_numbers(quality, least_grabcut_quality, 2);
   const auto annotated = annotated_box(item, part.class_id);
   if (!annotated || !box_is_a_witness(route)) return {};
   const auto box = box_of(part.mask);
@@ -78,12 +95,14 @@ io::Record make_record(io::RecordInfo info, io::Image image) {
 struct Accepted {
   ClassMask part;
   std::size_t source = 0;
+  double quality = 0;
 };
 
 // One picture on its way down the ladder.
 struct Descent {
   const UnitItem* unit = nullptr;
   io::Image image;
+  data::PictureOrientation orientation;
   std::vector<std::string> notes, reasons;
   std::vector<std::int32_t> wanted;  // classes without a part yet
   std::vector<Accepted> accepted;
@@ -105,14 +124,18 @@ Descent start(const data::Dataset& dataset, const UnitItem& unit, const Decouple
   descent.unit = &unit;
   descent.picture.result.item = unit.number;
   try {
-    io::DecodedImage decoded = data::load_picture(dataset, *unit.item);
+    data::Picture decoded = data::load_picture(dataset, *unit.item);
+    descent.orientation = std::move(decoded.orientation);
+    descent.picture.turned = descent.orientation.applied ? descent.orientation.exif : 1;
     descent.notes = std::move(decoded.notes);
     descent.image = std::move(decoded.image);
     descent.picture.height = descent.image.height;
     descent.picture.width = descent.image.width;
     descent.wanted = wanted_classes(*unit.item, config);
   } catch (const Error& error) {  // its place is the item's own path: a store tells it once
-    descent.end_with(io::Outcome::unreadable, error.problems().front().what);
+    const Problem& problem = error.problems().front();
+    descent.end_with(io::Outcome::unreadable,
+                     problem.what + (problem.hint.empty() ? "" : ". " + problem.hint));
   } catch (const std::exception& error) {
     descent.end_with(io::Outcome::failed, error.what());
   }
@@ -129,7 +152,8 @@ void take(Descent& descent, Masks masks, std::size_t source, const std::string& 
   for (ClassMask& part : masks.parts) {
     const auto place = std::find(descent.wanted.begin(), descent.wanted.end(), part.class_id);
     if (place == descent.wanted.end()) continue;
-    if (std::string why = rejection(part, name, *descent.unit->item, config); !why.empty()) {
+    const double quality = mask_quality(descent.image, part.mask);
+    if (std::string why = rejection(part, name, *descent.unit->item, quality, config); !why.empty()) {
       descent.outcome = io::Outcome::rejected;
       if (several) why = dataset.class_names.at(static_cast<std::size_t>(part.class_id)) + ": " + why;
       attempt.reason += (attempt.reason.empty() ? "" : "; ") + why;
@@ -140,7 +164,7 @@ void take(Descent& descent, Masks masks, std::size_t source, const std::string& 
       continue;
     }
     descent.wanted.erase(place);
-    descent.accepted.push_back({part, source});
+    descent.accepted.push_back({part, source, quality});
     descent.undecided = masks.undecided;
   }
   for (std::string& note : masks.notes) descent.notes.push_back(std::move(note));
@@ -160,6 +184,9 @@ void add_records(Descent& descent, const DecoupleConfig& config) {
     info.crop = cdp.crop;
     info.box = cdp.box;
     info.mask_area = cdp.mask_area;
+    info.mask_quality = static_cast<float>(accepted.quality);
+    picture.quality =
+        picture.result.records.empty() ? accepted.quality : std::min(picture.quality, accepted.quality);
     picture.result.records.push_back(make_record(info, std::move(cdp.rgba)));
   }
   io::Image hole_mask = picture.merged;
@@ -174,6 +201,7 @@ void add_records(Descent& descent, const DecoupleConfig& config) {
   info.kind = io::RecordKind::cip;
   info.class_id = descent.unit->item->class_id;
   info.crop = {0, 0, descent.image.width, descent.image.height};
+  info.mask_quality = static_cast<float>(picture.quality);
   if (descent.accepted.size() > 1) {
     info.box = box_of(picture.merged);
     info.mask_area = area_of(picture.merged);
@@ -218,7 +246,8 @@ void try_source(std::vector<Descent>& descents, std::size_t source,
   for (Descent& descent : descents) {
     if (descent.over || descent.wanted.empty()) continue;
     asking.push_back(&descent);
-    requests.push_back({descent.unit->item, &descent.image, descent.wanted, descent.unit->keep_tensors});
+    requests.push_back({descent.unit->item, &descent.image, descent.wanted, descent.unit->keep_tensors,
+                        descent.orientation});
   }
   if (requests.empty()) return;
   try {

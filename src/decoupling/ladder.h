@@ -22,12 +22,14 @@ struct Attempt {
 
 // What one picture gave, with what a trace and an overlay show besides the records.
 struct DecoupledPicture {
-  io::ItemResult result;          // CDPs (one per class) then CIP; or outcome and reason
-  std::vector<Attempt> attempts;  // in the order of the ladder
-  std::string route;              // of the accepted parts; several are joined by "+"
-  Masks masks;                    // of the last source that was tried
-  io::Image merged, hole;         // union of all accepted masks; what was filled
-  int height = 0, width = 0;      // of the source
+  io::ItemResult result;              // CDPs (one per class) then CIP; or outcome and reason
+  std::vector<Attempt> attempts;      // in the order of the ladder
+  std::string route;                  // of the accepted parts; several are joined by "+"
+  Masks masks;                        // of the last source that was tried
+  io::Image merged, hole;             // union of all accepted masks; what was filled
+  int height = 0, width = 0;          // of the source, as it was read
+  int turned = 1;                     // EXIF orientation that was applied; 1: as stored
+  double quality = io::not_measured;  // lowest of the accepted parts (mask_quality.h)
 };
 
 struct UnitItem {

@@ -67,7 +67,9 @@ Look look_of(const Json& json) {
   look.reason = json.value("reason", std::string{});
   look.height = json.at("height").get<int>();
   look.width = json.at("width").get<int>();
+  look.turned = json.value("turned", 1);
   look.hole_share = json.value("hole_share", 0.0);
+  look.quality = json.value("quality", double{io::not_measured});
   for (const auto& attempt : json.at("attempts")) {
     Attempt made{attempt.at("route").get<std::string>(),
                  attempt.value("prompt", std::string{}),
@@ -97,6 +99,8 @@ std::string look_line(const DecoupledPicture& picture, const std::string& source
   if (!picture.hole.empty())
     json["hole_share"] =
         rounded(static_cast<double>(area_of(picture.hole)) / static_cast<double>(picture.hole.pixels.size()));
+  if (picture.turned != 1) json["turned"] = picture.turned;
+  if (picture.quality >= 0) json["quality"] = rounded(picture.quality);
   json["attempts"] = Json::array();
   for (const Attempt& attempt : picture.attempts) {
     Json made;

@@ -17,7 +17,9 @@ struct Look {
   std::string source, route, reason;  // route: empty where the picture gave no parts
   io::Outcome outcome = io::Outcome::done;
   int height = 0, width = 0;  // of the picture; 0: unreadable
+  int turned = 1;             // EXIF orientation by which the picture was turned; 1: as stored
   double hole_share = 0;
+  double quality = io::not_measured;  // lowest of the accepted masks (mask_quality.h)
   std::vector<Attempt> attempts;
 };
 

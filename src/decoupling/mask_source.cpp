@@ -48,7 +48,8 @@ std::vector<Masks> MaskSource::find_all(const data::Dataset& dataset,
     } catch (const Error& error) {
       all.emplace_back();
       all.back().route = name();
-      all.back().reason = error.problems().front().what;
+      const Problem& problem = error.problems().front();
+      all.back().reason = problem.what + (problem.hint.empty() ? "" : ". " + problem.hint);
       all.back().broken = true;
     }
   }

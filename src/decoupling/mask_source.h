@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/orientation.h"
 #include "decoupling/config.h"
 #include "decoupling/sketch.h"
 #include "io/formats/safetensors.h"
@@ -52,7 +53,9 @@ struct Masks {
   std::vector<io::Image> object_masks;  // [objects with a mask] of [H, W, 1], only where tensors are kept
   io::Image undecided;                  // [H, W, 1] 255 where nobody knows (trimap border); may be empty
   std::string reason;                   // why `parts` is empty
-  bool broken = false;  // the reason is a fault of the annotation or a picture no network takes
+  // The reason is a fault of the annotation, a picture that no network takes, or a mask that the source
+  // refuses.
+  bool broken = false;
   std::vector<std::string> notes;
   std::vector<NamedArray> tensors;  // networks' own inputs and outputs, only where they are kept
 };
@@ -63,9 +66,10 @@ void add_object(Masks& masks, FoundObject object, const io::Image& mask, bool ke
 
 struct MaskRequest {
   const data::Item* item = nullptr;
-  const io::Image* picture = nullptr;  // RGB, at least one pixel
-  std::vector<std::int32_t> classes;   // whose masks are wanted; never empty
-  bool keep_tensors = false;           // for a trace
+  const io::Image* picture = nullptr;         // RGB, at least one pixel
+  std::vector<std::int32_t> classes;          // whose masks are wanted; never empty
+  bool keep_tensors = false;                  // for a trace
+  data::PictureOrientation orientation = {};  // how the picture was read
 };
 
 class MaskSource {

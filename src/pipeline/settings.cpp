@@ -99,6 +99,7 @@ std::vector<SettingRow> make_rows() {
       {"dataset.test_share", derived, pictures, nullptr, by_items},
       {"dataset.images_per_class", derived, pictures, nullptr, by_items},
       {"dataset.subset_seed", derived, pictures, nullptr, by_items},
+      {"dataset.orientation", derived, pictures, nullptr, "pictures that it turns count"},
       {"dataset.strip_banner", derived, pictures, nullptr, "rows that are left out of the pictures count"},
 
       {"decouple.sources", value, decouple, nullptr, ""},

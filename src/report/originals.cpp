@@ -55,12 +55,13 @@ Originals::Originals(const io::StoreReader& store, std::vector<std::filesystem::
   }
 }
 
-Original Originals::picture(const std::string& source, int height, int width) const {
+Original Originals::picture(const std::string& source, int height, int width, bool turned) const {
   std::error_code error;
   const auto file = root_ / path_of_name(source);
   if (!found() || !std::filesystem::exists(file, error)) return {{}, "not on disk"};
   try {
-    io::Image image = io::read_image(file).image;
+    io::Image image =
+        io::read_image(file, turned ? io::Orientation::apply_exif : io::Orientation::ignore_exif).image;
     const auto fits = [&] { return height <= 0 || (image.height == height && image.width == width); };
     if (height > 0 && image.width == width && image.height > height) keep_rows(image, height);
     if (!fits()) image = io::read_image(file, io::Orientation::apply_exif).image;

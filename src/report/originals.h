@@ -27,8 +27,8 @@ class Originals {
 
   // `source`: as the store names it. `height`, `width`: what the store saw of it, 0 where that is unknown:
   // rows that the dataset's layout drops below (a banner) are cut off, a picture that was decoded upright is
-  // turned upright, and another picture of the same name is not shown.
-  Original picture(const std::string& source, int height, int width) const;
+  // turned upright (at once with `turned`), and another picture of the same name is not shown.
+  Original picture(const std::string& source, int height, int width, bool turned = false) const;
   bool found() const { return !root_.empty(); }
   // In words, for the line below a sheet: where they are, or where they were looked for.
   std::string where() const;

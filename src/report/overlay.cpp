@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/escaped_name.h"
 #include "core/files.h"
+#include "decoupling/mask_quality.h"
 #include "io/pictures/image_codec.h"
 #include "io/pictures/resize.h"
 #include "report/contact_sheet.h"
@@ -125,7 +126,7 @@ std::string route_words(const std::map<std::string, std::int64_t>& routes) {
 }
 
 Original picture_of(const Look& look, const Originals& originals) {
-  return originals.picture(look.source, look.height, look.width);
+  return originals.picture(look.source, look.height, look.width, look.turned != 1);
 }
 
 // Below, on a ground without a picture.
@@ -285,6 +286,9 @@ std::vector<Doubt> find_doubts(const std::vector<Look>& looks, const MaskScores&
       if (shape.lowest_score < low_score)
         add(3 * (low_score - shape.lowest_score) / low_score + 0.5,
             fmt::format("score {:.2f}", shape.lowest_score));
+      if (look.quality >= 0 && look.quality < decoupling::low_mask_quality)
+        add(2 * (decoupling::low_mask_quality - look.quality) / decoupling::low_mask_quality + 0.5,
+            fmt::format("colours inside and around differ by {:.2f} only", look.quality));
       if (shape.used >= many_objects) add(0.5, fmt::format("{} objects", shape.used));
       if (look.attempts.size() > 1) add(1, "route " + look.route + " after another failed");
     }

@@ -43,9 +43,9 @@ struct Doubt {
   std::optional<double> quality = {};  // of its mask, where it has a score
 };
 
-// Pictures with parts that are unusual (small, huge, in several pieces, low score, another route than the
-// first, many objects), pictures without parts, and those of a doubtful mask score; those with a score by
-// rising quality, then the others by falling weight, then by item.
+// Pictures with parts that are unusual (small, huge, in several pieces, low score, colours that hardly differ
+// from those around, another route than the first, many objects), pictures without parts, and those of a
+// doubtful mask score; those with a score by rising quality, then the others by falling weight, then by item.
 std::vector<Doubt> find_doubts(const std::vector<decoupling::Look>& looks, const MaskScores& scores = {});
 
 // Overlays of many pictures, and how many of the pictures were not at hand.

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "decoupling/annotated_masks.h"
 #include "decoupling/decouple.h"
+#include "decoupling/mask_quality.h"
 #include "io/pictures/image_codec.h"
 #include "support/temporary_folder.h"
 
@@ -207,6 +209,88 @@ TEST(BoxGrabCut, FindsABrightObjectInItsBoxAndGivesTheSameMaskTwice) {
   }
   EXPECT_GT(static_cast<double>(both) / static_cast<double>(either), 0.95);
   EXPECT_EQ(first.objects[0].score, 1.0);
+}
+
+// Waves of two sizes in one colour: nothing in any box is an object.
+io::Image water(int seed) {
+  io::Image picture(180, 240, 3);
+  for (int y = 0; y < picture.height; ++y) {
+    for (int x = 0; x < picture.width; ++x) {
+      const double wave = std::sin(0.13 * x + 0.31 * y + seed) + std::sin(0.05 * x - 0.17 * y + 2.0 * seed) +
+                          0.5 * std::sin(1.7 * x + 0.9 * y * (1 + seed % 3));
+      for (int c = 0; c < 3; ++c)
+        picture.row(y)[3 * x + c] = static_cast<std::uint8_t>(90 + 20 * c + 14 * wave);
+    }
+  }
+  return picture;
+}
+
+TEST(BoxGrabCut, AcceptsNoOvalOfWater) {
+  OnePicture ladder;
+  ladder.config.sources = {"annotated", "box_grabcut"};
+  std::vector<std::unique_ptr<MaskSource>> sources;
+  for (const auto& name : ladder.config.sources) sources.push_back(make_mask_source(name, ladder.config));
+  ladder.dataset.root = ladder.folder.path();
+  constexpr int pictures = 12;
+  for (int i = 0; i < pictures; ++i) {
+    io::write_image(ladder.folder / "picture.png", water(i));
+    data::Item item;
+    item.path = "picture.png";
+    item.class_id = 0;
+    item.box = {40.0 + 5 * i, 30, 160.0 + 5 * i, 140};
+    const DecoupledPicture seen = decouple_picture(ladder.dataset, item, 0, sources, ladder.config);
+    EXPECT_EQ(seen.result.outcome, io::Outcome::rejected) << i << ": " << seen.result.reason;
+    EXPECT_NE(seen.result.reason.find("box_grabcut: "), std::string::npos) << seen.result.reason;
+    ASSERT_EQ(seen.attempts.size(), 2u);
+    for (const FoundObject& object : seen.attempts[1].objects)
+      EXPECT_FALSE(object.rejected.empty()) << "what people look at is marked as left out";
+  }
+}
+
+TEST(BoxGrabCut, LeavesARejectedMaskToTheNextSource) {
+  OnePicture ladder;
+  ladder.config.sources = {"box_grabcut", "annotated"};
+  ladder.dataset.root = ladder.folder.path();
+  io::write_image(ladder.folder / "picture.png", water(1));
+  io::write_image(ladder.folder / "mask.png", box_mask(180, 240, 60, 50, 120, 110));
+  data::Item item;
+  item.path = "picture.png";
+  item.mask = "mask.png";
+  item.mask_encoding = data::MaskEncoding::nonzero;
+  item.class_id = 0;
+  item.box = {40, 30, 160, 140};
+  std::vector<std::unique_ptr<MaskSource>> sources;
+  for (const auto& name : ladder.config.sources) sources.push_back(make_mask_source(name, ladder.config));
+  const DecoupledPicture seen = decouple_picture(ladder.dataset, item, 0, sources, ladder.config);
+  ASSERT_EQ(seen.result.outcome, io::Outcome::done) << seen.result.reason;
+  EXPECT_EQ(seen.route, "annotated");
+  EXPECT_NE(seen.result.reason.find("route annotated after box_grabcut: "), std::string::npos);
+  EXPECT_LT(seen.result.records[0].info.mask_quality, low_mask_quality)
+      << "accepted, and known to be doubtful";
+}
+
+TEST(MaskQuality, TellsObjectsFromGround) {
+  io::Image picture = water(2);
+  const io::Image object = box_mask(180, 240, 60, 40, 140, 120),
+                  elsewhere = box_mask(180, 240, 150, 60, 220, 130);
+  for (std::size_t i = 0; i < object.pixels.size(); ++i) {
+    if (object.pixels[i] != 0) picture.pixels[3 * i] = static_cast<std::uint8_t>(picture.pixels[3 * i] + 90);
+  }
+  EXPECT_GT(mask_quality(picture, object), 0.95);
+  EXPECT_LT(mask_quality(picture, elsewhere), least_grabcut_quality);
+  const io::Image half = box_mask(180, 240, 100, 40, 180, 120);
+  EXPECT_GT(mask_quality(picture, half), mask_quality(picture, elsewhere));
+  EXPECT_LT(mask_quality(picture, half), mask_quality(picture, object));
+  EXPECT_EQ(mask_quality(picture, io::Image(180, 240, 1)), 0);
+  EXPECT_EQ(mask_quality(picture, box_mask(180, 240, 0, 0, 240, 180)), 0) << "nothing around it";
+}
+
+TEST(MaskQuality, IsKeptWithEveryRecordOfEveryRoute) {
+  OnePicture annotated;
+  const DecoupledPicture good = annotated.run(gradient(80, 90), box_mask(80, 90, 20, 20, 60, 60));
+  ASSERT_EQ(good.result.records.size(), 2u);
+  for (const io::Record& record : good.result.records) EXPECT_GE(record.info.mask_quality, 0);
+  EXPECT_EQ(good.result.records[0].info.mask_quality, static_cast<float>(good.quality));
 }
 
 }  // namespace

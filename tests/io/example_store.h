@@ -50,6 +50,7 @@ struct ExampleStore {
     made.info.crop = {1, 2, 1 + made.info.width, 2 + made.info.height};
     made.info.box = {1, 2, 1 + made.info.width, 1 + made.info.height};
     made.info.mask_area = made.info.width;
+    made.info.mask_quality = 0.125f * static_cast<float>(made.info.width % 8);
     made.info.version = version;
     made.info.strength = 0.25f * static_cast<float>(version);
     made.info.seed = std::uint64_t{draw.bits()} << 32 | draw.bits();

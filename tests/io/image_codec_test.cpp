@@ -10,7 +10,8 @@
 #include "core/files.h"
 #include "io/formats/text_table.h"
 #include "io/pictures/image_header.h"
-#include "io/pictures/mask_png.h"
+#include "io/pictures/mask_file.h"
+#include "io/pictures/png_file.h"
 #include "support/crc32.h"
 
 namespace deda::io {
@@ -114,6 +115,62 @@ TEST(ImageCodec, BelievesNoClaimOfSixtyFiveThousandPixels) {
                DataError);
 }
 
+// A tall picture of stripes, so that few of its rows share a block.
+std::vector<std::uint8_t> tall_jpeg() {
+  Image image(1600, 32, 3);
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < 3 * image.width; ++x)
+      image.row(y)[x] = static_cast<std::uint8_t>((y * 37 + x * 11 + y * x) % 251);
+  }
+  return encode_jpeg(image, 90);
+}
+
+// The last `lost` bytes before the end marker are missing.
+std::vector<std::uint8_t> shortened(std::vector<std::uint8_t> jpeg, std::size_t lost) {
+  jpeg.erase(jpeg.end() - 2 - static_cast<std::ptrdiff_t>(lost), jpeg.end() - 2);
+  return jpeg;
+}
+
+TEST(ImageCodec, RefusesDamagedJpegsAndNotesLostRowsAtTheEnd) {
+  const auto jpeg = tall_jpeg();
+  EXPECT_TRUE(decode_image(jpeg, "tall.jpg").notes.empty());
+  EXPECT_THAT(refusal(shortened(jpeg, jpeg.size() / 2)), HasSubstr("is a damaged JPEG: "));
+  EXPECT_THAT(refusal(shortened(jpeg, jpeg.size() / 2)), HasSubstr("of 1600 rows are lost"));
+  const auto notes = decode_image(shortened(jpeg, 20), "tall.jpg").notes;
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_THAT(notes[0], HasSubstr("damaged JPEG: "));
+}
+
+TEST(ImageCodec, PrintsNothing) {
+  testing::internal::CaptureStderr();
+  for (const char* name :
+       {"colour.bmp", "colour.tiff", "colour.webp", "colour.jpg", "rgba.png", "still.gif"}) {
+    const auto whole = read_bytes(golden / name);
+    for (std::size_t bytes = 8; bytes < whole.size(); bytes += whole.size() / 13 + 1)
+      refusal({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(bytes)}, name);
+    for (std::size_t place = 30; place < whole.size(); place += whole.size() / 29 + 1) {
+      auto flipped = whole;
+      flipped[place] ^= 0x55;
+      refusal(flipped, name);
+    }
+  }
+  refusal(shortened(tall_jpeg(), 500));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(ImageCodec, FindsOrientationAndLossInEveryKindOfHeader) {
+  EXPECT_EQ(read_image_header(read_bytes(golden / "orientation_6.jpg")).exif_orientation, 6);
+  EXPECT_TRUE(read_image_header(read_bytes(golden / "orientation_6.jpg")).lossy);
+  auto webp = read_bytes(golden / "colour.webp");
+  EXPECT_FALSE(read_image_header(webp).lossy);
+  EXPECT_EQ(read_image_header(webp).exif_orientation, 1);
+  const std::vector<std::uint8_t> exif{'E', 'X',  'I', 'F', 26, 0, 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1,
+                                       0,   0x12, 1,   3,   0,  1, 0, 0, 0,   8,   0,  0, 0, 0, 0, 0, 0};
+  webp.insert(webp.end(), exif.begin(), exif.end());
+  EXPECT_EQ(read_image_header(webp).exif_orientation, 8);
+  EXPECT_TRUE(read_image_header(webp).turns_sides());
+}
+
 TEST(ImageCodec, ReadsMasksAsStored) {
   const Image palette = read_mask(golden / "palette.png");
   EXPECT_EQ(palette.channels, 1);
@@ -128,8 +185,8 @@ TEST(ImageCodec, ReadsMasksAsStored) {
 TEST(ImageCodec, WritesWhatItReads) {
   Image image(5, 4, 4);
   for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(i * 11);
-  const Image mask = decode_mask_png(encode_png(Image(3, 3, 1)), "m.png");
-  EXPECT_EQ(mask.pixels, std::vector<std::uint8_t>(9, 0));
+  const PngSamples mask = decode_png_samples(encode_png(Image(3, 3, 1)), "m.png");
+  EXPECT_EQ(mask.samples, std::vector<std::uint16_t>(9, 0));
   const Image back = decode_image(encode_png(image), "b.png").image;
   for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(back.pixels[3 * i + 1], image.pixels[4 * i + 1]);
   EXPECT_THROW(encode_jpeg(image, 90), DataError);

@@ -99,6 +99,7 @@ TEST(RecordStore, ReaderGivesBackEveryFieldInOrder) {
     EXPECT_EQ(got.crop, want.crop);
     EXPECT_EQ(got.box, want.box);
     EXPECT_EQ(got.mask_area, want.mask_area);
+    EXPECT_EQ(got.mask_quality, want.mask_quality);
     EXPECT_EQ(got.version, want.version);
     EXPECT_EQ(got.strength, want.strength);
     EXPECT_EQ(got.seed, want.seed);

@@ -63,7 +63,8 @@ const std::vector<Row> rows{
     {"dataset.masks", "", "other"},
     {"dataset.test_share", "0.5", ""},  // another layout's
     {"dataset.images_per_class", "2", "decouple"},
-    {"dataset.subset_seed", "5", ""},  // all pictures are kept
+    {"dataset.subset_seed", "5", ""},          // all pictures are kept
+    {"dataset.orientation", "\"apply\"", ""},  // no picture is turned
     {"dataset.strip_banner", "true", ""},
 
     {"decouple.sources", "[\"annotated\",\"box_grabcut\"]", "decouple"},

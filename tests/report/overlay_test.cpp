@@ -59,16 +59,20 @@ TEST(Doubts, SmallHugeBrokenAndUnsureMasksComeFirst) {
   auto none = look_of({});
   none.route.clear();
   none.outcome = io::Outcome::nothing_found;
-  const std::vector<decoupling::Look> looks = {
+  std::vector<decoupling::Look> looks = {
       look_of({object_with_mask(50, 20, 150, 80, 0.9)}),  // nothing unusual
       look_of({object_with_mask(50, 50, 60, 60, 0.9)}),   // small
       look_of({object_with_mask(0, 0, 200, 95, 0.9)}),    // huge
       look_of(
           {object_with_mask(10, 20, 60, 80, 0.9), object_with_mask(120, 20, 180, 80, 0.9)}),  // two pieces
       look_of({object_with_mask(50, 20, 150, 80, 0.05)}),                                     // unsure
-      none};
+      none,
+      look_of({object_with_mask(50, 20, 150, 80, 0.9)}),   // colours like those around
+      look_of({object_with_mask(50, 20, 150, 80, 0.9)})};  // and others
+  looks[6].quality = 0.1;
+  looks[7].quality = 0.95;
   const auto doubts = find_doubts(looks);
-  ASSERT_EQ(doubts.size(), 5u);
+  ASSERT_EQ(doubts.size(), 6u);
   for (const Doubt& doubt : doubts) EXPECT_NE(doubt.look, 0u);
   for (std::size_t i = 1; i < doubts.size(); ++i) EXPECT_GE(doubts[i - 1].weight, doubts[i].weight);
   const auto reason_of = [&](std::size_t look) {
@@ -82,6 +86,7 @@ TEST(Doubts, SmallHugeBrokenAndUnsureMasksComeFirst) {
   EXPECT_NE(reason_of(3).find("2 pieces"), std::string::npos);
   EXPECT_NE(reason_of(4).find("score 0.05"), std::string::npos);
   EXPECT_NE(reason_of(5).find("nothing_found"), std::string::npos);
+  EXPECT_NE(reason_of(6).find("differ by 0.10 only"), std::string::npos);
 }
 
 // A store of the toy dataset's own masks.

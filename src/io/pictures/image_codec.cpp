@@ -4,28 +4,20 @@
 
 #include <algorithm>
 #include <opencv2/core.hpp>
-#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "io/mapped_file.h"
 #include "io/pictures/gif.h"
-#include "io/pictures/image_header.h"
-#include "io/pictures/mask_png.h"
+#include "io/pictures/jpeg_file.h"
+#include "io/pictures/opencv_decode.h"
+#include "io/pictures/png_file.h"
 
 namespace deda::io {
 
 namespace {
-
-// OpenCV's messages go nowhere: what they say is in our errors.
-void silence_opencv() {
-  static const bool done = [] {
-    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
-    return true;
-  }();
-  static_cast<void>(done);
-}
 
 std::string lower_suffix(const std::string& name) {
   std::string suffix = std::filesystem::path(name).extension().string();
@@ -52,44 +44,6 @@ bool suffix_fits(const std::string& suffix, ImageFormat format) {
       break;
   }
   return false;
-}
-
-// Checks every claim of the header; throws DataError.
-ImageHeader checked_header(std::span<const std::uint8_t> bytes, const std::string& name,
-                           const DecodeLimits& limits) {
-  if (bytes.empty()) throw DataError("is empty: 0 bytes", name);
-  const ImageHeader header = read_image_header(bytes);
-  if (header.format == ImageFormat::unknown)
-    throw DataError("is no image that can be read", name, "JPEG, PNG, BMP, WebP, TIFF and GIF are.");
-  const std::string_view format = name_of(header.format);
-  if (header.width == 0 || header.height == 0)
-    throw DataError(fmt::format("is a broken {}: its header gives no size", format), name);
-  if (header.width > limits.max_pixels || header.height > limits.max_pixels ||
-      header.width * header.height > limits.max_pixels) {
-    throw DataError(fmt::format("claims {} x {} pixels, more than the limit of {}", header.width,
-                                header.height, limits.max_pixels),
-                    name);
-  }
-  if (!header.complete) throw DataError(fmt::format("is a truncated {}", format), name);
-  if (header.animated)
-    throw DataError("is an animated WebP, which is not supported", name, "Save its first frame as PNG.");
-  return header;
-}
-
-cv::Mat decode_by_opencv(std::span<const std::uint8_t> bytes, const std::string& name, ImageFormat format,
-                         int flags) {
-  silence_opencv();
-  cv::Mat decoded;
-  try {
-    const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<std::uint8_t*>(bytes.data()));
-    decoded = cv::imdecode(buffer, flags);
-  } catch (const cv::Exception& error) {
-    throw DataError(fmt::format("is a broken {}: {}", name_of(format), error.err), name);
-  } catch (const std::bad_alloc&) {
-    throw DataError(fmt::format("is a {} that does not fit into memory", name_of(format)), name);
-  }
-  if (decoded.empty()) throw DataError(fmt::format("is a broken or unsupported {}", name_of(format)), name);
-  return decoded;
 }
 
 // Any depth and channel count to RGB, with a note for what was lost.
@@ -191,20 +145,21 @@ DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string
   const std::string suffix = lower_suffix(name);
   if (!suffix.empty() && !suffix_fits(suffix, header.format))
     result.notes.push_back(fmt::format("is a {} although named {}", name_of(header.format), suffix));
-  if (header.format == ImageFormat::gif) {
-    result.image = decode_gif_first_frame(bytes, name);
-    result.notes.emplace_back("first frame of a GIF");
-    return result;
+  switch (header.format) {
+    case ImageFormat::gif:
+      result.image = decode_gif_first_frame(bytes, name);
+      result.notes.emplace_back("first frame of a GIF");
+      break;
+    case ImageFormat::jpeg:
+      result.image = decode_jpeg(bytes, name, limits.max_pixels, result.notes);
+      break;
+    case ImageFormat::png:
+      result.image = decode_png_picture(bytes, name, result.notes);
+      break;
+    default:
+      result.image = to_rgb(decode_by_opencv(bytes, name, header.format, limits), name, result.notes);
+      break;
   }
-  // JPEG as colour: OpenCV's decoder converts CMYK and YCCK only then. The rest as it is, to see depth and
-  // alpha.
-  const int flags = header.format == ImageFormat::jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION
-                                                       : cv::IMREAD_UNCHANGED;
-  const cv::Mat decoded = decode_by_opencv(bytes, name, header.format, flags);
-  if (static_cast<std::uint64_t>(decoded.rows) * static_cast<std::uint64_t>(decoded.cols) > limits.max_pixels)
-    throw DataError("is larger than its header says", name);
-  if (header.jpeg_components == 4) result.notes.emplace_back("CMYK converted");
-  result.image = to_rgb(decoded, name, result.notes);
   if (orientation == Orientation::apply_exif) result.image = oriented(result.image, header.exif_orientation);
   return result;
 }
@@ -214,15 +169,8 @@ DecodedImage read_image(const std::filesystem::path& path, Orientation orientati
   return decode_image(read_bytes(path, limits.max_file_bytes), path.string(), orientation, limits);
 }
 
-Image read_mask(const std::filesystem::path& path, const DecodeLimits& limits) {
-  const std::vector<std::uint8_t> bytes = read_bytes(path, limits.max_file_bytes);
-  const ImageHeader header = checked_header(bytes, path.string(), limits);
-  if (header.format == ImageFormat::png) return decode_mask_png(bytes, path.string());
-  const Image rgb = decode_image(bytes, path.string(), Orientation::ignore_exif, limits).image;
-  Image mask(rgb.height, rgb.width, 1);
-  for (std::size_t i = 0; i < mask.pixels.size(); ++i)
-    mask.pixels[i] = std::max({rgb.pixels[3 * i], rgb.pixels[3 * i + 1], rgb.pixels[3 * i + 2]});
-  return mask;
+ImageHeader header_of_file(const std::filesystem::path& path) {
+  return read_image_header(MappedFile(path, MappedFile::Access::random).bytes());
 }
 
 std::vector<std::uint8_t> encode_png(const Image& image) {

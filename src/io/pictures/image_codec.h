@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/pictures/image.h"
+#include "io/pictures/image_header.h"
 
 namespace deda::io {
 
@@ -32,8 +33,12 @@ DecodedImage read_image(const std::filesystem::path& path, Orientation orientati
 DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
                           Orientation orientation = Orientation::ignore_exif,
                           const DecodeLimits& limits = {});
-// A mask or trimap as stored: one channel, values untouched (palette PNGs give palette indices).
+// A mask or trimap as stored: one channel, values untouched (palette PNGs give palette indices); mask_file.h
+// has what else such a file says.
 Image read_mask(const std::filesystem::path& path, const DecodeLimits& limits = {});
+// What the file's header claims, without reading its pixels: for decisions by size and orientation. Format
+// `unknown` where it is no image. Throws DataError or IoError where there is no file to read.
+ImageHeader header_of_file(const std::filesystem::path& path);
 // PNG (lossless; 1, 3 or 4 channels) and JPEG (quality 0..100) by suffix. Atomic (core/files.h).
 void write_image(const std::filesystem::path& path, const Image& image, int jpeg_quality = 95);
 std::vector<std::uint8_t> encode_png(const Image& image);

@@ -49,6 +49,7 @@ int exif_orientation(Bytes exif) {
 
 void read_jpeg(Bytes b, ImageHeader& header) {
   header.complete = false;
+  header.lossy = true;
   std::size_t at = 2;
   while (at + 4 <= b.size()) {
     if (b[at] != 0xff) {
@@ -90,7 +91,38 @@ void read_jpeg(Bytes b, ImageHeader& header) {
   }
 }
 
+// Chunks of a PNG: size, name, data, check sum.
+void read_png(Bytes b, ImageHeader& header) {
+  header.width = big32(b, 16);
+  header.height = big32(b, 20);
+  header.complete = false;
+  constexpr std::size_t signature = 8, around_data = 12;
+  for (std::size_t at = signature; at + around_data <= b.size();) {
+    const std::size_t length = big32(b, at);
+    if (length > b.size() - at - around_data) break;
+    if (starts(b, at + 4, "eXIf")) header.exif_orientation = exif_orientation(b.subspan(at + 8, length));
+    if (starts(b, at + 4, "IEND")) header.complete = true;
+    at += around_data + length;
+  }
+}
+
+// Chunks of a WebP: name, size, data, padded to an even size.
+void read_webp_chunks(Bytes b, ImageHeader& header) {
+  constexpr std::size_t first_chunk = 12, chunk_head = 8;
+  constexpr std::string_view jpeg_prefix{"Exif\0\0", 6};  // some writers keep what JPEG puts before EXIF
+  for (std::size_t at = first_chunk; at + chunk_head <= b.size();) {
+    const std::size_t length = std::min<std::size_t>(little32(b, at + 4), b.size() - at - chunk_head);
+    const Bytes data = b.subspan(at + chunk_head, length);
+    if (starts(b, at, "VP8 ")) header.lossy = true;
+    if (starts(b, at, "EXIF"))
+      header.exif_orientation =
+          exif_orientation(starts(data, 0, jpeg_prefix) ? data.subspan(jpeg_prefix.size()) : data);
+    at += chunk_head + length + (length & 1);
+  }
+}
+
 void read_webp(Bytes b, ImageHeader& header) {
+  read_webp_chunks(b, header);
   header.complete = b.size() >= static_cast<std::size_t>(little32(b, 4)) + 8 - (little32(b, 4) & 1);
   if (starts(b, 12, "VP8X")) {
     constexpr std::uint8_t animation_flag = 0x02;
@@ -116,11 +148,13 @@ void read_tiff(Bytes b, ImageHeader& header) {
   for (std::uint32_t i = 0; i < entries; ++i) {
     const std::size_t entry = directory + 2 + 12 * static_cast<std::size_t>(i);
     if (entry + 12 > b.size()) return;
-    constexpr std::uint32_t width_tag = 256, height_tag = 257, short_type = 3;
+    constexpr std::uint32_t width_tag = 256, height_tag = 257, compression_tag = 259, short_type = 3;
+    constexpr std::uint32_t old_jpeg = 6, jpeg = 7;
     const std::uint32_t tag = number16(entry),
                         value = number16(entry + 2) == short_type ? number16(entry + 8) : number32(entry + 8);
     if (tag == width_tag) header.width = value;
     if (tag == height_tag) header.height = value;
+    if (tag == compression_tag) header.lossy = value == old_jpeg || value == jpeg;
   }
 }
 
@@ -153,12 +187,7 @@ ImageHeader read_image_header(Bytes b) {
     read_jpeg(b, header);
   } else if (starts(b, 0, "\x89PNG\r\n\x1a\n")) {
     header.format = ImageFormat::png;
-    header.width = big32(b, 16);
-    header.height = big32(b, 20);
-    constexpr std::string_view end = "IEND";
-    header.complete = std::search(b.begin(), b.end(), end.begin(), end.end(), [](std::uint8_t x, char y) {
-                        return x == static_cast<std::uint8_t>(y);
-                      }) != b.end();
+    read_png(b, header);
   } else if (starts(b, 0, "GIF87a") || starts(b, 0, "GIF89a")) {
     header.format = ImageFormat::gif;
     header.width = little16(b, 6);

@@ -17,7 +17,11 @@ struct ImageHeader {
   bool animated = false;                // WebP with an animation chunk
   bool complete = true;      // false: the end marker is missing (JPEG EOI, PNG IEND): a truncated file
   int jpeg_components = 0;   // 1 grey, 3 YCbCr or RGB, 4 CMYK or YCCK
-  int exif_orientation = 1;  // 1..8 as in EXIF; JPEG only
+  int exif_orientation = 1;  // 1..8 as in EXIF: of JPEG, PNG (eXIf) and WebP (EXIF)
+  bool lossy = false;        // stored with a loss: JPEG, WebP's VP8, TIFF with JPEG inside
+
+  // 5..8 turn the picture by a quarter: its upright form is `height` wide.
+  bool turns_sides() const { return exif_orientation >= 5; }
 };
 
 // Never throws and never reads outside `bytes`.

@@ -25,6 +25,8 @@ enum class RecordKind : std::uint8_t { cdp = 0, cip = 1 };
 enum class Outcome : std::uint8_t { done = 0, nothing_found = 1, unreadable = 2, rejected = 3, failed = 4 };
 std::string_view name_of(Outcome outcome);
 
+inline constexpr float not_measured = -1.0f;
+
 struct RecordInfo {
   std::int64_t source_index = -1;  // item number: index of the picture in the dataset's list
   std::int32_t class_id = -1;
@@ -33,8 +35,11 @@ struct RecordInfo {
   std::array<std::int32_t, 4> crop{};  // xyxy in source pixels, half open: where the record's pixels lie
   std::array<std::int32_t, 4> box{};   // xyxy of the mask in source pixels, half open
   std::int64_t mask_area = 0;          // pixels of the binary mask
-  std::int32_t version = 0;            // 0 real, 1..K synthetic
-  float strength = 0.0f;               // SDEdit strength of a synthetic record
+  // How far the colours inside of the mask differ from those around it, 0..1 (decoupling/mask_quality.h); of
+  // a CIP the lowest of its CDPs; not_measured of synthetic records.
+  float mask_quality = not_measured;
+  std::int32_t version = 0;  // 0 real, 1..K synthetic
+  float strength = 0.0f;     // SDEdit strength of a synthetic record
   std::uint64_t seed = 0;
   std::uint8_t route = 0;  // index into StoreDescription::routes: which mask source made it
   Outcome outcome = Outcome::done;

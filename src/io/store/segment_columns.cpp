@@ -63,6 +63,7 @@ void append_row(SegmentColumns& columns, const RecordInfo& info, std::uint64_t o
   columns.crop.insert(columns.crop.end(), info.crop.begin(), info.crop.end());
   columns.box.insert(columns.box.end(), info.box.begin(), info.box.end());
   columns.mask_area.push_back(info.mask_area);
+  columns.mask_quality.push_back(info.mask_quality);
   columns.version.push_back(info.version);
   columns.strength.push_back(info.strength);
   columns.seed.push_back(info.seed);
@@ -81,6 +82,7 @@ RecordInfo info_of_row(const SegmentColumns& columns, std::size_t row) {
   info.crop = four_of(columns.crop, row);
   info.box = four_of(columns.box, row);
   info.mask_area = columns.mask_area[row];
+  info.mask_quality = columns.mask_quality[row];
   info.version = columns.version[row];
   info.strength = columns.strength[row];
   info.seed = columns.seed[row];
@@ -110,6 +112,8 @@ std::string problem_of(const RecordInfo& info, std::uint64_t nbytes, std::size_t
       info.class_id >= -1 && (class_count == 0 || info.class_id < static_cast<std::int64_t>(class_count));
   if (!class_possible) return fmt::format("class {} is not one of {}", info.class_id, class_count);
   if (!std::isfinite(info.strength)) return fmt::format("strength {} is not a number", info.strength);
+  if (!std::isfinite(info.mask_quality))
+    return fmt::format("mask_quality {} is not a number", info.mask_quality);
   return {};
 }
 

@@ -11,7 +11,7 @@
 
 namespace deda::io {
 
-inline constexpr std::int32_t store_schema_version = 2;
+inline constexpr std::int32_t store_schema_version = 3;
 inline constexpr std::uint64_t record_alignment = 64;  // bytes; a record starts on a cache line
 inline constexpr std::uint64_t pixels_alignment =
     4096;  // bytes; the pixels start on a page and fill whole pages
@@ -23,7 +23,7 @@ struct SegmentColumns {
   std::vector<std::int32_t> height, width, channels, class_id, version, crop, box;
   std::vector<std::int64_t> source_index, mask_area;
   std::vector<std::uint8_t> kind, outcome, route;
-  std::vector<float> strength;
+  std::vector<float> strength, mask_quality;
 
   std::size_t size() const { return offset.size(); }
   bool operator==(const SegmentColumns&) const = default;
@@ -53,6 +53,7 @@ void for_each_column(Columns& columns, hid_t outcome_type, Visit visit) {
   visit(ColumnType{"crop", H5T_STD_I32LE, H5T_NATIVE_INT32, 4}, columns.crop);
   visit(ColumnType{"box", H5T_STD_I32LE, H5T_NATIVE_INT32, 4}, columns.box);
   visit(ColumnType{"mask_area", H5T_STD_I64LE, H5T_NATIVE_INT64}, columns.mask_area);
+  visit(ColumnType{"mask_quality", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT}, columns.mask_quality);
   visit(ColumnType{"version", H5T_STD_I32LE, H5T_NATIVE_INT32}, columns.version);
   visit(ColumnType{"strength", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT}, columns.strength);
   visit(ColumnType{"seed", H5T_STD_U64LE, H5T_NATIVE_UINT64}, columns.seed);
