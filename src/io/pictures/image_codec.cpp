@@ -37,9 +37,10 @@ std::string lower_suffix(const std::string& name) {
 bool suffix_fits(const std::string& suffix, ImageFormat format) {
   switch (format) {
     case ImageFormat::jpeg:
-      return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".jpe";
+      return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".jpe" || suffix == ".jfif" ||
+             suffix == ".jif" || suffix == ".mpo";
     case ImageFormat::png:
-      return suffix == ".png";
+      return suffix == ".png" || suffix == ".apng";
     case ImageFormat::bmp:
       return suffix == ".bmp" || suffix == ".dib";
     case ImageFormat::webp:
@@ -48,6 +49,8 @@ bool suffix_fits(const std::string& suffix, ImageFormat format) {
       return suffix == ".tif" || suffix == ".tiff";
     case ImageFormat::gif:
       return suffix == ".gif";
+    case ImageFormat::pnm:
+      return suffix == ".pnm" || suffix == ".ppm" || suffix == ".pgm" || suffix == ".pbm";
     case ImageFormat::unknown:
       break;
   }
@@ -60,7 +63,7 @@ ImageHeader checked_header(std::span<const std::uint8_t> bytes, const std::strin
   if (bytes.empty()) throw DataError("is empty: 0 bytes", name);
   const ImageHeader header = read_image_header(bytes);
   if (header.format == ImageFormat::unknown)
-    throw DataError("is no image that can be read", name, "JPEG, PNG, BMP, WebP, TIFF and GIF are.");
+    throw DataError("is no image that can be read", name, "JPEG, PNG, BMP, WebP, TIFF, GIF and PNM are.");
   const std::string_view format = name_of(header.format);
   if (header.width == 0 || header.height == 0)
     throw DataError(fmt::format("is a broken {}: its header gives no size", format), name);
@@ -92,10 +95,11 @@ cv::Mat decode_by_opencv(std::span<const std::uint8_t> bytes, const std::string&
   return decoded;
 }
 
-// Any depth and channel count to RGB, with a note for what was lost.
-Image to_rgb(cv::Mat mat, const std::string& name, std::vector<std::string>& notes) {
+// Any depth and channel count to RGB, with a note for what was lost. `largest`: the value of white in 16 bit
+// pixels.
+Image to_rgb(cv::Mat mat, const std::string& name, std::uint32_t largest, std::vector<std::string>& notes) {
   if (mat.depth() == CV_16U) {
-    mat.convertTo(mat, CV_8U, 1.0 / 257.0);
+    mat.convertTo(mat, CV_8U, 255.0 / largest);
     notes.emplace_back("16 bit scaled to 8");
   } else if (mat.depth() != CV_8U) {
     throw DataError("has pixels that are neither 8 nor 16 bit", name, "Convert it to 8 bit.");
@@ -200,11 +204,19 @@ DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string
   // alpha.
   const int flags = header.format == ImageFormat::jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION
                                                        : cv::IMREAD_UNCHANGED;
-  const cv::Mat decoded = decode_by_opencv(bytes, name, header.format, flags);
+  std::vector<std::uint8_t> ended;  // OpenCV wants something behind the last digit of a PNM
+  if (header.format == ImageFormat::pnm) {
+    ended.assign(bytes.begin(), bytes.end());
+    ended.push_back('\n');
+  }
+  const cv::Mat decoded = decode_by_opencv(ended.empty() ? bytes : std::span<const std::uint8_t>(ended), name,
+                                           header.format, flags);
   if (static_cast<std::uint64_t>(decoded.rows) * static_cast<std::uint64_t>(decoded.cols) > limits.max_pixels)
     throw DataError("is larger than its header says", name);
   if (header.jpeg_components == 4) result.notes.emplace_back("CMYK converted");
-  result.image = to_rgb(decoded, name, result.notes);
+  constexpr std::uint32_t largest_16_bit = 65535;
+  const bool own_range = header.format == ImageFormat::pnm && header.largest_value > 255;
+  result.image = to_rgb(decoded, name, own_range ? header.largest_value : largest_16_bit, result.notes);
   if (orientation == Orientation::apply_exif) result.image = oriented(result.image, header.exif_orientation);
   return result;
 }
