@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/quoted_text.h"
+#include "decoupling/exclusions.h"
 #include "io/pictures/image_codec.h"
 #include "io/pictures/resize.h"
 #include "report/contact_sheet.h"
@@ -137,15 +139,23 @@ io::Image picture_of(const Look& look, const std::filesystem::path& root) {
   }
 }
 
-std::string text_for_exclusion(const std::vector<Doubt>& doubts, const std::vector<Look>& looks) {
+// `sources`: the pictures' paths by item; those of the looks are for people.
+std::string text_for_exclusion(const std::vector<Doubt>& doubts, const std::vector<Look>& looks,
+                               const std::vector<std::string>& sources) {
   std::string text =
-      "# Pictures that give no parts. One path a line; a line that begins with # does nothing.\n"
+      "# Pictures that give no parts. One path a line; a line that begins with # does nothing. Paths with "
+      "unusual\n"
+      "# characters stand in double quotes.\n"
       "# Below, the doubtful ones, gravest first: take the # away where the mask is wrong, then run\n"
       "#   deda decouple ... --set decouple.exclude=THIS_FILE\n\n";
   for (const Doubt& doubt : doubts) {
     const Look& look = looks[doubt.look];
     if (look.route.empty()) continue;  // gives no parts anyway
-    text += fmt::format("#{}  # {}\n", look.source, fmt::join(doubt.reasons, ", "));
+    const std::string path = look.item >= 0 && static_cast<std::size_t>(look.item) < sources.size()
+                                 ? sources[static_cast<std::size_t>(look.item)]
+                                 : look.source;
+    text += fmt::format("#{}  # {}\n", decoupling::exclusion_entry(path),
+                        shown(fmt::format("{}", fmt::join(doubt.reasons, ", "))));
   }
   return text;
 }
@@ -315,14 +325,15 @@ std::filesystem::path write_review(const std::filesystem::path& page_path, const
       }
     }
     page.picture(draw_overlay(look, picture_of(look, dataset_root), side),
-                 fmt::format("{}: {}", look.source, fmt::join(lines, "; ")));
+                 fmt::format("{}: {}", shown(look.source), fmt::join(lines, "; ")));
   }
   page.end_columns();
   if (doubts.size() > most_shown)
     page.paragraph(fmt::format("{} more are in the text file.", doubts.size() - most_shown));
   if (page_path.has_parent_path()) make_folder(page_path.parent_path());
   page.save(page_path);
-  if (!std::filesystem::exists(text_path)) write_atomically(text_path, text_for_exclusion(doubts, looks));
+  if (!std::filesystem::exists(text_path))
+    write_atomically(text_path, text_for_exclusion(doubts, looks, store.description().sources));
   return text_path;
 }
 
