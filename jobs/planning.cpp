@@ -6,7 +6,7 @@
 
 namespace deda::jobs {
 
-pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target) {
+pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target, bool tells_notes) {
   std::string text;
   context.ranks.agree("planning the stages", [&] {
     if (!context.ranks.is_root()) return;
@@ -17,7 +17,9 @@ pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target) {
           "{}: digests of files cannot be kept there, so that every job reads the files again; name a "
           "folder in DEDA_CACHE_DIR",
           FileDigests::default_cache().string());
-    for (const auto& note : plan.notes) log_warning("{}", note);
+    if (tells_notes) {
+      for (const auto& note : plan.notes) log_warning("{}", note);
+    }
     text = pipeline::to_json(plan);
   });
   return pipeline::plan_from(context.ranks.broadcast(std::move(text)));
