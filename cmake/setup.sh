@@ -22,7 +22,7 @@ declare -A torch_companions=(
 packages_run=(g++ cmake ninja-build ccache git ca-certificates python3 python3-pip unzip openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools
   libopencv-dev libfmt-dev libspdlog-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libpugixml-dev libmatio-dev libxxhash-dev
   libjpeg-dev libpng-dev libutf8proc-dev libgtest-dev libgmock-dev libbenchmark-dev)
-packages_test=(slurm-wlm munge iproute2)
+packages_test=(slurm-wlm munge iproute2 python3-pil python3-numpy)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "set-up: $*"; exit 2; }

@@ -10,6 +10,7 @@
 #include "core/escaped_name.h"
 #include "core/log.h"
 #include "data/dataset.h"
+#include "decoupling/ladder.h"
 #include "decoupling/looks.h"
 #include "jobs/job.h"
 #include "jobs/planning.h"
@@ -35,6 +36,12 @@ void print_outcomes(const std::filesystem::path& folder) {
   fmt::print("{:<16} {:>9}{}\n{} records in {}\n", "all", outcomes.items,
              sum == outcomes.items ? "" : "  (counts do not add up: the store is damaged)", store.size(),
              path_text(folder));
+  const auto outside = std::count_if(store.remarks().begin(), store.remarks().end(), [](const auto& remark) {
+    return remark.second.second.find(decoupling::box_outside) != std::string::npos;
+  });
+  if (outside > 0)
+    log_warning("{} pictures: {} (cut at its edge): are they of another size than their annotations?",
+                outside, decoupling::box_outside);
   constexpr int most_listed = 10;
   int listed = 0;
   for (const auto& [item, remark] : store.remarks()) {
@@ -87,7 +94,8 @@ ExitCode run(JobContext& context, const Options& options) {
   if (!config.decouple.exclude.empty()) {
     JobContext all = context;
     all.config.decouple.exclude.clear();
-    without_exclusions = make_plan(all, pipeline::Stage::decouple).at(pipeline::Stage::decouple).folder;
+    without_exclusions =
+        make_plan(all, pipeline::Stage::decouple, false).at(pipeline::Stage::decouple).folder;
   }
   const std::size_t pictures = decoupling::decouple_items(dataset, config.decouple).size();
   if (context.options.dry_run) {

@@ -188,7 +188,8 @@ void report_dataset(Report& report, const data::DatasetConfig& config) {
     return;
   }
   try {
-    const data::Dataset dataset = data::load_dataset(config);
+    std::vector<std::string> notes;
+    const data::Dataset dataset = data::load_dataset(config, {}, &notes);
     report.line("dataset",
                 fmt::format("{} at {}: {} classes, {} training, {} validation and {} test pictures",
                             dataset.name, dataset.root.string(), dataset.class_names.size(),
@@ -199,6 +200,9 @@ void report_dataset(Report& report, const data::DatasetConfig& config) {
       return item.mask_encoding != data::MaskEncoding::none;
     });
     report.line("masks", fmt::format("{} of {} pictures", masks, dataset.items.size()));
+    for (const std::string& note : notes) report.line("dataset", "note: " + note);
+    if (dataset.class_names.size() < 2)
+      report.note("dataset", "has one class only", "it can be decoupled, not trained on");
   } catch (const Error& failure) {
     report.problems_of("dataset", failure);
   }

@@ -7,14 +7,16 @@
 
 namespace deda::jobs {
 
-pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target) {
+pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target, bool tells_notes) {
   std::string text;
   context.ranks.agree("planning the stages", [&] {
     if (!context.ranks.is_root()) return;
     FileDigests digests;
     const auto plan = pipeline::plan_of(context.config, target, digests);
     if (!digests.save()) log_warning("{}", FileDigests::not_kept());
-    for (const auto& note : plan.notes) log_warning("{}", note);
+    if (tells_notes) {
+      for (const auto& note : plan.notes) log_warning("{}", note);
+    }
     text = pipeline::to_json(plan);
   });
   return pipeline::plan_from(context.ranks.broadcast(std::move(text)));

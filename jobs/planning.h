@@ -10,8 +10,8 @@
 namespace deda::jobs {
 
 // Collective. Errors as pipeline::plan_of(), on all ranks; what is unusual about the dataset is told by rank
-// 0.
-pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target);
+// 0, unless it was told before.
+pipeline::Plan make_plan(const JobContext& context, pipeline::Stage target, bool tells_notes = true);
 
 // What the node's result is made of, on this machine. `device`: name of the GPU; empty: the CPU is named.
 Provenance provenance_of(const pipeline::Plan& plan, const pipeline::Node& node,

@@ -3,17 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "core/quoted_text.h"
 
 namespace deda::data {
 
 namespace {
 constexpr std::size_t max_listed_problems = 20;
-constexpr std::size_t max_named_files = 5;
 }  // namespace
 
+void Reader::problem(Problem problem) {
+  if (++problem_count_ <= max_listed_problems) problems_.push_back(std::move(problem));
+}
+
 void Reader::problem(std::string what, std::string where, std::string hint) {
-  if (++problem_count_ <= max_listed_problems)
-    problems_.push_back({std::move(what), std::move(where), std::move(hint)});
+  problem(Problem{std::move(what), std::move(where), std::move(hint)});
 }
 
 bool Reader::exists(const std::string& relative) const {
@@ -23,8 +28,33 @@ bool Reader::exists(const std::string& relative) const {
 
 void Reader::require_file(const std::string& relative, const std::string& listed) {
   if (options.check_files && !exists(relative))
-    problem(fmt::format("{} is listed there, but missing on disk", relative), listed,
+    problem(fmt::format("{} is listed there, but missing on disk", shown(relative)), listed,
             "Complete the dataset, or take the line out of the list.");
+}
+
+std::string Reader::listed_path(const std::string& folder, std::string name, const std::string& listed) {
+  if (name.starts_with('/'))
+    problem(fmt::format("{} is an absolute path", shown(name)), listed,
+            "Name pictures relative to the dataset.");
+  std::string path = folder + name;
+  if (name.find('\\') == std::string::npos || (options.check_files && exists(path))) return path;
+  std::replace(name.begin(), name.end(), '\\', '/');
+  note_at("path(s) with backslashes are read with '/'", listed);
+  return folder + name;
+}
+
+bool Reader::check_box(const std::array<double, 4>& box, const std::string& listed) {
+  if (std::all_of(box.begin(), box.end(), [](double side) { return std::isfinite(side); }) &&
+      box[2] > box[0] && box[3] > box[1])
+    return true;
+  problem(fmt::format("has a box without pixels, from ({:g}, {:g}) to ({:g}, {:g})", box[0], box[1], box[2],
+                      box[3]),
+          listed, "Two corners are wanted, the upper left one first.");
+  return false;
+}
+
+void Reader::note_at(const std::string& what, const std::string& where) {
+  places_[what].push_back(where);
 }
 
 void Reader::note_unlisted(const std::string& folder) {
@@ -35,12 +65,33 @@ void Reader::note_unlisted(const std::string& folder) {
   for (const std::string& name : list_pictures(config.root / folder)) {
     if (listed.count(folder + "/" + name) == 0) extra.push_back(folder + "/" + name);
   }
-  if (extra.empty()) return;
-  std::string names;
-  for (std::size_t i = 0; i < std::min(extra.size(), max_named_files); ++i)
-    names += (i ? ", " : "") + extra[i];
-  notes.push_back(fmt::format("{} pictures are in no list and left out: {}{}", extra.size(), names,
-                              extra.size() > max_named_files ? ", ..." : ""));
+  if (!extra.empty())
+    notes.push_back(fmt::format("{} pictures are in no list and left out: {}", extra.size(), some_of(extra)));
+}
+
+void Reader::note_classes() {
+  std::vector<std::size_t> pictures(dataset.class_names.size(), 0), training = pictures;
+  bool any_training = false;
+  for (const Item& item : dataset.items) {
+    if (item.class_id < 0) continue;
+    ++pictures[static_cast<std::size_t>(item.class_id)];
+    if (item.split != Split::train) continue;
+    ++training[static_cast<std::size_t>(item.class_id)];
+    any_training = true;
+  }
+  std::vector<std::string> empty, untrained;
+  for (std::size_t id = 0; id < pictures.size(); ++id) {
+    if (pictures[id] == 0)
+      empty.push_back(dataset.class_names[id]);
+    else if (training[id] == 0 && any_training)
+      untrained.push_back(dataset.class_names[id]);
+  }
+  if (!empty.empty())
+    notes.push_back(
+        fmt::format("{} of {} classes have no picture: {}", empty.size(), pictures.size(), some_of(empty)));
+  if (!untrained.empty())
+    notes.push_back(fmt::format("{} of {} classes have no training picture, so nothing learns them: {}",
+                                untrained.size(), pictures.size(), some_of(untrained)));
 }
 
 void Reader::finish() {
@@ -48,22 +99,19 @@ void Reader::finish() {
     if (dataset.items.empty())
       problem("holds no picture of this layout", config.root.string(),
               "Check dataset.root and dataset.layout.");
-    std::vector<std::int64_t> count(dataset.class_names.size(), 0);
+    const std::size_t classes = dataset.class_names.size();
     std::set<std::string> seen;
     for (const Item& item : dataset.items) {
-      if (item.class_id >= 0 && static_cast<std::size_t>(item.class_id) < count.size())
-        ++count[static_cast<std::size_t>(item.class_id)];
-      else if (item.class_id != -1)
-        problem(
-            fmt::format("{} has class {}, but there are {} classes", item.path, item.class_id, count.size()),
-            config.root.string());
+      if (item.class_id < -1 || item.class_id >= static_cast<std::int64_t>(classes))
+        problem(fmt::format("{} has class {}, but there are {} classes", shown(item.path), item.class_id,
+                            classes),
+                config.root.string());
       if (!seen.insert(item.path).second)
-        problem(fmt::format("{} is listed twice", item.path), config.root.string());
+        problem(fmt::format("{} is listed twice", shown(item.path)), config.root.string());
     }
-    for (std::size_t id = 0; id < count.size() && !dataset.items.empty(); ++id) {
-      if (count[id] == 0)
-        notes.push_back(fmt::format("class \"{}\" has no picture", dataset.class_names[id]));
-    }
+    for (const auto& [what, places] : places_)
+      notes.push_back(fmt::format("{} {}: {}", places.size(), what, some_of(places)));
+    if (problem_count_ == 0) note_classes();
   }
   if (problem_count_ == 0) return;
   if (problem_count_ > problems_.size())
@@ -74,50 +122,17 @@ void Reader::finish() {
   throw DataError(std::move(problems_));
 }
 
-bool is_picture(const std::filesystem::path& path) {
-  static const std::set<std::string> suffixes = {".jpg",  ".jpeg", ".jpe",  ".png", ".bmp",
-                                                 ".webp", ".tif",  ".tiff", ".gif"};
-  std::string suffix = path.extension().string();
-  std::transform(suffix.begin(), suffix.end(), suffix.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return suffixes.count(suffix) != 0;
+Problem unreadable(const std::filesystem::path& folder, const std::string& name, const std::string& reason) {
+  return {"cannot be read: " + reason, shown((name.empty() ? folder : folder / name).string()),
+          "Its pictures would be left out: check the permissions, or move it away."};
 }
-
-namespace {
-
-// Follows links to folders; `open` are the folders that lead here, so that a link to one of them ends there.
-void list_pictures_in(const std::filesystem::path& folder, const std::filesystem::path& top,
-                      std::set<std::filesystem::path>& open, std::vector<std::string>& names) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const auto real = fs::canonical(folder, error);
-  if (!error && !open.insert(real).second) return;
-  fs::directory_iterator entries(folder, error);
-  for (const fs::directory_iterator end; !error && entries != end; entries.increment(error)) {
-    std::error_code ignored;
-    const auto& path = entries->path();
-    if (path.filename().string().starts_with('.')) continue;
-    if (entries->is_directory(ignored))
-      list_pictures_in(path, top, open, names);
-    else if (is_picture(path) && entries->is_regular_file(ignored))
-      names.push_back(path.lexically_relative(top).generic_string());
-  }
-  if (error)
-    throw DataError("cannot be read: " + error.message(), folder.string(),
-                    "Its pictures would be left out: check the permissions, or move the folder away.");
-  open.erase(real);
-}
-
-}  // namespace
 
 std::vector<std::string> list_pictures(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  if (!std::filesystem::is_directory(folder, error)) return names;
-  std::set<std::filesystem::path> open;
-  list_pictures_in(folder, folder, open, names);
-  std::sort(names.begin(), names.end());
-  return names;
+  FolderListing listing = list_folder(folder);
+  std::vector<Problem> problems;
+  for (const auto& [name, reason] : listing.unreadable) problems.push_back(unreadable(folder, name, reason));
+  if (!problems.empty()) throw DataError(std::move(problems));
+  return std::move(listing.pictures);
 }
 
 std::array<double, 4> from_one_based(double x1, double y1, double x2, double y2) {

@@ -119,6 +119,18 @@ struct Descent {
   }
 };
 
+// Annotations of another size of the picture, or of another picture: sources cut boxes at its edge.
+bool boxes_reach_outside(const data::Item& item, const io::Image& picture) {
+  constexpr double tolerance = 2;  // pixels: corners counted from 0 or 1, rounded up
+  const auto reaches = [&](const std::array<double, 4>& box) {
+    return box[0] < -tolerance || box[1] < -tolerance || box[2] > picture.width + tolerance ||
+           box[3] > picture.height + tolerance;
+  };
+  return (item.box && reaches(*item.box)) ||
+         std::any_of(item.objects.begin(), item.objects.end(),
+                     [&](const data::ObjectBox& object) { return reaches(object.box); });
+}
+
 Descent start(const data::Dataset& dataset, const UnitItem& unit, const DecoupleConfig& config) {
   Descent descent;
   descent.unit = &unit;
@@ -132,6 +144,7 @@ Descent start(const data::Dataset& dataset, const UnitItem& unit, const Decouple
     descent.picture.height = descent.image.height;
     descent.picture.width = descent.image.width;
     descent.wanted = wanted_classes(*unit.item, config);
+    if (boxes_reach_outside(*unit.item, descent.image)) descent.notes.emplace_back(box_outside);
   } catch (const Error& error) {  // its place is the item's own path: a store tells it once
     const Problem& problem = error.problems().front();
     descent.end_with(io::Outcome::unreadable,

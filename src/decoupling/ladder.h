@@ -14,6 +14,9 @@
 
 namespace deda::decoupling {
 
+// The remark on a picture whose annotated box is not inside of it.
+inline constexpr const char* box_outside = "an annotated box reaches outside of the picture";
+
 // One source's try at one picture, as people look at it.
 struct Attempt {
   std::string route, prompt, reason;  // reason: why it gave nothing, or nothing for some class

@@ -257,6 +257,13 @@ class Planner {
       });
     }
     if (!contents_) return;
+    if (contents_->dataset.class_names.size() < 2)
+      problems_.collect([&] {
+        throw DataError(
+            "has one class only, so that there is nothing to tell apart", config_.dataset.root.string(),
+            "Check dataset.root and dataset.layout; decoupling alone works with `deda decouple` (plan: --for "
+            "decouple).");
+      });
     node.inputs["pictures"] = xxhash128_hex(identity_of_classification(*contents_));
     for (const Stage stage : {Stage::decouple, Stage::generate}) {
       const auto* found = plan_.find(stage);

@@ -12,6 +12,8 @@
 #include "core/error.h"
 #include "core/escaped_name.h"
 #include "core/files.h"
+#include "core/quoted_text.h"
+#include "decoupling/exclusions.h"
 #include "decoupling/mask_quality.h"
 #include "io/pictures/image_codec.h"
 #include "io/pictures/resize.h"
@@ -165,15 +167,23 @@ std::string words_on(const MaskScores& scores, const std::vector<Look>& looks) {
       scored, looks.size(), scored > 0 ? sum / static_cast<double>(scored) : 0.0, doubtful, doubtful_quality);
 }
 
-std::string text_for_exclusion(const std::vector<Doubt>& doubts, const std::vector<Look>& looks) {
+// `sources`: the pictures' paths by item; those of the looks are for people.
+std::string text_for_exclusion(const std::vector<Doubt>& doubts, const std::vector<Look>& looks,
+                               const std::vector<std::string>& sources) {
   std::string text =
-      "# Pictures that give no parts. One path a line; a line that begins with # does nothing.\n"
+      "# Pictures that give no parts. One path a line; a line that begins with # does nothing. Paths with "
+      "unusual\n"
+      "# characters stand in double quotes.\n"
       "# Below, the doubtful ones, gravest first: take the # away where the mask is wrong, then run\n"
       "#   deda decouple ... --set decouple.exclude=THIS_FILE\n\n";
   for (const Doubt& doubt : doubts) {
     const Look& look = looks[doubt.look];
     if (look.route.empty()) continue;  // gives no parts anyway
-    text += fmt::format("#{}  # {}\n", look.source, fmt::join(doubt.reasons, ", "));
+    const std::string path = look.item >= 0 && static_cast<std::size_t>(look.item) < sources.size()
+                                 ? sources[static_cast<std::size_t>(look.item)]
+                                 : look.source;
+    text += fmt::format("#{}  # {}\n", decoupling::exclusion_entry(path),
+                        shown(fmt::format("{}", fmt::join(doubt.reasons, ", "))));
   }
   return text;
 }
@@ -373,7 +383,7 @@ std::filesystem::path write_review(const std::filesystem::path& page_path, const
   add_to_page(page, summarize_looks(store, looks));
   page.heading("Doubtful pictures");
   page.begin_columns();
-  std::int64_t shown = 0, missing = 0;
+  std::int64_t shown_pictures = 0, missing = 0;
   for (std::size_t i = 0; i < doubts.size() && i < most_shown; ++i) {
     const Look& look = looks[doubts[i].look];
     std::vector<std::string> lines = doubts[i].reasons;
@@ -387,18 +397,19 @@ std::filesystem::path write_review(const std::filesystem::path& page_path, const
       }
     }
     const Original original = picture_of(look, originals);
-    ++shown;
+    ++shown_pictures;
     missing += original.image.empty();
     page.picture(draw_overlay(look, original.image, side, original.why_not),
                  fmt::format("{}: {}", look.source, fmt::join(lines, "; ")));
   }
   page.end_columns();
-  page.paragraph(words_on(originals, shown, missing));
+  page.paragraph(words_on(originals, shown_pictures, missing));
   if (doubts.size() > most_shown)
     page.paragraph(fmt::format("{} more are in the text file.", doubts.size() - most_shown));
   if (page_path.has_parent_path()) make_folder(page_path.parent_path());
   page.save(page_path);
-  if (!std::filesystem::exists(text_path)) write_atomically(text_path, text_for_exclusion(doubts, looks));
+  if (!std::filesystem::exists(text_path))
+    write_atomically(text_path, text_for_exclusion(doubts, looks, store.description().sources));
   return text_path;
 }
 

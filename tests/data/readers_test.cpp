@@ -11,10 +11,10 @@
 #include "core/files.h"
 #include "data/contents.h"
 #include "data/dataset.h"
+#include "data/example_dataset.h"
 #include "data/reader.h"
 #include "data/readers/cub_200_2011.h"
 #include "io/pictures/image_codec.h"
-#include "support/temporary_folder.h"
 
 namespace deda::data {
 namespace {
@@ -26,78 +26,6 @@ std::filesystem::path test_data() {
   const char* named = std::getenv("DEDA_TEST_DATA");
   return named != nullptr ? std::filesystem::path{named}
                           : std::filesystem::path{DEDA_SOURCE_DIR} / ".." / "shared" / "data";
-}
-
-// A dataset folder written by the test.
-struct Example {
-  test::TemporaryFolder folder;
-  DatasetConfig config;
-  std::vector<std::string> notes;
-  explicit Example(Layout layout) {
-    config.layout = layout;
-    config.root = folder.path();
-  }
-  void write(const std::string& name, const std::string& text) {
-    make_folder((folder / name).parent_path());
-    write_atomically(folder / name, text);
-  }
-  void picture(const std::string& name) {
-    make_folder((folder / name).parent_path());
-    std::filesystem::path path = folder / name;
-    if (path.extension() != ".png" && path.extension() != ".jpg") path += ".png";
-    io::write_image(path, io::Image(6, 8, 3));
-  }
-  Dataset load(bool check_files = true) { return load_dataset(config, {.check_files = check_files}, &notes); }
-  std::string error() {
-    try {
-      load();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
-  }
-};
-
-// --- image folder
-
-TEST(ImageFolder, ReadsSplitFoldersAndFindsMasksOfAnySuffix) {
-  Example example(Layout::folder);
-  example.picture("train/cat/b.jpg");
-  example.picture("train/cat/a.png");
-  example.picture("train/dog/c.png");
-  example.picture("test/dog/d.png");
-  example.picture("masks/train/cat/b.png");
-  example.config.masks = example.folder / "masks";
-  const Dataset dataset = example.load();
-  EXPECT_THAT(dataset.class_names, ElementsAre("cat", "dog"));
-  ASSERT_EQ(dataset.items.size(), 4u);
-  EXPECT_EQ(dataset.items[0].path, "train/cat/a.png") << "by name, not by the directory's order";
-  EXPECT_EQ(dataset.items[1].mask, "masks/train/cat/b.png");
-  EXPECT_EQ(dataset.items[1].mask_encoding, MaskEncoding::nonzero);
-  EXPECT_EQ(dataset.items[0].mask, "");
-  EXPECT_EQ(dataset.items[3].split, Split::test);
-  EXPECT_THAT(example.notes, testing::Contains(HasSubstr("3 of 4 pictures have no mask")));
-}
-
-TEST(ImageFolder, HoldsOutAShareOfEachClassAsAPureFunctionOfTheSeed) {
-  Example example(Layout::folder);
-  for (int i = 0; i < 8; ++i) example.picture("cat/" + std::to_string(i) + ".png");
-  for (int i = 0; i < 4; ++i) example.picture("dog/" + std::to_string(i) + ".png");
-  const Dataset dataset = example.load(), again = example.load();
-  std::map<std::int32_t, int> held_out;
-  for (std::size_t i = 0; i < dataset.items.size(); ++i) {
-    EXPECT_EQ(dataset.items[i].split, again.items[i].split);
-    held_out[dataset.items[i].class_id] += dataset.items[i].split == Split::test;
-  }
-  EXPECT_EQ(held_out[0], 2);
-  EXPECT_EQ(held_out[1], 1);
-}
-
-TEST(ImageFolder, SaysWhatIsMissing) {
-  Example example(Layout::folder);
-  EXPECT_THAT(example.error(), HasSubstr("holds no picture of this layout"));
-  example.config.root = example.folder / "nowhere";
-  EXPECT_THAT(example.error(), HasSubstr("is no folder"));
 }
 
 // --- Oxford-IIIT Pet
@@ -132,6 +60,12 @@ TEST(OxfordPets, NamesMissingExtraAndMalformed) {
   const std::string error = example.error();
   EXPECT_THAT(error, HasSubstr("test.txt:2: images/Abyssinian_99.jpg is listed there, but missing on disk"));
   EXPECT_THAT(error, HasSubstr("test.txt:3: is no line"));
+  Example masks(Layout::pets);
+  write_pets(masks);
+  std::filesystem::remove_all(masks.folder / "annotations/trimaps");
+  masks.load();
+  EXPECT_THAT(masks.notes, testing::Contains(HasSubstr("3 of 3 pictures have no mask")))
+      << "one note for all";
 }
 
 TEST(OxfordPets, ReadsTheGenuineFiles) {
@@ -210,6 +144,20 @@ TEST(Cub, SpeciesNumbersComeFromFolderNames) {
   EXPECT_EQ(species_index(""), -1);
 }
 
+TEST(Cub, ReadsListsOfWindows) {
+  Example example(Layout::cub);
+  write_cub(example);
+  example.write("images.txt",
+                "\xEF\xBB\xBF"
+                "1 001.Black_footed_Albatross\\a.jpg\r\n2 002.Laysan_Albatross\\b.jpg\r\n");
+  const Dataset dataset = example.load();
+  EXPECT_EQ(dataset.items[0].path, "images/001.Black_footed_Albatross/a.jpg");
+  EXPECT_EQ(dataset.items[0].mask, "segmentations/001.Black_footed_Albatross/a.png");
+  EXPECT_THAT(example.notes, testing::Contains(HasSubstr("2 path(s) with backslashes")));
+  example.write("images.txt", "1 /abs/a.jpg\n2 002.Laysan_Albatross/b.jpg\n");
+  EXPECT_THAT(example.error(), HasSubstr("images.txt:1: /abs/a.jpg is an absolute path"));
+}
+
 // --- FGVC-Aircraft
 
 void write_aircraft(Example& example) {
@@ -239,6 +187,10 @@ TEST(Aircraft, NamesAVariantThatIsNotListed) {
   write_aircraft(example);
   example.write("data/images_variant_test.txt", "1340192 Concorde\n");
   EXPECT_THAT(example.error(), HasSubstr("images_variant_test.txt:1: names variant \"Concorde\""));
+  write_aircraft(example);
+  example.write("data/images_box.txt", "1025794 998 144 3 431\n0034309 1 1 5 nan\n");
+  EXPECT_THAT(example.error(), testing::AllOf(HasSubstr("images_box.txt:1: has a box without pixels"),
+                                              HasSubstr("images_box.txt:2: is no line")));
 }
 
 // --- Stanford Cars
@@ -271,6 +223,12 @@ TEST(Cars, AcceptsATableInstead) {
   EXPECT_EQ(dataset.items[1].split, Split::test);
   example.write("cars.csv", "fname,class,x1,y1,x2,y2,split\na.jpg,A,1,2,x,40,train\n");
   EXPECT_THAT(example.error(), HasSubstr("cars.csv:2:"));
+  const std::string header = "fname,class,x1,y1,x2,y2,split\n";
+  example.write("cars.csv", header + "a.jpg,A,30,40,1,2,train\nb.jpg,A,nan,0,5,5,test\n");
+  EXPECT_THAT(example.error(),
+              testing::AllOf(HasSubstr("cars.csv:2: has a box without pixels"), HasSubstr("cars.csv:3:")));
+  example.write("cars.csv", "a.jpg,A,1,2,30,40,train\n");
+  EXPECT_THAT(example.error(), HasSubstr("cars.csv:1: does not begin with the line"));
 }
 
 // --- Pascal VOC
@@ -322,7 +280,7 @@ TEST(PascalVoc, NamesBrokenXmlUnknownClassesAndMissingFiles) {
                 "<annotation>" + voc_object("unicorn", 1, 1, 5, 5) + "</annotation>");
   std::filesystem::remove(example.folder / "Annotations/2007_000033.xml");
   const std::string error = example.error();
-  EXPECT_THAT(error, HasSubstr("2007_000032.xml: is broken XML"));
+  EXPECT_THAT(error, HasSubstr("2007_000032.xml:1: is broken XML"));
   EXPECT_THAT(error, HasSubstr("unknown class \"unicorn\""));
   EXPECT_THAT(error, HasSubstr("val.txt:1: Annotations/2007_000033.xml is missing"));
 }
@@ -337,6 +295,56 @@ TEST(PascalVoc, ReadsTheGenuineLists) {
   const Dataset dataset = example.load(false);
   EXPECT_EQ(dataset.indices(Split::train).size(), 1464u);
   EXPECT_EQ(dataset.indices(Split::test).size(), 1449u);
+}
+
+TEST(PascalVoc, ReadsAnnotationsOfOtherPrograms) {
+  Example example(Layout::voc2012);
+  write_voc(example, "train", "val");
+  example.write("Annotations/2007_000032.xml",
+                "<annotation>\n<object><name> "
+                "Cat\n</name><polygon><pt><x>20</x><y>30</y></pt><pt><x>60</x><y>31</y></pt>"
+                "<pt><x>40</x><y>50.5</y></pt></polygon></object></annotation>");
+  example.write("Annotations/2007_000039.xml",
+                "<annotation><object><name>dog</name><polygon><x1>3</x1><y1>4</y1><x2>9</x2><y2>4</y2><x3>9</"
+                "x3><y3>8</y3>"
+                "</polygon></object></annotation>");
+  std::string wide = "\xFF\xFE";  // UTF-16 with its mark
+  for (const char c : "<?xml version=\"1.0\" encoding=\"utf-16\"?><annotation>" +
+                          voc_object("cat", 2, 3, 4, 5)
+                              .replace(voc_object("cat", 2, 3, 4, 5).find("</bndbox>"), 9,
+                                       "</bndbox><bndbox><xmin>1</xmin></bndbox>") +
+                          "</annotation>")
+    wide += {c, '\0'};
+  example.write("Annotations/2007_000033.xml", wide);
+  const Dataset dataset = example.load();
+  ASSERT_EQ(dataset.items.size(), 3u);
+  EXPECT_EQ(dataset.class_names[static_cast<std::size_t>(dataset.items[0].class_id)], "cat");
+  EXPECT_THAT(*dataset.items[0].box, ElementsAre(19, 29, 60, 50.5))
+      << "a polygon's extent, 1-based as boxes are";
+  EXPECT_THAT(*dataset.items[1].box, ElementsAre(2, 3, 9, 8));
+  EXPECT_THAT(*dataset.items[2].box, ElementsAre(1, 2, 4, 5)) << "the first of two";
+  EXPECT_THAT(example.notes, testing::Contains(HasSubstr("2007_000032.xml:2")));
+  EXPECT_THAT(example.notes, testing::Contains(HasSubstr("1 object(s) with several boxes")));
+}
+
+TEST(PascalVoc, NamesEveryFaultOfAFileWithItsLine) {
+  Example example(Layout::voc2012);
+  write_voc(example, "train", "val");
+  example.write("Annotations/2007_000032.xml",
+                "<annotation>\n<object><name>cat</name></object>\n" + voc_object("unicorn", 1, 1, 5, 5) +
+                    "\n" + voc_object("cat", 58, 48, 19, 10) +
+                    "\n<object><name>cat</name><polygon><x1>1</x1><y1>2</y1></polygon></object>\n"
+                    "<object><name>cat</name><bndbox><xmin>nan</xmin><ymin>1</ymin><xmax>2</xmax><ymax>3</"
+                    "ymax></bndbox>"
+                    "</object></annotation>");
+  example.write("Annotations/2007_000039.xml", "<annotation></annotation>");
+  const std::string error = example.error();
+  for (const char* text :
+       {"2007_000032.xml:2: has an object without bndbox", "2007_000032.xml:3: names the unknown class",
+        "2007_000032.xml:4: has a box without pixels, from (57, 47) to (19, 10)",
+        "2007_000032.xml:5: has an object without bndbox and with a polygon of 1 corners",
+        "2007_000032.xml:6: has a box whose xmin is no number", "2007_000039.xml: lists no object"})
+    EXPECT_THAT(error, HasSubstr(text));
 }
 
 // --- Waterbirds

@@ -26,6 +26,25 @@ TEST(TextTable, SplitsWordsAndKeepsTheRestOfTheLineWhenAsked) {
   EXPECT_THROW(read_words(folder / "none.txt"), DataError);
 }
 
+TEST(TextTable, ReadsTextsOfOtherSystems) {
+  const test::TemporaryFolder folder;
+  const auto cells = [&](const std::string& bytes) {
+    write_atomically(folder / "list.txt", bytes);
+    std::vector<std::string> all;
+    for (const TextRow& row : read_words(folder / "list.txt").rows)
+      all.insert(all.end(), row.cells.begin(), row.cells.end());
+    return all;
+  };
+  EXPECT_THAT(cells("a b\rc\r\nd\n\x1A"), ElementsAre("a", "b", "c", "d"))
+      << "line ends of three systems, Ctrl-Z";
+  const std::string little("\xFF\xFE\x61\0 \0\xFC\0\x3D\xD8\x31\xDC\x3D\xD8",
+                           14);  // the last surrogate stands alone
+  EXPECT_THAT(cells(little), ElementsAre("a", "\xC3\xBC\xF0\x9F\x90\xB1\xEF\xBF\xBD"));
+  EXPECT_THAT(cells(std::string("\xFE\xFF\0a\0 \0b", 8)), ElementsAre("a", "b"));
+  EXPECT_THROW(cells(std::string("a\0b\0", 4)), DataError) << "UTF-16 without a mark";
+  EXPECT_THAT(cells("\xE9 x"), ElementsAre("\xE9", "x")) << "other bytes stay";
+}
+
 TEST(TextTable, ReadsQuotedCells) {
   const test::TemporaryFolder folder;
   write_atomically(folder / "t.csv", "a,\"b, \"\"c\"\"\",\n\"open\n");

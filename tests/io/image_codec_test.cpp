@@ -55,6 +55,45 @@ TEST(ImageCodec, DecodesWhatPillowDecodesToTheSamePixels) {
   }
 }
 
+std::vector<std::uint8_t> bytes_of(const std::string& text) {
+  return {text.begin(), text.end()};
+}
+
+TEST(ImageCodec, ReadsPortableMapsOfAllKinds) {
+  using std::string;
+  const std::vector<std::pair<string, std::vector<std::uint8_t>>> maps = {
+      {"P1 2 1 1 0", {0, 0, 0, 255, 255, 255}},
+      {"P2\n# by hand\n2 1\n255\n0 200", {0, 0, 0, 200, 200, 200}},
+      {"P3 2 1 255 1 2 3 4 5 6", {1, 2, 3, 4, 5, 6}},
+      {"P4\n2 1\n\x80", {0, 0, 0, 255, 255, 255}},
+      {"P5 2 1 255\n\x10\x20", {16, 16, 16, 32, 32, 32}},
+      {"P6 # c\n2 1\n255\n"
+       "\x01\x02\x03\x04\x05\x06",
+       {1, 2, 3, 4, 5, 6}},
+      {string("P5 2 1 4095\n\x0F\xFF\0\0", 16), {255, 255, 255, 0, 0, 0}},  // 12 bit of a camera
+      {string("P5 2 1 65535\n\xFF\xFF\x80\x80", 17), {255, 255, 255, 128, 128, 128}}};
+  for (const auto& [text, pixels] : maps) {
+    SCOPED_TRACE(text);
+    DecodedImage decoded;
+    ASSERT_NO_THROW(decoded = decode_image(bytes_of(text), "map.pnm"));
+    EXPECT_EQ(decoded.image.height, 1) << text;
+    EXPECT_EQ(decoded.image.width, 2) << text;
+    EXPECT_EQ(decoded.image.pixels, pixels) << text;
+  }
+  EXPECT_THAT(refusal(bytes_of("P6 9 9 255\nxx")), HasSubstr("is a truncated PNM"));
+  EXPECT_THAT(refusal(bytes_of("P3 9 9 255 1 2 3")), HasSubstr("PNM"));
+  EXPECT_THAT(refusal(bytes_of("P5 70000 70000 255\n")), HasSubstr("claims 70000 x 70000 pixels"));
+  EXPECT_THAT(refusal(bytes_of("P5 99999999999999999999 2 255\n")), HasSubstr("claims"));
+  EXPECT_THAT(refusal(bytes_of("P5 2")), HasSubstr("is a broken PNM"));
+  EXPECT_THAT(refusal(bytes_of("P5 2 2 0\nxxxx")), HasSubstr("PNM"));
+}
+
+TEST(ImageCodec, KnowsTheOtherSuffixesOfJpeg) {
+  const Image picture(6, 8, 3);
+  for (const char* name : {"x.jfif", "x.mpo", "x.jif"})
+    EXPECT_TRUE(decode_image(encode_jpeg(picture, 90), name).notes.empty()) << name;
+}
+
 TEST(ImageCodec, TellsWhatItDid) {
   EXPECT_THAT(read_image(golden / "rgba.png").notes, Contains("alpha dropped"));
   EXPECT_THAT(read_image(golden / "grey_alpha.png").notes, Contains("alpha dropped"));

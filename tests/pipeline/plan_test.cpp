@@ -44,6 +44,23 @@ void write_store(const std::filesystem::path& folder, const std::string& stage, 
   store.finish();
 }
 
+TEST(Plan, RefusesToTrainOnOneClass) {
+  const test::ExampleExperiment example;
+  for (const char* name : {"cat/a.png", "cat/b.png"})
+    test::ExampleExperiment::write(example.folder / "set" / name, "x");
+  const std::vector<std::string> one = {"dataset.layout=\"folder\"", "dataset.root=" + example.quoted("set"),
+                                        "augment.method=\"plain\""};
+  EXPECT_EQ(example.plan(one, Stage::decouple).nodes.size(), 1u) << "one class can be decoupled";
+  try {
+    example.plan(one);
+    FAIL() << "nothing to tell apart";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("has one class only"));
+  }
+  test::ExampleExperiment::write(example.folder / "set/dog/a.png", "x");
+  EXPECT_EQ(example.plan(one).nodes.size(), 1u);
+}
+
 TEST(Plan, HoldsWhatTheTargetNeedsInOrder) {
   const test::ExampleExperiment example;
   EXPECT_THAT(stages_of(example.plan()),

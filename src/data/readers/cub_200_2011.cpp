@@ -83,21 +83,24 @@ void read_cub_200_2011(Reader& reader) {
       continue;
     }
     Item item;
-    item.path = "images/" + row.first[0];
+    item.path = reader.listed_path("images/", row.first[0], row.second);
     item.class_id = static_cast<std::int32_t>(*class_id - 1);
     item.split = split->second.first[0] == "1" ? Split::train : Split::test;
     if (const auto box = boxes.find(id); box != boxes.end()) {
       const auto x = io::to_number(box->second.first[0]), y = io::to_number(box->second.first[1]),
                  w = io::to_number(box->second.first[2]), h = io::to_number(box->second.first[3]);
-      if (!x || !y || !w || !h || *w <= 0 || *h <= 0) {
+      if (!x || !y || !w || !h) {
         reader.problem("is no box \"id x y width height\"", box->second.second);
         continue;
       }
-      item.box = {*x, *y, *x + *w, *y + *h};
+      const std::array<double, 4> corners{*x, *y, *x + *w, *y + *h};
+      if (!reader.check_box(corners, box->second.second)) continue;
+      item.box = corners;
     }
     if (!masks.empty()) {
-      const std::string mask =
-          masks + "/" + std::filesystem::path(row.first[0]).replace_extension(".png").generic_string();
+      const std::string mask = masks + std::filesystem::path(item.path.substr(std::string{"images"}.size()))
+                                           .replace_extension(".png")
+                                           .generic_string();
       if (reader.exists(mask)) {
         item.mask = mask;
         item.mask_encoding = MaskEncoding::grey;

@@ -22,7 +22,10 @@ std::map<std::string, std::array<double, 4>> read_boxes(Reader& reader, const st
       reader.problem("is no line \"id xmin ymin xmax ymax\"", table.where(row));
       continue;
     }
-    boxes[row.cells[0]] = from_one_based(*sides[0], *sides[1], *sides[2], *sides[3]);
+    const auto box = from_one_based(*sides[0], *sides[1], *sides[2], *sides[3]);
+    if (!reader.check_box(box, table.where(row))) continue;
+    if (!boxes.emplace(row.cells[0], box).second)
+      reader.problem("gives picture " + row.cells[0] + " a second box", table.where(row));
   }
   return boxes;
 }

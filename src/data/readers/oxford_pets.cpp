@@ -3,8 +3,11 @@
 // boxes in annotations/xmls are of the head, not of the animal, so they are not used. Class ids of a subset
 // need not be dense: classes are the breeds that occur, in the order of their ids, named after the file
 // name's stem ("american bulldog").
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "core/quoted_text.h"
 #include "data/reader.h"
 #include "io/formats/text_table.h"
 
@@ -67,6 +70,7 @@ void read_oxford_pets(Reader& reader) {
     dataset.class_names.push_back(breed);
     std::replace(dataset.class_names.back().begin(), dataset.class_names.back().end(), '_', ' ');
   }
+  std::vector<std::string> without_trimap;
   for (const Listed& picture : listed) {
     Item item;
     item.path = "images/" + picture.name + ".jpg";
@@ -79,11 +83,14 @@ void read_oxford_pets(Reader& reader) {
       item.mask = trimap;
       item.mask_encoding = MaskEncoding::pet_trimap;
     } else if (reader.options.check_files) {
-      reader.notes.push_back(trimap + " is missing: no mask for that picture");
+      without_trimap.push_back(trimap);
     }
     reader.require_file(item.path, picture.where);
     dataset.items.push_back(std::move(item));
   }
+  if (!without_trimap.empty())
+    reader.notes.push_back(fmt::format("{} of {} pictures have no mask, since these are missing: {}",
+                                       without_trimap.size(), listed.size(), some_of(without_trimap)));
   if (official_split || reader.exists("annotations/list.txt")) reader.note_unlisted("images");
 }
 

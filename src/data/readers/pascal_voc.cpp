@@ -2,12 +2,17 @@
 // inclusive boxes), ImageSets/Main/*.txt, SegmentationClass/NAME.png (palette index = class + 1, 255 =
 // border) for a part of the pictures. 2007: train = trainval, test = test. 2012: train = train, test = val
 // (the test labels are not public). The item's class is that of its largest object that is not difficult; all
-// classes present are in `labels`.
+// classes present are in `labels`. Other programs write polygons instead of boxes, blanks and capitals in
+// names, UTF-16.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <pugixml.hpp>
 
 #include "core/files.h"
+#include "core/quoted_text.h"
 #include "data/reader.h"
+#include "io/formats/text_encoding.h"
 #include "io/formats/text_table.h"
 
 namespace deda::data {
@@ -21,55 +26,179 @@ const std::vector<std::string> class_names = {"aeroplane",   "bicycle", "bird", 
 
 constexpr std::uint64_t max_annotation_bytes = 16u << 20;
 
+std::string trimmed(const std::string& text) {
+  const auto first = text.find_first_not_of(" \t\n");
+  if (first == std::string::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\n") - first + 1);
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+std::optional<double> number_in(const pugi::xml_node& parent, const std::string& name) {
+  return io::to_number(trimmed(parent.child_value(name.c_str())));
+}
+
+// One picture's annotation, with the line of each part.
+class Annotation {
+ public:
+  Annotation(Reader& reader, std::filesystem::path path) : reader_{reader}, path_{std::move(path)} {}
+
+  // Fills class, labels and box; false where something was told as a problem.
+  bool read(Item& item) {
+    bool was_utf16 = false;
+    text_ = io::plain_text(read_text(path_, max_annotation_bytes), path_.string(), &was_utf16);
+    const pugi::xml_parse_result parsed =
+        document_.load_buffer(text_.data(), text_.size(), pugi::parse_default,
+                              was_utf16 ? pugi::encoding_utf8 : pugi::encoding_auto);
+    if (!parsed) {
+      problem(std::string{"is broken XML: "} + parsed.description(),
+              line_at(static_cast<std::size_t>(parsed.offset)));
+      return false;
+    }
+    const auto all = document_.child("annotation").children("object");
+    bool good = true;
+    std::vector<Object> objects;
+    for (const pugi::xml_node node : all) {
+      const auto object = read_object(node);
+      good = good && object;
+      if (object) objects.push_back(*object);
+    }
+    if (all.begin() == all.end()) problem("lists no object", 0, "Take the picture out of the list.");
+    if (!good || objects.empty()) return false;
+    // Difficult objects decide only where there is no other.
+    const bool any_easy =
+        std::any_of(objects.begin(), objects.end(), [](const Object& o) { return !o.difficult; });
+    double largest = -1;
+    for (const Object& object : objects) {
+      if (object.difficult && any_easy) continue;
+      if (std::find(item.labels.begin(), item.labels.end(), object.class_id) == item.labels.end())
+        item.labels.push_back(object.class_id);
+      item.objects.push_back({object.class_id, object.box});
+      const double area = (object.box[2] - object.box[0]) * (object.box[3] - object.box[1]);
+      if (area <= largest) continue;
+      largest = area;
+      item.class_id = object.class_id;
+      item.box = object.box;
+    }
+    std::sort(item.labels.begin(), item.labels.end());
+    return true;
+  }
+
+ private:
+  struct Object {
+    std::int32_t class_id = -1;
+    std::array<double, 4> box{};
+    bool difficult = false;
+  };
+
+  std::optional<Object> read_object(const pugi::xml_node& node) {
+    const std::string written = node.child_value("name"), name = trimmed(written);
+    const std::size_t line = line_of(node.child("name") ? node.child("name") : node);
+    auto id = std::find(class_names.begin(), class_names.end(), name);
+    if (id == class_names.end()) {
+      id = std::find(class_names.begin(), class_names.end(), lower(name));
+      if (id != class_names.end())
+        note(fmt::format("object(s) \"{}\" read as \"{}\"", shown(name), *id), line);
+    }
+    const auto box = read_box(node);
+    if (id == class_names.end()) {
+      problem(fmt::format("names the unknown class \"{}\"", shown(written.substr(0, most_shown))), line,
+              "Pascal VOC has 20 classes; pictures of others are for layout folder.");
+      return std::nullopt;
+    }
+    if (!box) return std::nullopt;
+    return Object{static_cast<std::int32_t>(id - class_names.begin()), *box,
+                  node.child("difficult").text().as_int() != 0};
+  }
+
+  // Its box, else the extent of its polygon; told as a problem where there is neither.
+  std::optional<std::array<double, 4>> read_box(const pugi::xml_node& node) {
+    const pugi::xml_node corners = node.child("bndbox"), polygon = node.child("polygon");
+    if (!corners && polygon) return read_polygon(polygon);
+    if (!corners) {
+      problem("has an object without bndbox", line_of(node),
+              "Give it a box, or take the picture out of the list.");
+      return std::nullopt;
+    }
+    if (corners.next_sibling("bndbox"))
+      note("object(s) with several boxes, of which the first counts", line_of(corners));
+    std::array<double, 4> box{};
+    constexpr std::array names{"xmin", "ymin", "xmax", "ymax"};
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto side = number_in(corners, names[i]);
+      if (!side) {
+        problem(fmt::format("has a box whose {} is no number", names[i]), line_of(corners));
+        return std::nullopt;
+      }
+      box[i] = *side;
+    }
+    box = from_one_based(box[0], box[1], box[2], box[3]);
+    if (!reader_.check_box(box, where(line_of(corners)))) return std::nullopt;
+    return box;
+  }
+
+  // <x1>, <y1>, <x2>, ... or <pt><x>, <y></pt>...: corners on pixels, 1-based as boxes are.
+  std::optional<std::array<double, 4>> read_polygon(const pugi::xml_node& polygon) {
+    constexpr std::size_t least_corners = 3;
+    std::vector<std::pair<std::optional<double>, std::optional<double>>> corners;
+    for (const pugi::xml_node point : polygon.children("pt"))
+      corners.emplace_back(number_in(point, "x"), number_in(point, "y"));
+    for (int i = 1;
+         corners.size() + 1 == static_cast<std::size_t>(i) && polygon.child(fmt::format("x{}", i).c_str());
+         ++i)
+      corners.emplace_back(number_in(polygon, fmt::format("x{}", i)),
+                           number_in(polygon, fmt::format("y{}", i)));
+    const bool numbers =
+        std::all_of(corners.begin(), corners.end(), [](const auto& c) { return c.first && c.second; });
+    if (corners.size() < least_corners || !numbers) {
+      problem(fmt::format("has an object without bndbox and with a polygon of {} corners{}", corners.size(),
+                          numbers ? "" : " that are not all numbers"),
+              line_of(polygon), "Give it a box, or a polygon of three corners or more.");
+      return std::nullopt;
+    }
+    std::array<double, 4> box{*corners[0].first, *corners[0].second, *corners[0].first, *corners[0].second};
+    for (const auto& [x, y] : corners)
+      box = {std::min(box[0], *x), std::min(box[1], *y), std::max(box[2], *x), std::max(box[3], *y)};
+    box = from_one_based(box[0], box[1], box[2], box[3]);
+    if (!reader_.check_box(box, where(line_of(polygon)))) return std::nullopt;
+    return box;
+  }
+
+  std::size_t line_at(std::size_t offset) const {
+    return 1 + static_cast<std::size_t>(std::count(
+                   text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(std::min(offset, text_.size())),
+                   '\n'));
+  }
+  // 0: not known.
+  std::size_t line_of(const pugi::xml_node& node) const {
+    const auto offset = node.offset_debug();
+    return offset < 0 ? 0 : line_at(static_cast<std::size_t>(offset));
+  }
+  std::string where(std::size_t line) const {
+    return line == 0 ? path_.string() : fmt::format("{}:{}", path_.string(), line);
+  }
+  void problem(std::string what, std::size_t line, std::string hint = {}) {
+    reader_.problem(std::move(what), where(line), std::move(hint));
+  }
+  void note(const std::string& what, std::size_t line) { reader_.note_at(what, where(line)); }
+
+  static constexpr std::size_t most_shown = 60;
+  Reader& reader_;
+  std::filesystem::path path_;
+  std::string text_;
+  pugi::xml_document document_;
+};
+
 // Fills class, labels and box from the picture's XML; false when it was told as a problem.
 bool read_annotation(Reader& reader, const std::string& relative, const std::string& listed, Item& item) {
-  const auto path = reader.config.root / relative;
   if (!reader.exists(relative)) {
     if (reader.options.check_files) reader.problem(relative + " is missing", listed);
     return !reader.options.check_files;
   }
-  pugi::xml_document document;
-  const std::string text = read_text(path, max_annotation_bytes);
-  const pugi::xml_parse_result parsed = document.load_buffer(text.data(), text.size());
-  if (!parsed) {
-    reader.problem(std::string{"is broken XML: "} + parsed.description(), path.string());
-    return false;
-  }
-  double largest = -1;
-  for (const bool difficult_too : {false, true}) {  // difficult objects decide only where there is no other
-    for (const pugi::xml_node object : document.child("annotation").children("object")) {
-      const std::string name = object.child_value("name");
-      const auto id = std::find(class_names.begin(), class_names.end(), name);
-      if (id == class_names.end()) {
-        reader.problem("names the unknown class \"" + name.substr(0, 60) + "\"", path.string());
-        return false;
-      }
-      const bool difficult = object.child("difficult").text().as_int() != 0;
-      if (difficult != difficult_too) continue;
-      const pugi::xml_node corners = object.child("bndbox");
-      const auto box =
-          from_one_based(corners.child("xmin").text().as_double(), corners.child("ymin").text().as_double(),
-                         corners.child("xmax").text().as_double(), corners.child("ymax").text().as_double());
-      if (!(box[2] > box[0]) || !(box[3] > box[1])) {
-        reader.problem("has an object without a valid box", path.string());
-        return false;
-      }
-      const auto class_id = static_cast<std::int32_t>(id - class_names.begin());
-      if (std::find(item.labels.begin(), item.labels.end(), class_id) == item.labels.end())
-        item.labels.push_back(class_id);
-      item.objects.push_back({class_id, box});
-      const double area = (box[2] - box[0]) * (box[3] - box[1]);
-      if (area > largest) {
-        largest = area;
-        item.class_id = class_id;
-        item.box = box;
-      }
-    }
-    if (largest >= 0) break;
-  }
-  std::sort(item.labels.begin(), item.labels.end());
-  if (largest < 0) reader.problem("lists no object", path.string());
-  return largest >= 0;
+  return Annotation(reader, reader.config.root / relative).read(item);
 }
 
 }  // namespace

@@ -54,10 +54,11 @@ void add_annotations(Reader& reader, const std::string& file, Split split, const
       continue;
     }
     Item item;
-    item.path = folder + "/" + std::get<std::string>(name->second);
+    item.path = reader.listed_path(folder + "/", std::get<std::string>(name->second), where);
     item.class_id = static_cast<std::int32_t>(*id) - 1;
     item.split = split;
     item.box = from_one_based(*x1, *y1, *x2, *y2);
+    if (!reader.check_box(*item.box, where)) continue;
     reader.require_file(item.path, where);
     reader.dataset.items.push_back(std::move(item));
   }
@@ -67,6 +68,11 @@ void add_annotations(Reader& reader, const std::string& file, Split split, const
 
 void read_table(Reader& reader) {
   const io::TextTable table = io::read_csv(reader.config.root / "cars.csv");
+  const std::vector<std::string> header = {"fname", "class", "x1", "y1", "x2", "y2", "split"};
+  if (table.rows.empty() || table.rows[0].cells != header)
+    throw DataError("does not begin with the line \"fname,class,x1,y1,x2,y2,split\"",
+                    table.path.string() + ":1",
+                    "Cells are separated by commas; without that line the first picture would be lost.");
   std::set<std::string> names;
   for (std::size_t i = 1; i < table.rows.size(); ++i) {
     if (table.rows[i].cells.size() == 7) names.insert(table.rows[i].cells[1]);
@@ -83,10 +89,11 @@ void read_table(Reader& reader) {
       continue;
     }
     Item item;
-    item.path = row.cells[0];
+    item.path = reader.listed_path({}, row.cells[0], table.where(row));
     item.class_id = static_cast<std::int32_t>(std::distance(names.begin(), names.find(row.cells[1])));
     item.split = row.cells[6] == "train" ? Split::train : Split::test;
     item.box = {*sides[0], *sides[1], *sides[2], *sides[3]};
+    if (!reader.check_box(*item.box, table.where(row))) continue;
     reader.require_file(item.path, table.where(row));
     reader.dataset.items.push_back(std::move(item));
   }

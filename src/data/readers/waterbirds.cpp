@@ -34,7 +34,8 @@ void read_waterbirds(Reader& reader) {
       break;  // a column is missing: told above
     const auto y = io::to_integer(row.cells[y_column]), split = io::to_integer(row.cells[split_column]),
                place = io::to_integer(row.cells[place_column]);
-    const std::int32_t id = species_index(row.cells[file]);
+    const std::string path = reader.listed_path({}, row.cells[file], table.where(row));
+    const std::int32_t id = species_index(path);
     if (!y || !split || !place || *y < 0 || *y > 1 || *split < 0 || *split > 2 || *place < 0 || *place > 1) {
       reader.problem("has y, split or place out of range", table.where(row));
       continue;
@@ -44,7 +45,7 @@ void read_waterbirds(Reader& reader) {
       continue;
     }
     Item item;
-    item.path = row.cells[file];
+    item.path = path;
     item.class_id = id;
     item.split = *split == 0 ? Split::train : *split == 1 ? Split::validation : Split::test;
     item.group = static_cast<std::int32_t>(2 * *y + *place);

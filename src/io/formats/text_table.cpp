@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/files.h"
+#include "io/formats/text_encoding.h"
 
 namespace deda::io {
 
@@ -16,9 +17,7 @@ std::string read_table_text(const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(path))
     throw DataError("is missing", path.string(),
                     "Check the dataset's folder (dataset.root) and its layout (dataset.layout).");
-  std::string text = read_text(path, max_file_bytes);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte-order mark of UTF-8
-  return text;
+  return plain_text(read_text(path, max_file_bytes), path.string());
 }
 
 // Calls row(line_number, text) for every line that is not blank.
@@ -29,8 +28,7 @@ void for_each_line(const std::string& text, Row&& row) {
     std::size_t end = text.find('\n', begin);
     if (end == std::string::npos) end = text.size();
     std::string_view view{text.data() + begin, end - begin};
-    while (!view.empty() && (view.back() == '\r' || view.back() == ' ' || view.back() == '\t'))
-      view.remove_suffix(1);
+    while (!view.empty() && (view.back() == ' ' || view.back() == '\t')) view.remove_suffix(1);
     ++line;
     if (!view.empty()) row(line, view);
     begin = end + 1;

@@ -25,8 +25,8 @@ struct TextTable {
 };
 
 // Cells separated by blanks and tabs; the last of `max_cells` takes the rest of the line (names with blanks),
-// 0: no limit. Empty lines are passed over; CR before LF is dropped. Throws DataError (missing, larger than
-// 256 MB) or IoError.
+// 0: no limit. Empty lines are passed over; marks, UTF-16 and line ends of Windows are read
+// (text_encoding.h). Throws DataError (missing, larger than 256 MB, no text) or IoError.
 TextTable read_words(const std::filesystem::path& path, std::size_t max_cells = 0);
 // Comma-separated values with "quoted, cells" and doubled quotes; the first row is data too.
 TextTable read_csv(const std::filesystem::path& path);

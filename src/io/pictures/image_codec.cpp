@@ -29,9 +29,10 @@ std::string lower_suffix(const std::string& name) {
 bool suffix_fits(const std::string& suffix, ImageFormat format) {
   switch (format) {
     case ImageFormat::jpeg:
-      return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".jpe";
+      return suffix == ".jpg" || suffix == ".jpeg" || suffix == ".jpe" || suffix == ".jfif" ||
+             suffix == ".jif" || suffix == ".mpo";
     case ImageFormat::png:
-      return suffix == ".png";
+      return suffix == ".png" || suffix == ".apng";
     case ImageFormat::bmp:
       return suffix == ".bmp" || suffix == ".dib";
     case ImageFormat::webp:
@@ -40,16 +41,19 @@ bool suffix_fits(const std::string& suffix, ImageFormat format) {
       return suffix == ".tif" || suffix == ".tiff";
     case ImageFormat::gif:
       return suffix == ".gif";
+    case ImageFormat::pnm:
+      return suffix == ".pnm" || suffix == ".ppm" || suffix == ".pgm" || suffix == ".pbm";
     case ImageFormat::unknown:
       break;
   }
   return false;
 }
 
-// Any depth and channel count to RGB, with a note for what was lost.
-Image to_rgb(cv::Mat mat, const std::string& name, std::vector<std::string>& notes) {
+// Any depth and channel count to RGB, with a note for what was lost. `largest`: the value of white in 16 bit
+// pixels.
+Image to_rgb(cv::Mat mat, const std::string& name, std::uint32_t largest, std::vector<std::string>& notes) {
   if (mat.depth() == CV_16U) {
-    mat.convertTo(mat, CV_8U, 1.0 / 257.0);
+    mat.convertTo(mat, CV_8U, 255.0 / largest);
     notes.emplace_back("16 bit scaled to 8");
   } else if (mat.depth() != CV_8U) {
     throw DataError("has pixels that are neither 8 nor 16 bit", name, "Convert it to 8 bit.");
@@ -156,9 +160,13 @@ DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string
     case ImageFormat::png:
       result.image = decode_png_picture(bytes, name, result.notes);
       break;
-    default:
-      result.image = to_rgb(decode_by_opencv(bytes, name, header.format, limits), name, result.notes);
+    default: {
+      constexpr std::uint32_t largest_8_bit = 255, largest_16_bit = 65535;
+      const bool own_range = header.format == ImageFormat::pnm && header.largest_value > largest_8_bit;
+      result.image = to_rgb(decode_by_opencv(bytes, name, header.format, limits), name,
+                            own_range ? header.largest_value : largest_16_bit, result.notes);
       break;
+    }
   }
   if (orientation == Orientation::apply_exif) result.image = oriented(result.image, header.exif_orientation);
   return result;

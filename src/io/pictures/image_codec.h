@@ -25,9 +25,9 @@ struct DecodedImage {
 
 enum class Orientation { ignore_exif, apply_exif };  // PIL's decode ignores EXIF: the default of the recipes
 
-// Reads JPEG, PNG, BMP, WebP, TIFF (and the first frame of GIF) as RGB: grey is repeated, CMYK converted, 16
-// bit scaled, alpha dropped. Throws DataError with path and reason: empty, truncated, not an image, claims
-// too many pixels.
+// Reads JPEG (MPO: its first picture), PNG, BMP, WebP, TIFF, PNM (and the first frame of GIF) as RGB: grey is
+// repeated, CMYK converted, 16 bit scaled, alpha dropped. Throws DataError with path and reason: empty,
+// truncated, not an image, claims too many pixels.
 DecodedImage read_image(const std::filesystem::path& path, Orientation orientation = Orientation::ignore_exif,
                         const DecodeLimits& limits = {});
 DecodedImage decode_image(std::span<const std::uint8_t> bytes, const std::string& name,

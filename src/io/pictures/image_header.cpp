@@ -158,6 +158,38 @@ void read_tiff(Bytes b, ImageHeader& header) {
   }
 }
 
+// "P6 # comment\n640 480 255\n" and the pixels; P1 to P3 are written in digits.
+void read_pnm(Bytes b, ImageHeader& header) {
+  const int kind = b[1] - '0';
+  std::size_t at = 2;
+  const auto is_blank = [](std::uint8_t c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+  const auto number = [&]() -> std::uint64_t {
+    while (at < b.size() && (is_blank(b[at]) || b[at] == '#')) {
+      if (b[at] == '#') {
+        while (at < b.size() && b[at] != '\n' && b[at] != '\r') ++at;
+      } else {
+        ++at;
+      }
+    }
+    constexpr std::uint64_t most = 1u << 30;  // beyond any size that is accepted
+    std::uint64_t value = 0;
+    for (; at < b.size() && b[at] >= '0' && b[at] <= '9'; ++at)
+      value = std::min<std::uint64_t>(most, value * 10 + (b[at] - '0'));
+    return value;
+  };
+  header.width = number();
+  header.height = number();
+  const bool bits = kind == 1 || kind == 4, digits = kind <= 3, colour = kind == 3 || kind == 6;
+  header.largest_value = bits ? 1 : static_cast<std::uint32_t>(number());
+  ++at;  // the one blank before the pixels
+  const std::uint64_t channels = colour ? 3 : 1, bytes_each = header.largest_value > 255 ? 2 : 1;
+  const std::uint64_t pixels = header.width * header.height;  // both at most 2^30
+  const std::uint64_t least = digits      ? pixels * channels
+                              : kind == 4 ? (header.width + 7) / 8 * header.height
+                                          : pixels * channels * bytes_each;
+  header.complete = at <= b.size() && b.size() - at >= least;
+}
+
 }  // namespace
 
 std::string_view name_of(ImageFormat format) {
@@ -174,6 +206,8 @@ std::string_view name_of(ImageFormat format) {
       return "TIFF";
     case ImageFormat::gif:
       return "GIF";
+    case ImageFormat::pnm:
+      return "PNM";
     case ImageFormat::unknown:
       break;
   }
@@ -198,6 +232,10 @@ ImageHeader read_image_header(Bytes b) {
   } else if (starts(b, 0, std::string_view{"II*\0", 4}) || starts(b, 0, std::string_view{"MM\0*", 4})) {
     header.format = ImageFormat::tiff;
     read_tiff(b, header);
+  } else if (b.size() > 2 && b[0] == 'P' && b[1] >= '1' && b[1] <= '6' &&
+             (b[2] == '#' || b[2] == ' ' || (b[2] >= '\t' && b[2] <= '\r'))) {
+    header.format = ImageFormat::pnm;
+    read_pnm(b, header);
   } else if (starts(b, 0, "BM")) {
     header.format = ImageFormat::bmp;
     const auto magnitude = [](std::uint32_t value) {

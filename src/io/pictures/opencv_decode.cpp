@@ -6,6 +6,7 @@
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <streambuf>
+#include <vector>
 
 #include "core/error.h"
 
@@ -58,7 +59,7 @@ ImageHeader checked_header(std::span<const std::uint8_t> bytes, const std::strin
   if (bytes.empty()) throw DataError("is empty: 0 bytes", name);
   const ImageHeader header = read_image_header(bytes);
   if (header.format == ImageFormat::unknown)
-    throw DataError("is no image that can be read", name, "JPEG, PNG, BMP, WebP, TIFF and GIF are.");
+    throw DataError("is no image that can be read", name, "JPEG, PNG, BMP, WebP, TIFF, GIF and PNM are.");
   const std::string_view format = name_of(header.format);
   if (header.width == 0 || header.height == 0)
     throw DataError(fmt::format("is a broken {}: its header gives no size", format), name);
@@ -85,6 +86,12 @@ void silence_opencv() {
 cv::Mat decode_by_opencv(std::span<const std::uint8_t> bytes, const std::string& name, ImageFormat format,
                          const DecodeLimits& limits) {
   silence_opencv();
+  std::vector<std::uint8_t> ended;  // OpenCV wants something behind the last digit of a PNM
+  if (format == ImageFormat::pnm) {
+    ended.assign(bytes.begin(), bytes.end());
+    ended.push_back('\n');
+    bytes = ended;
+  }
   cv::Mat decoded;
   try {
     const Quiet quiet;

@@ -1,4 +1,4 @@
-// The formats that are left to OpenCV (BMP, WebP, TIFF), without its lines on stderr. Internal to src/io.
+// The formats that are left to OpenCV (BMP, WebP, TIFF, PNM), without its lines on stderr. Internal to src/io.
 #pragma once
 
 #include <cstdint>
