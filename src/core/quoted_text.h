@@ -16,8 +16,8 @@ std::string shown(std::string_view bytes);
 // "text" with \" \\ \n \t \r \xNN: ASCII control characters and bytes that are no UTF-8 are escaped.
 std::string double_quoted(std::string_view bytes);
 
-// Reads what double_quoted() writes from text[at], which must be a double quote; `at` moves behind the closing one.
-// Nothing where the quote is not closed or an escape is unknown; `at` is then not changed.
+// Reads what double_quoted() writes from text[at], which must be a double quote; `at` moves behind the
+// closing one. Nothing where the quote is not closed or an escape is unknown; `at` is then not changed.
 std::optional<std::string> read_double_quoted(std::string_view text, std::size_t& at);
 
 // "a, b, c, ..." : the first `most` names as shown() writes them.

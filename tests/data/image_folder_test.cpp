@@ -53,7 +53,8 @@ TEST(ImageFolder, HoldsOutAShareOfEachClassAsAPureFunctionOfTheSeed) {
 
 TEST(ImageFolder, SaysWhatIsMissing) {
   Example example(Layout::folder);
-  EXPECT_THAT(example.error(), HasSubstr("holds no picture in a class folder; it holds no folder and no picture at all"));
+  EXPECT_THAT(example.error(),
+              HasSubstr("holds no picture in a class folder; it holds no folder and no picture at all"));
   example.config.root = example.folder / "nowhere";
   EXPECT_THAT(example.error(), HasSubstr("is no folder"));
 }
