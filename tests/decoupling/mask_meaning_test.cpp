@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "data/contents.h"
 #include "data/picture.h"
 #include "decoupling/annotated_masks.h"
 #include "decoupling/ladder.h"
@@ -232,6 +233,30 @@ TEST(Orientation, ThatNoSizeTellsNeedsTheKey) {
   pair.dataset.orientation = data::OrientationChoice::ignore;
   EXPECT_EQ(data::load_picture(pair.dataset, pair.item).image.pixels, half_turned.pixels);
   EXPECT_THAT(pair.run().result.reason, HasSubstr("EXIF orientation 3 ignored"));
+}
+
+TEST(Orientation, CountsForEveryStageThatSeesThePicture) {
+  test::TemporaryFolder folder;
+  const auto write = [&](const std::string& name, const std::vector<std::uint8_t>& bytes) {
+    make_folder((folder / name).parent_path());
+    write_atomically(folder / name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  };
+  const io::Image upright = disc_on_ground();
+  write("set/cat/phone.png", with_orientation(io::encode_png(lying(upright)), 6));
+  write("set/dog/other.png", io::encode_png(upright));
+  write("masks/cat/phone.png", read_bytes(golden / "l255.png"));
+  data::DatasetConfig config;
+  config.layout = data::Layout::folder;
+  config.root = folder / "set";
+  config.masks = folder / "masks";
+  const auto identity = [&](data::OrientationChoice choice) {
+    config.orientation = choice;
+    FileDigests digests{{}};
+    return data::identity_of_classification(data::contents_of(config, {}, digests, 1));
+  };
+  EXPECT_THAT(identity(data::OrientationChoice::automatic), HasSubstr(" turned 6"));
+  EXPECT_EQ(identity(data::OrientationChoice::automatic), identity(data::OrientationChoice::apply));
+  EXPECT_THAT(identity(data::OrientationChoice::ignore), testing::Not(HasSubstr("turned")));
 }
 
 }  // namespace
