@@ -1,11 +1,21 @@
 #include "core/parallel.h"
 
+#include <sched.h>
+
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <thread>
 #include <vector>
 
 namespace deda {
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
 
 void parallel_for(int threads, std::size_t first, std::size_t end, std::size_t step,
                   const std::function<void(std::size_t)>& work) {

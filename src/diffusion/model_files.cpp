@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
-#include <thread>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -127,7 +126,7 @@ std::vector<ModelFile> model_files(const ModelsConfig& config, UNetWeights weigh
 
 std::string model_identity(const std::vector<ModelFile>& files, FileDigests& digests) {
   std::vector<std::string> contents(files.size());
-  parallel_for(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), 0, files.size(), 1,
+  parallel_for(usable_cores(), 0, files.size(), 1,
                [&](std::size_t i) { contents[i] = digests.of(files[i].path); });
   std::string text;
   for (std::size_t i = 0; i < files.size(); ++i) text += fmt::format("{}\t{}\n", files[i].role, contents[i]);

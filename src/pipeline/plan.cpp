@@ -6,11 +6,11 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <thread>
 
 #include "core/error.h"
 #include "core/escaped_name.h"
 #include "core/hash.h"
+#include "core/parallel.h"
 #include "data/contents.h"
 #include "decoupling/exclusions.h"
 #include "decoupling/needed_networks.h"
@@ -75,7 +75,7 @@ class Planner {
 
   Plan plan(Stage target) {
     problems_.collect([&] {
-      const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+      const int threads = usable_cores();
       contents_ = data::contents_of(config_.dataset, config_.toy, digests_, threads);
       plan_.notes = contents_->notes;
     });

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "decoupling/annotated_masks.h"
+#include "decoupling/box_grabcut.h"
 #include "decoupling/decouple.h"
 #include "decoupling/looks.h"
 #include "decoupling/needed_networks.h"
@@ -48,6 +49,30 @@ DecoupleConfig semantic_config() {
   config.sources = {"semantic"};
   config.deeplab = real_data() / "weights" / "deeplabv3_mnv2_pascal";
   return config;
+}
+
+// The trimap's object, 255.
+io::Image decode_trimap(const data::Dataset& dataset, const data::Item& item) {
+  io::Image undecided;
+  return decode_mask(io::read_mask(dataset.file(item.mask)), item.mask_encoding, item.class_id,
+                     TrimapBorder::outside, undecided);
+}
+
+// Whether a mask is nine tenths the ellipse of that share of the box, as GrabCut starts from.
+bool is_about_an_ellipse(const io::Image& mask, const std::array<std::int32_t, 4>& box, double share) {
+  const double x = (box[0] + box[2]) / 2.0, y = (box[1] + box[3]) / 2.0, a = (box[2] - box[0]) * share / 2,
+               b = (box[3] - box[1]) * share / 2;
+  std::int64_t both = 0, either = 0;
+  for (int row = 0; row < mask.height; ++row) {
+    for (int column = 0; column < mask.width; ++column) {
+      const double u = (column - x) / a, v = (row - y) / b;
+      const bool inside = u * u + v * v <= 1, object = mask.row(row)[column] != 0;
+      both += inside && object;
+      either += inside || object;
+    }
+  }
+  constexpr double most = 0.9;
+  return static_cast<double>(both) > most * static_cast<double>(either);
 }
 
 // --- semantic ---
@@ -527,6 +552,57 @@ TEST(OddPictures, TheRealSemanticNetworkTakesThemToo) {
     EXPECT_EQ(picture.result.outcome, io::Outcome::nothing_found)
         << "black is no bird: " << picture.result.reason;
   }
+}
+
+// Real pets, boxes around their trimaps. Every second picture is one that the network knows nothing of (its
+// class is looked for as an aeroplane), so that GrabCut gets its turn.
+TEST(Ladder, OfSemanticAndGrabCutKeepsNoStartingEllipseAndMeasuresEveryMask) {
+  const fs::path folder = real_data() / "pets_fewshot";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no real pictures at " << folder;
+  data::DatasetConfig pets;
+  pets.layout = data::Layout::pets;
+  pets.root = folder;
+  data::Dataset dataset = data::load_dataset(pets);
+  auto config = semantic_config();
+  config.sources = {"semantic", "box_grabcut"};
+  auto blind = config;
+  blind.semantic_classes = {"aeroplane"};
+  const auto pool = std::make_shared<NetworkPool>(NetworkPlace{});
+  const auto ladder_of = [&](const DecoupleConfig& own) {
+    std::vector<std::unique_ptr<MaskSource>> sources;
+    sources.push_back(std::make_unique<SemanticMasks>(own, dataset, pool));
+    sources.push_back(std::make_unique<BoxGrabCut>(own));
+    return sources;
+  };
+  const auto seeing_ladder = ladder_of(config), blind_ladder = ladder_of(blind);
+  std::map<std::string, int> accepted;
+  int about_the_start = 0, rejected = 0;
+  for (std::size_t i = 0; i < dataset.items.size(); i += 4) {
+    data::Item& item = dataset.items[i];
+    const auto box = box_of(decode_trimap(dataset, item));
+    item.box = {static_cast<double>(box[0]), static_cast<double>(box[1]), static_cast<double>(box[2]),
+                static_cast<double>(box[3])};
+    const bool seeing = i % 8 == 0;
+    const auto picture = decouple_picture(dataset, item, static_cast<std::int64_t>(i),
+                                          seeing ? seeing_ladder : blind_ladder, seeing ? config : blind);
+    if (picture.result.outcome != io::Outcome::done) {
+      ++rejected;
+      EXPECT_FALSE(picture.result.reason.empty());
+      continue;
+    }
+    ++accepted[picture.route];
+    for (const io::Record& record : picture.result.records) {
+      EXPECT_GE(record.info.mask_quality, 0) << item.path;
+      EXPECT_LE(record.info.mask_quality, 1) << item.path;
+    }
+    if (picture.route == "box_grabcut")
+      about_the_start += is_about_an_ellipse(picture.merged, box, config.grabcut_seed_share);
+  }
+  std::printf("accepted: semantic %d, box_grabcut %d; rejected %d\n", accepted["semantic"],
+              accepted["box_grabcut"], rejected);
+  EXPECT_GT(accepted["semantic"], 5);
+  EXPECT_GT(accepted["box_grabcut"], 2);
+  EXPECT_EQ(about_the_start, 0);
 }
 
 // --- the real networks, tiny and with made-up weights ---

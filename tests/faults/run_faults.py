@@ -23,11 +23,7 @@ if not (faults / "make_inputs.py").exists():
     skip(f"no make_inputs.py in {faults} (DEDA_TEST_FAULTS names its folder)")
 
 # Rows that wait: name -> for what.
-PENDING = {
-    "f07 masks of every kind": "lossy masks, 16 bit, palettes and alpha as masks (src/io/pictures)",
-    "f08 EXIF": "orientation by the mask (src/data/picture.cpp)",
-    "f09 names of any bytes": "names that are not UTF-8 in stores",
-}
+PENDING = {}
 
 shutil.rmtree(work, ignore_errors=True)
 work.mkdir(parents=True)

@@ -76,6 +76,8 @@ MaskFile read_mask_file(const std::filesystem::path& path, const DecodeLimits& l
       break;
     default:
       take_matrix(decode_by_opencv(bytes, name, header.format, limits), file);
+      // A PNM tells its own white. OpenCV has stretched what fits 8 bits.
+      if (header.largest_value > white_of_8_bit) file.white = static_cast<int>(header.largest_value);
       break;
   }
   return file;

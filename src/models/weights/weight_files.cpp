@@ -1,7 +1,6 @@
 #include "models/weights/weight_files.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "core/parallel.h"
 #include "models/weights/tensor_file.h"
@@ -14,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // More do not make the memory faster, and other ranks of the host load too.
-constexpr unsigned most_threads = 8;
+constexpr int most_threads = 8;
 
 // Where a tensor of the network lies: the part-th of equal parts of a file's tensor.
 struct Source {
@@ -116,7 +115,7 @@ void load_packed_weight_files(torch::nn::Module& network, const WeightFiles& fil
   };
   std::vector<Filled> all;
   for (const auto& [name, source] : sources) all.push_back({&name, &source, {}});
-  const auto threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, most_threads));
+  const auto threads = std::min(usable_cores(), most_threads);
   parallel_for(threads, 0, all.size(), 1, [&](std::size_t i) {
     const torch::NoGradGuard no_gradients;  // a setting of the thread
     auto& each = all[i];
