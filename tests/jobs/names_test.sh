@@ -50,7 +50,8 @@ data=$'-d\xe9 \'t\''
 python3 "$top/draw.py" "$data"
 out=$'out \xe9 "x"'
 config=(--config "$source_dir/configs/demo_pictures.toml" --set dataset.layout=folder --set "dataset.root=$PWD/$data/pictures" --set "dataset.masks=$PWD/$data/masks"
-  --set dataset.test_share=0.25 --set augment.method=deda --set augment.p_syn=0 --out "$out")
+  --set dataset.test_share=0.25 --set augment.method=deda --set augment.p_syn=0 --set decouple.split=all)
+base=("${config[@]}"); config+=(--out "$out")
 
 run decouple "${config[@]}"
 store=$(find "$out" -name 'decouple-*' | head -n 1)
@@ -70,7 +71,7 @@ eval "arguments=($(grep '^train' log))"
 check "plan --commands: the very arguments" test "${arguments[4]} ${arguments[6]}" = "dataset.layout=folder dataset.root=$PWD/$data/pictures"
 run decouple "${config[@]}"
 check "again: nothing to do" grep -q 'already done' errors
-mpirun -n 2 "$program" decouple "${config[@]}" --set decouple.sources=box_grabcut,annotated --out two >log 2>&1 || { cat log; problems=$((problems + 1)); }
+mpirun -n 2 "$program" decouple "${base[@]}" --set decouple.sources=box_grabcut,annotated --out two >log 2>&1 || { cat log; problems=$((problems + 1)); }
 check "two ranks: the store has the bytes of all names" python3 "$top/compare.py" "$PWD/$data/pictures" two/decouple-*
 run inspect "$out" --data "$data/pictures" --report "$out/r.html" --sheet $'sheet \xe9.png'
 check "inspect: the sheet is there" test -s $'sheet \xe9.png'
@@ -90,13 +91,13 @@ check "excluded by bytes and by escaped name" grep -q '^all  *20' log
 check "two are left out" test "$(grep -c 'exclu' log)" -ge 2
 
 # A group whose umask is 002 can continue what one of it began.
-(umask 002; "$program" decouple "${config[@]}" --out group >log 2>&1)
+(umask 002; "$program" decouple "${base[@]}" --out group >log 2>&1)
 check "all files and folders are the group's" test -z "$(find group ! -perm -g+w -print -quit)" -a -e group/decouple-*/segment-000000.h5
-(umask 077; "$program" decouple "${config[@]}" --out alone >log 2>&1)
+(umask 077; "$program" decouple "${base[@]}" --out alone >log 2>&1)
 check "a umask of 077 keeps all of it private" test -z "$(find alone -perm /g+rwx,o+rwx -print -quit)" -a -e alone/decouple-*/segment-000000.h5
 
 # Without HOME, USER, a TMPDIR, or a place for the cache.
-for variables in "-u HOME -u USER -u DEDA_CACHE_DIR -u XDG_CACHE_HOME" "TMPDIR=/nowhere" "HOME=/nowhere -u DEDA_CACHE_DIR" "DEDA_CACHE_DIR=/proc/nowhere"; do
+for variables in "-u HOME -u USER -u DEDA_CACHE_DIR -u XDG_CACHE_HOME" "TMPDIR=/nowhere" "-u DEDA_CACHE_DIR HOME=/nowhere" "DEDA_CACHE_DIR=/proc/nowhere"; do
   # shellcheck disable=SC2086
   env $variables "$program" plan "${config[@]}" >log 2>errors
   check "env $variables: deda plan works" test "$?" = 0
