@@ -1,4 +1,5 @@
 // How jobs end, with one rank and with several: one message, one exit code, nobody left waiting.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
