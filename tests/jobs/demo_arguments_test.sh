@@ -19,7 +19,7 @@ SH
 chmod +x "$work/build/jobs/deda"
 demo() {   # demo ARGUMENTS...
   code=0
-  env -u HOME -u USER -u XDG_CACHE_HOME TMPDIR=/nowhere PATH="$work/bin:$PATH" DEDA_BUILD_DIR="$work/build" LIBTORCH_ROOT="$work/torch" \
+  env -u HOME -u USER -u XDG_CACHE_HOME TMPDIR=$work/nowhere PATH="$work/bin:$PATH" DEDA_BUILD_DIR="$work/build" LIBTORCH_ROOT="$work/torch" \
     DEDA_SKIP_PACKAGES=1 DEDA_LAUNCHER=none DEDA_CACHE_DIR="$work/cache" bash "$source_dir/jobs/demo.sh" "$@" >"$work/log" 2>&1 || code=$?
 }
 cat >"$work/draw.py" <<'PY'
@@ -56,6 +56,6 @@ check "a folder that is not there: named" says 'nowhere is not a folder'
 check "a folder that is not there: 2" test "$code" = 2
 demo --data ../-x --masks nowhere
 check "masks that are not there: named" says 'there is no folder of masks at'
-check "TMPDIR that is no folder: named" says 'TMPDIR=/nowhere is no folder'
+check "TMPDIR that is no folder: named" says "TMPDIR=$work/nowhere is no folder"
 check "nothing is unbound" bash -c "! grep -q unbound '$work/log'"
 exit $((problems > 0))

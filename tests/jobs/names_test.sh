@@ -97,7 +97,7 @@ check "all files and folders are the group's" test -z "$(find group ! -perm -g+w
 check "a umask of 077 keeps all of it private" test -z "$(find alone -perm /g+rwx,o+rwx -print -quit)" -a -e alone/decouple-*/segment-000000.h5
 
 # Without HOME, USER, a TMPDIR, or a place for the cache.
-for variables in "-u HOME -u USER -u DEDA_CACHE_DIR -u XDG_CACHE_HOME" "TMPDIR=/nowhere" "-u DEDA_CACHE_DIR HOME=/nowhere" "DEDA_CACHE_DIR=/proc/nowhere"; do
+for variables in "-u HOME -u USER -u DEDA_CACHE_DIR -u XDG_CACHE_HOME" "TMPDIR=$top/free/temporary" "-u DEDA_CACHE_DIR HOME=$top/free/home" "DEDA_CACHE_DIR=/proc/nowhere"; do
   # shellcheck disable=SC2086
   env $variables "$program" plan "${config[@]}" >log 2>errors
   check "env $variables: deda plan works" test "$?" = 0

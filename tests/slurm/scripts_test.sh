@@ -148,9 +148,9 @@ check "a long limit: the first signal stops" says 'told to stop'
 
 # Things that are missing.
 echo 'echo piece >>pieces' >decouple.does
-job TMPDIR=/nowhere -- one.toml
+job TMPDIR=$work/nowhere -- one.toml
 check "TMPDIR that is no folder: left out" says 'tmp=none'
-check "and named" says 'TMPDIR=/nowhere is no folder'
+check "and named" says "TMPDIR=$work/nowhere is no folder"
 rm -f requeued; code=0
 env -i PATH="$work/bin:$PATH" DEDA_HOME="$source_dir" DEDA_BIN="$work/bin/deda" DEDA_LAUNCHER=none bash "$source_dir/slurm/pipeline.sbatch" one.toml >log 2>&1 || code=$?
 check "no HOME, no USER: works" ended 0
