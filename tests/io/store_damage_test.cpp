@@ -169,8 +169,11 @@ TEST_F(StoreDamage, FoldersThatAreNoStoreAreRefusedByName) {
 }
 
 TEST_F(StoreDamage, LeftoversOfAKilledRunAreRemoved) {
+  write_atomically(folder.path() / "notes.partial.txt", "somebody's own");
   const auto before = test::content_of(folder.path());
   write_atomically(folder.path() / "segment-000007.h5.partial", "half");
+  write_atomically(folder.path() / "looks-000001.jsonl.partial.4711", "half");
+  write_atomically(folder.path() / "manifest.json.partial.4711", "half");
   write_atomically(folder.path() / "segments.jsonl", "half");
   { const io::StoreWriter writer{world, folder.path(), example.description()}; }
   EXPECT_TRUE(test::content_of(folder.path()) == before);

@@ -22,14 +22,23 @@ namespace {
 constexpr int write_attempts = 2;
 constexpr std::string_view partial_mark = ".partial";
 
-// Files of the store that a killed run left half made; what others keep in the folder is not ours to remove.
+// Whether write_atomically() left it: NAME.partial.PROCESS, of any file (the store's, a stage's looks).
+bool is_half_written(const std::string& name) {
+  const auto mark = name.rfind(partial_mark);
+  if (mark == std::string::npos) return false;
+  const std::string process = name.substr(mark + partial_mark.size());
+  return process.size() > 1 && process[0] == '.' &&
+         process.find_first_not_of("0123456789", 1) == std::string::npos;
+}
+
+// Files that a killed run left half made; what others keep in the folder is not ours to remove.
 std::vector<std::filesystem::path> partial_files(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> paths;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    const bool is_ours = name.starts_with("segment") || name.starts_with("manifest.json");
-    if (is_ours && name.find(partial_mark) != std::string::npos && entry.is_regular_file(error))
+    const bool is_segment = name.starts_with("segment") && name.ends_with(partial_mark);
+    if ((is_segment || is_half_written(name)) && entry.is_regular_file(error))
       paths.push_back(entry.path());
   }
   return paths;
