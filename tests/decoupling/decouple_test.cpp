@@ -154,7 +154,7 @@ TEST(Decouple, AStoreWithoutAPartIsAnErrorUnlessItIsAllowed) {
     ADD_FAILURE() << "a store without a part went unnoticed";
   } catch (const DataError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("none of 30 items gave one"));
-    EXPECT_THAT(error.what(), testing::HasSubstr("times rejected: annotated: the mask covers"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("times rejected: annotated: the mask's share of the picture is"));
     EXPECT_THAT(error.what(), testing::HasSubstr("decouple.allow_empty=true"));
   }
   config.allow_empty = true;

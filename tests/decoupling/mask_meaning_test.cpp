@@ -149,7 +149,7 @@ TEST(AnnotatedMasks, RejectWithAReasonThatHelps) {
   EXPECT_EQ(reason("l255.png").outcome, io::Outcome::done);
   EXPECT_THAT(reason("inverted.png").reason, HasSubstr("is it inverted?"));
   EXPECT_EQ(reason("inverted.png").outcome, io::Outcome::rejected);
-  EXPECT_THAT(reason("all_255.png").reason, HasSubstr("covers 100.0 % of the picture"));
+  EXPECT_THAT(reason("all_255.png").reason, HasSubstr("share of the picture is 100.0 %"));
   EXPECT_THAT(reason("all_zero.png").reason, HasSubstr("no object pixel"));
   EXPECT_EQ(reason("all_zero.png").outcome, io::Outcome::nothing_found);
   EXPECT_THAT(reason("disagree.png").reason, HasSubstr("tell different objects"));

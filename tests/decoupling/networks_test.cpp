@@ -459,7 +459,7 @@ TEST(OddAnswers, AMaskOfTheWholeFrameIsRejectedOrGivesNoCip) {
   };
   DecoupledPicture picture = bench.run();
   EXPECT_EQ(picture.result.outcome, io::Outcome::rejected);
-  EXPECT_NE(picture.result.reason.find("covers 100.0 %"), std::string::npos);
+  EXPECT_NE(picture.result.reason.find("share of the picture is 100.0 %"), std::string::npos);
   bench.config.mode = Mode::faithful;
   picture = bench.run();
   EXPECT_EQ(picture.result.outcome, io::Outcome::done);
