@@ -233,7 +233,7 @@ TEST_F(StoreDamage, ASecondWriterIsRefusedAndToldWhoTheFirstIs) {
     try {
       const io::StoreWriter second{world, other, example.description()};
       FAIL() << "two writers at once";
-    } catch (const DataError& error) {
+    } catch (const FolderHeld& error) {
       EXPECT_THAT(error.what(), HasSubstr("process " + std::to_string(::getpid()) + " on "));
     }
   }
