@@ -33,6 +33,11 @@ def toml_text(path):
     return '"' + "".join(c if c not in '"\\' and ord(c) >= 32 else f"\\u{ord(c):04X}" for c in text) + '"'
 
 
+def bytes_of_name(text):
+    """The name of a file as a store writes it (src/core/escaped_name.h), as bytes."""
+    return re.sub(rb"\\x([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), text.encode(errors="surrogateescape"))
+
+
 class Run:
     """One call of deda (`extra`: environment): exit code (None: it hung and was ended), output, and the store that it made."""
 
