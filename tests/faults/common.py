@@ -9,7 +9,7 @@ MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OM
 
 
 def skip(reason):
-    print("SKIPPED:", reason)
+    print("skipped:", reason)
     sys.exit(SKIPPED)
 
 
