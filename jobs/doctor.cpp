@@ -283,7 +283,7 @@ void report_training_inputs(Report& report, const training::TrainConfig& train) 
 void report_models(Report& report, const diffusion::ModelsConfig& models, std::int64_t resolution) {
   report.title("Diffusion model");
   if (models.base == diffusion::ModelsConfig{}.base && !fs::exists(models.base)) {
-    report.line("models.base", fmt::format("\"{}\" is not here: `deda pretrain` makes the toy model; "
+    report.line("models.base", fmt::format("\"{}\" is not here: `deda pretrain --model` makes a toy model; "
                                            "configs/models/README.md names the real ones",
                                            models.base.string()));
     return;

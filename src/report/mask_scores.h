@@ -1,6 +1,6 @@
 // A score of mask quality that needs a classifier and no annotation: the class-dependent part alone should
-// keep the class, the class-independent part alone should lose it. Computed elsewhere, read here from the
-// store's folder: mask_scores.csv (format: README). A store without the file has no scores.
+// keep the class, the class-independent part alone should lose it. Written by training/mask_scores, read here
+// from the store's folder: mask_scores.csv (format: README). A store without the file has no scores.
 #pragma once
 
 #include <cstdint>

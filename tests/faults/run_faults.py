@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Runs deda on the small failing inputs of ../shared/faults (drawn after public reports of users of such programs) and
 compares with what is right.
-   run_faults.py PROGRAM SOURCE_DIR WORK_DIR [--pending] [--only NAME]
-DEDA_TEST_FAULTS names the folder with make_inputs.py. Every row of `rows` is one input and one expectation; a row named in
-PENDING waits for work that is not done yet: --pending runs those alone, ends as "skipped" while they fail and fails as soon
-as one passes, so that it is switched on by taking it out of the list. To add a row: a function with the decorator @row."""
+   run_faults.py PROGRAM SOURCE_DIR WORK_DIR [--only NAME]
+DEDA_TEST_FAULTS names the folder with make_inputs.py. Every row of `rows` is one input and one expectation. To add one: a
+function with the decorator @row."""
 import os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -21,9 +20,6 @@ program, source_dir, work = (Path(a).absolute() for a in arguments[:3])
 faults = Path(os.environ.get("DEDA_TEST_FAULTS", source_dir / ".." / "shared" / "faults"))
 if not (faults / "make_inputs.py").exists():
     skip(f"no make_inputs.py in {faults} (DEDA_TEST_FAULTS names its folder)")
-
-# Rows that wait: name -> for what.
-PENDING = {}
 
 shutil.rmtree(work, ignore_errors=True)
 work.mkdir(parents=True)
@@ -427,13 +423,8 @@ def _():
               run.manifest and run.manifest["items"] == files, run)
 
 
-pending_run = "--pending" in sys.argv
-unknown = set(PENDING) - {name for name, _ in rows}
-if unknown:
-    sys.exit(f"PENDING names no row: {sorted(unknown)}")
-waiting = []
 for name, function in rows:
-    if (name in PENDING) != pending_run or (only and only not in name):
+    if only and only not in name:
         continue
     name_of_row, before = name, len(problems)
     try:
@@ -441,16 +432,6 @@ for name, function in rows:
     except Exception as error:  # a store that is not there, a picture without a look: the row fails
         problems.append(f"{name}: {type(error).__name__}: {error}")
     print(f"{'ok     ' if len(problems) == before else 'FAILED '} {name}", flush=True)
-    if pending_run and len(problems) > before:
-        waiting.append(name)
 for problem in problems:
     print(problem)
-if not pending_run:
-    for name, what in PENDING.items():
-        print(f"NOT CHECKED, pending: {name}: waits for {what}")
-    sys.exit(1 if problems else 0)
-passing = [name for name in PENDING if name not in waiting]
-if passing and not only:
-    sys.exit(f"these rows hold now: take them out of PENDING: {passing}")
-if waiting:
-    skip("pending: " + "; ".join(f"{name} (waits for {PENDING[name]})" for name in waiting))
+sys.exit(1 if problems else 0)
