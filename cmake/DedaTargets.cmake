@@ -25,10 +25,15 @@ function(deda_add_library name)
   target_link_libraries(deda_${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} $<BUILD_INTERFACE:deda_warnings> deda_sanitizers)
 endfunction()
 
-# deda_use_torch_headers(target): compile against the one shared precompiled header (torch.h costs 19 s a file without it).
-function(deda_use_torch_headers target)
+# deda_use_precompiled(target [PCH]): compile against a shared precompiled header (torch.h costs 19 s a file without it); without
+# PCH the product's, deda_torch_pch. Tests have one of their own, made with their options.
+function(deda_use_precompiled target)
   if(NOT DEDA_PCH)
     return()
+  endif()
+  set(precompiled deda_torch_pch)
+  if(ARGC GREATER 1)
+    set(precompiled ${ARGV1})
   endif()
   get_target_property(type ${target} TYPE)
   if(type STREQUAL "EXECUTABLE")
@@ -36,7 +41,7 @@ function(deda_use_torch_headers target)
   else()
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   endif()
-  target_precompile_headers(${target} REUSE_FROM deda_torch_pch)
+  target_precompile_headers(${target} REUSE_FROM ${precompiled})
 endfunction()
 
 # deda_compile_folders_as_one(target): its sources of one folder become one translation unit (half of a file's time is LibTorch's
@@ -58,7 +63,7 @@ endfunction()
 
 # deda_compile_quickly(target [SOURCE...]): code that reads, writes and connects, and computes nothing. In a release build it is
 # compiled with -O1: it runs as fast, and JSON and command lines compile in half the time. All of the target's sources where
-# none is named. Not for files with the shared precompiled header, which has to be made with the same options.
+# none is named. Not for files with the product's precompiled header, which has to be made with the same options.
 function(deda_compile_quickly target)
   set(options $<$<CONFIG:Release>:-O1>)
   if(ARGN)
@@ -68,14 +73,31 @@ function(deda_compile_quickly target)
   endif()
 endfunction()
 
+# deda_build_as_test(target [APART] [TORCH]): compiled as tests are: with their precompiled header, with -O1, as one file unless APART.
+function(deda_build_as_test target)
+  cmake_parse_arguments(ARG "APART;TORCH" "" "" ${ARGN})
+  # As GoogleTest's package defines it: a precompiled header counts only where the same is defined.
+  target_compile_definitions(${target} PRIVATE GTEST_HAS_PTHREAD=1)
+  if(ARG_TORCH)
+    deda_use_precompiled(${target} deda_torch_test_pch)
+  else()
+    deda_use_precompiled(${target} deda_test_pch)
+  endif()
+  deda_compile_quickly(${target})
+  if(NOT ARG_APART)
+    deda_compile_folders_as_one(${target})
+  endif()
+endfunction()
+
 # deda_add_test(io.record_store SOURCES record_store_test.cpp LINKS deda::io RANKS 1 3 4 LABELS mpi TIMEOUT 60 [TORCH]
-#               [CONDITIONAL Suite.Test ...])
-# One executable; one CTest entry per rank count (none given: one plain process). Every test has a timeout. A test program ends
+#               [APART] [CONDITIONAL Suite.Test ...])
+# One executable; one CTest entry per rank count (none given: one plain process). Its sources are compiled with -O1 (what they test
+# is compiled as users get it), as one file unless APART. Every test has a timeout. A test program ends
 # with 77, "skipped", as soon as one of its tests was skipped; so tests that need what not every machine has (genuine data, a
 # tool, a processor) are named as CONDITIONAL and have entries of their own, NAME.Suite.Test: a skipped test never hides in a passed
 # entry, and skips no other.
 function(deda_add_test name)
-  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS;ENVIRONMENT;CONDITIONAL" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;APART" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS;ENVIRONMENT;CONDITIONAL" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
@@ -84,9 +106,13 @@ function(deda_add_test name)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${target} PRIVATE DEDA_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DEDA_BINARY_DIR="${PROJECT_BINARY_DIR}")
   target_link_libraries(${target} PRIVATE ${ARG_LINKS} deda_test_main deda_warnings deda_sanitizers)
-  if(ARG_TORCH)
-    deda_use_torch_headers(${target})
-  endif()
+  set(how)
+  foreach(option APART TORCH)
+    if(ARG_${option})
+      list(APPEND how ${option})
+    endif()
+  endforeach()
+  deda_build_as_test(${target} ${how})
   set(environment OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
       OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
       ${ARG_ENVIRONMENT})
@@ -121,6 +147,6 @@ function(deda_add_benchmark name)
   target_include_directories(bench_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(bench_${name} PRIVATE ${ARG_LINKS} deda_warnings)
   if(ARG_TORCH)
-    deda_use_torch_headers(bench_${name})
+    deda_use_precompiled(bench_${name})
   endif()
 endfunction()

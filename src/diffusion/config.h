@@ -101,8 +101,8 @@ struct DiffusionConfig {
   double margin_share = 0.1;
   OffsetGain offset_gain = OffsetGain::automatic;
   std::string prompt = "a photo of a {token}";
-  std::string init_word;
-  std::vector<std::string> init_words;
+  std::string init_word = {};
+  std::vector<std::string> init_words = {};
   std::int64_t encode_batch = 8;
   std::int64_t seed = 1;
   void describe(ConfigVisitor& v) {

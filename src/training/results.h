@@ -22,7 +22,7 @@ struct RunDescription {
   std::vector<std::string>
       masks;  // sources that the real parts' masks came from, best first; empty: no parts
   std::vector<std::string> groups;  // in the order of the scores, "all" first
-  Provenance made_of;               // with the run's key (src/pipeline)
+  Provenance made_of = {};          // with the run's key (src/pipeline)
 };
 
 // Accuracies of one group in percent. `best` is at the epoch with the best accuracy over all pictures.

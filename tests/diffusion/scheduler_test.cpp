@@ -15,7 +15,7 @@ using test::problems_of;
 constexpr double sigma_tolerance = 2e-6;        // relative: float32 against float32 in another order
 constexpr double coefficient_tolerance = 5e-6;  // float32 against float64
 
-const NoiseScheduleConfig config = stable_diffusion_schedule();
+const NoiseScheduleConfig published = stable_diffusion_schedule();
 
 void expect_sigmas(const std::vector<double>& found, const std::vector<double>& expected,
                    const std::string& what) {
@@ -51,12 +51,12 @@ TEST(Scheduler, HasDiffusersTimestepsAndSigmasForEveryStrength) {
       for (const auto& [strength, count] : grid.at("evaluated").items()) {
         const auto what = name + " " + steps + " " + strength;
         const auto scheduler =
-            make_scheduler(kind_named(name), config, std::stoll(steps), std::stod(strength));
+            make_scheduler(kind_named(name), published, std::stoll(steps), std::stod(strength));
         EXPECT_EQ(scheduler->timesteps(), last_of(timesteps, count.get<std::size_t>())) << what;
         expect_sigmas(scheduler->sigmas(), last_of(sigmas, count.get<std::size_t>() + 1), what);
         ++grids;
       }
-      const double start = init_noise_sigma(kind_named(name), config, std::stoll(steps));
+      const double start = init_noise_sigma(kind_named(name), published, std::stoll(steps));
       const double expected = grid.at("init_noise_sigma");
       EXPECT_NEAR(start, expected, sigma_tolerance * expected) << name;
     }
@@ -69,7 +69,7 @@ TEST(KarrasCli, HasTheGridOfLayerDiffusesProgram) {
     for (const auto& [strength, grid] : by_strength.items()) {
       const auto what = steps + " " + strength;
       const auto scheduler =
-          make_scheduler(SchedulerKind::karras25_cli, config, std::stoll(steps), std::stod(strength));
+          make_scheduler(SchedulerKind::karras25_cli, published, std::stoll(steps), std::stod(strength));
       EXPECT_EQ(scheduler->timesteps(), grid.at("timesteps").get<std::vector<double>>()) << what;
       expect_sigmas(scheduler->sigmas(), grid.at("sigmas").get<std::vector<double>>(), what);
     }
@@ -80,12 +80,12 @@ TEST(KarrasCli, HasTheGridOfLayerDiffusesProgram) {
   };
   for (const auto& [strength, sigma, timestep] :
        {Start{0.2, 0.161, 27}, Start{0.4, 0.664, 238}, Start{0.7, 3.863, 736}}) {
-    const auto scheduler = make_scheduler(SchedulerKind::karras25_cli, config, 25, strength);
+    const auto scheduler = make_scheduler(SchedulerKind::karras25_cli, published, 25, strength);
     EXPECT_EQ(scheduler->timesteps().size(), 25u);
     EXPECT_EQ(scheduler->timesteps().front(), timestep);
     EXPECT_NEAR(scheduler->sigmas().front(), sigma, 1e-3);
   }
-  EXPECT_NEAR(init_noise_sigma(SchedulerKind::karras25_cli, config, 25), 14.6146, 1e-4);
+  EXPECT_NEAR(init_noise_sigma(SchedulerKind::karras25_cli, published, 25), 14.6146, 1e-4);
 }
 
 // The step is linear in the sample and the last two clean predictions: their factors, one by one.
@@ -101,7 +101,7 @@ double after_step(Scheduler& scheduler, std::size_t k, float sample, float clean
 TEST(DpmSolver, HasTheCoefficientsOfThePapersFormula) {
   for (const auto& golden_case : golden().at("coefficients")) {
     const std::int64_t steps = golden_case.at("steps");
-    const auto scheduler = make_scheduler(SchedulerKind::dpmpp2m_linspace, config, steps,
+    const auto scheduler = make_scheduler(SchedulerKind::dpmpp2m_linspace, published, steps,
                                           golden_case.at("strength").get<double>());
     const auto rows = golden_case.at("rows").get<std::vector<std::vector<double>>>();
     ASSERT_EQ(rows.size(), scheduler->timesteps().size());
@@ -116,49 +116,49 @@ TEST(DpmSolver, HasTheCoefficientsOfThePapersFormula) {
 }
 
 TEST(Ddim, GoesFromLevelToLevelAndEndsAtTimestepZero) {
-  const auto scheduler = make_scheduler(SchedulerKind::ddim_leading, config, 25, 0.4);
+  const auto scheduler = make_scheduler(SchedulerKind::ddim_leading, published, 25, 0.4);
   const auto one = torch::ones({1}), zero = torch::zeros({1});
   // With no noise predicted the sample shrinks or grows as alpha does; with no clean part as the noise share.
-  const NoiseSchedule schedule(config);
+  const NoiseSchedule schedule(published);
   const double to_321 = scheduler->step(0, zero, one * schedule.alpha(361)).item<double>();
   EXPECT_NEAR(to_321, 0.745080, coefficient_tolerance);
   EXPECT_NEAR(scheduler->step(0, one, one * schedule.noise_share(361)).item<double>(), 0.666975,
               coefficient_tolerance);
   EXPECT_NEAR(scheduler->sigmas().back(), schedule.sigma(0), 1e-9);
-  auto to_one = config;
+  auto to_one = published;
   to_one.set_alpha_to_one.reset();  // DDIM's own default
   EXPECT_EQ(make_scheduler(SchedulerKind::ddim_leading, to_one, 25, 0.4)->sigmas().back(), 0.0);
 }
 
 TEST(Scheduler, WithNothingToDoIsRefusedEarlyWithAllProblems) {
   for (const auto kind : scheduler_kinds) {
-    const auto text = problems_of([&] { make_scheduler(kind, config, 25, 0.03); });
+    const auto text = problems_of([&] { make_scheduler(kind, published, 25, 0.03); });
     EXPECT_NE(text.find("int(steps * strength) is 0"), std::string::npos) << text;
-    EXPECT_THROW(make_scheduler(kind, config, 25, 0.0), ConfigError);
-    EXPECT_THROW(make_scheduler(kind, config, 25, 1.01), ConfigError);
-    EXPECT_THROW(make_scheduler(kind, config, 25, std::nan("")), ConfigError);
-    EXPECT_THROW(make_scheduler(kind, config, 1000, 0.5), ConfigError);
-    EXPECT_NO_THROW(make_scheduler(kind, config, 1, 1.0));
-    EXPECT_NO_THROW(make_scheduler(kind, config, 998, 0.5));
+    EXPECT_THROW(make_scheduler(kind, published, 25, 0.0), ConfigError);
+    EXPECT_THROW(make_scheduler(kind, published, 25, 1.01), ConfigError);
+    EXPECT_THROW(make_scheduler(kind, published, 25, std::nan("")), ConfigError);
+    EXPECT_THROW(make_scheduler(kind, published, 1000, 0.5), ConfigError);
+    EXPECT_NO_THROW(make_scheduler(kind, published, 1, 1.0));
+    EXPECT_NO_THROW(make_scheduler(kind, published, 998, 0.5));
   }
-  const auto text = problems_of([] { make_scheduler(SchedulerKind::ddim_leading, config, 0, 2); });
+  const auto text = problems_of([] { make_scheduler(SchedulerKind::ddim_leading, published, 0, 2); });
   EXPECT_NE(text.find("steps: there are 0 steps"), std::string::npos) << text;
   EXPECT_NE(text.find("strength: is 2.0"), std::string::npos) << text;
-  auto far = config;
+  auto far = published;
   far.steps_offset = 100;
   EXPECT_THROW(make_scheduler(SchedulerKind::ddim_leading, far, 25, 0.5), ConfigError);
 }
 
 TEST(Scheduler, StepsOutOfOrderOrWithoutTheirNoiseAreErrorsOfTheProgram) {
   const auto x = test::hashed(test::clean_index);
-  const auto solver = make_scheduler(SchedulerKind::dpmpp2m_linspace, config, 25, 0.4);
+  const auto solver = make_scheduler(SchedulerKind::dpmpp2m_linspace, published, 25, 0.4);
   EXPECT_THROW(solver->step(1, x, x), std::logic_error);
   solver->step(0, x, x);
   EXPECT_THROW(solver->step(2, x, x), std::logic_error);
   EXPECT_THROW(solver->step(10, x, x), std::logic_error);
   EXPECT_THROW(solver->model_input(x, 10), std::logic_error);
   for (const auto kind : scheduler_kinds) {
-    const auto scheduler = make_scheduler(kind, config, 25, 0.4);
+    const auto scheduler = make_scheduler(kind, published, 25, 0.4);
     EXPECT_EQ(scheduler->needs_noise(), kind == SchedulerKind::euler_ancestral_leading);
     if (scheduler->needs_noise()) {
       EXPECT_THROW(scheduler->step(0, x, x), std::logic_error);

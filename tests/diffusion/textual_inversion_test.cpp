@@ -327,7 +327,9 @@ TEST(InversionDraws, ComeOncePerPassAndUpToTheLastTimestep) {
   for (std::int64_t step = 0; step < steps; ++step) {
     const auto samples = draw_samples(rules, 2, step, 40);
     for (const auto& sample : samples) {
-      if (step < 5) EXPECT_TRUE(items.insert(sample.item).second) << "twice within a pass";
+      if (step < 5) {
+        EXPECT_TRUE(items.insert(sample.item).second) << "twice within a pass";
+      }
       timesteps.insert(sample.timestep);
       mirrored += sample.mirrored ? 1 : 0;
       EXPECT_LT(sample.prompt, 27u);

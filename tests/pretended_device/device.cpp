@@ -91,7 +91,7 @@ struct Hooks final : at::PrivateUse1HooksInterface {
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard)
 
-const bool registered = [] {
+const bool device_registered = [] {
   c10::register_privateuse1_backend("pretended");
   at::RegisterPrivateUse1HooksInterface(new Hooks);  // for the life of the process
   return true;

@@ -10,6 +10,11 @@
 
 namespace deda::check {
 
+using json = nlohmann::ordered_json;  // keeps the order that people read
+
+// Throws DataError where the file is missing, json's own error where it is none.
+json read_json(const std::filesystem::path& file);
+
 // What run.sh tells the outcomes apart by.
 enum class Outcome : int { passed = 0, failed = 1, wrong_call = 2, no_gpu = 3 };
 
@@ -28,7 +33,7 @@ struct Arguments {
 // A measured number on standard output: one JSON object a line, as {"figure", "value", "unit", ...}.
 struct Figure {
   std::string name;
-  nlohmann::ordered_json value;
+  json value;
   std::string unit = {};
   std::string goal = {};  // what `passed` was decided by, for people
   bool passed = true;

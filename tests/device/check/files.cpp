@@ -1,4 +1,6 @@
 // compare and same: two results, by numbers and by bytes.
+#include "core/files.h"
+
 #include <ATen/Functions.h>
 #include <fmt/format.h>
 
@@ -35,6 +37,10 @@ bool equal_bytes(const fs::path& a, const fs::path& b) {
 }
 
 }  // namespace
+
+json read_json(const fs::path& file) {
+  return json::parse(read_text(file));
+}
 
 Distance distance(const at::Tensor& found, const at::Tensor& expected) {
   if (found.sizes() != expected.sizes()) throw DataError("shapes differ");

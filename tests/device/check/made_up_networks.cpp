@@ -18,15 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using models::NamedTensors;
-using nlohmann::json;
 using test::made_up;
 
 bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
-json read_json(const fs::path& file) {
-  return json::parse(read_text(file));
 }
 
 // Of He's size, with batch norms near 1; the last norm of each block is small, as if the block had just begun

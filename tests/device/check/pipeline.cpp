@@ -16,12 +16,6 @@ namespace deda::check {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
-
-json read_json(const fs::path& file) {
-  return json::parse(read_text(file));
-}
-
 std::vector<std::string> split(const std::string& line) {
   std::vector<std::string> cells;
   std::stringstream stream(line);

@@ -14,8 +14,6 @@
 namespace deda::check {
 namespace {
 
-using json = nlohmann::ordered_json;
-
 // The figure of that name; "NAME #2" where a program prints the same name again.
 std::string free_name(const json& figures, const std::string& name) {
   std::string unused = name;

@@ -38,7 +38,7 @@ struct Case {
   double alone = 0;  // images a second of the network without an input path; 0 where that failed
 };
 
-const char* name_of(Precision precision) {
+const char* precision_name(Precision precision) {
   return precision == Precision::bf16 ? "bf16" : precision == Precision::tf32 ? "tf32" : "fp32";
 }
 
@@ -126,7 +126,8 @@ class TrainingFigures {
   void choose(const Case& each) {
     config_.network = each.network;
     config_.precision = each.precision;
-    name_ = fmt::format("training.{}.{}px.b{}.{}", each.network, side_, each.batch, name_of(each.precision));
+    name_ = fmt::format("training.{}.{}px.b{}.{}", each.network, side_, each.batch,
+                        precision_name(each.precision));
   }
 
   // Once, when the first figure needs them.

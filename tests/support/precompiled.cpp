@@ -1,0 +1,1 @@
+// Carries the precompiled header of the tests; it has to be compiled for something.
