@@ -1,17 +1,7 @@
-// Reading TOML into described structs. The only file that sees toml++.
-//
-// toml++ 3.3 asserts on some broken texts ("[.]") and, with NDEBUG, takes the assertion for granted. Here it
-// throws instead, whatever the build type: a typo is no crash.
-#include <stdexcept>
-namespace deda::detail {
-[[noreturn]] inline void refuse_toml() {
-  throw std::invalid_argument("the text breaks the rules of TOML");
-}
-}  // namespace deda::detail
-#undef NDEBUG
-#define TOML_ASSERT(condition) ((condition) ? void() : ::deda::detail::refuse_toml())
+// Reading TOML into described structs.
+#include "core/config.h"
+
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,19 +10,17 @@ namespace deda::detail {
 #include <optional>
 #include <set>
 
-#include "core/config.h"
 #include "core/config_keys.h"
 #include "core/error.h"
 #include "core/escaped_name.h"
 #include "core/files.h"
 #include "core/loose_values.h"
+#include "core/toml_parser.h"
 #include "core/toml_text.h"
 
 namespace deda {
 
 namespace {
-
-constexpr std::uint64_t largest_config_bytes = std::uint64_t{1} << 20;
 
 // A file or one --set, parsed.
 struct Source {
@@ -404,45 +392,16 @@ class Reader final : public ConfigVisitor {
   std::vector<Problem> problems_;
 };
 
-// toml++ builds one table inside another for each dot and takes them down by recursion; no configuration is
-// that deep.
-bool nests_too_deep(std::string_view text) {
-  constexpr int deepest = 256;
-  int dots = 0;
-  for (const char c : text) {
-    if (c == '\n' || c == '=' || c == ',' || c == '"' || c == '#') dots = 0;
-    if (c == '.' && ++dots > deepest) return true;
-  }
-  return false;
-}
-
-// The table, or where and why the text is no TOML.
-struct Parsed {
-  std::optional<toml::table> table;
-  toml::source_region error_at;
-  std::string reason;
-};
-
-Parsed parse_toml(std::string_view text) {
-  try {
-    return {toml::parse(text), {}, {}};
-  } catch (const toml::parse_error& error) {
-    return {std::nullopt, error.source(), std::string{error.description()}};
-  } catch (const std::invalid_argument& error) {
-    return {std::nullopt, {}, error.what()};
-  }
-}
-
 std::optional<Problem> parse_file(const std::filesystem::path& path, std::vector<Source>& sources) {
   std::string text;
   try {
-    text = read_text(path, largest_config_bytes);
+    text = read_text(path, largest_toml_bytes);
   } catch (const Error& error) {
     return error.problems().front();
   }
   if (nests_too_deep(text))
     return Problem{"keys are nested too deep", path.string(), "Is it a configuration file?"};
-  Parsed parsed = parse_toml(text);
+  ParsedToml parsed = parse_toml(text);
   Source source;
   source.name = path.string();
   if (!parsed.table)
@@ -468,7 +427,7 @@ std::optional<Problem> parse_override(const std::string& text, std::vector<Sourc
   source.override_text = text.substr(equals + 1);
   const bool may_be_toml = source.override_text.find_first_of("\n\r") == std::string::npos &&
                            !nests_too_deep(source.override_text);
-  Parsed parsed;
+  ParsedToml parsed;
   // Names of files need not be UTF-8, TOML has to be.
   const std::string utf8 = with_private_characters(source.override_text);
   if (may_be_toml) parsed = parse_toml(key + " = " + utf8);
