@@ -56,6 +56,8 @@ struct Job {
   std::function<void(CLI::App&)> add_options;  // the job's own flags and positional arguments; may be empty
   std::function<ExitCode(JobContext&)> run;    // throws deda::Error; called on every rank
   bool takes_config = true;                    // false: of the common options only --verbose (forward)
+  // Instead of `run`: one process without MPI, whatever started it (`deda study` starts MPI programs itself).
+  std::function<ExitCode()> run_alone = nullptr;
 };
 
 }  // namespace deda::jobs

@@ -10,6 +10,7 @@ Job make_generate_job();
 Job make_train_job();
 Job make_evaluate_job();
 Job make_plan_job();
+Job make_study_job();
 Job make_inspect_job();
 Job make_forward_job();
 Job make_pretrain_job();
@@ -32,6 +33,7 @@ int main(int argc, char** argv) {
   left_out = {"invert", "generate", "train", "evaluate", "pretrain", "forward"};
 #endif
   jobs.push_back(make_plan_job());
+  jobs.push_back(make_study_job());
   jobs.push_back(make_inspect_job());
 #ifdef DEDA_TORCH
   jobs.push_back(make_pretrain_job());

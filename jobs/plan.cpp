@@ -13,6 +13,7 @@
 
 #include "core/escaped_name.h"
 #include "core/log.h"
+#include "core/shell_line.h"
 #include "jobs/job.h"
 #include "pipeline/state.h"
 
@@ -43,33 +44,6 @@ std::vector<std::string> words_of(std::string text) {
 std::vector<std::string> settings_of_method(const std::string& method) {
   if (method == "deda-real") return {"augment.method=deda", "augment.p_syn=0"};
   return {"augment.method=" + method};
-}
-
-// One way to write an argument that bash reads back as it is, on one line of UTF-8.
-std::string quoted(const std::string& argument) {
-  constexpr std::string_view harmless =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=./:,@%";
-  if (!argument.empty() && argument.find_first_not_of(harmless) == std::string::npos) return argument;
-  const bool one_line =
-      is_utf8(argument) &&
-      std::none_of(argument.begin(), argument.end(), [](unsigned char c) { return c < ' ' || c == 0x7F; });
-  std::string text = one_line ? "'" : "$'";
-  for (const char c : argument) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (one_line)
-      text += c == '\'' ? std::string{"'\\''"} : std::string{c};
-    else if (c == '\'' || c == '\\')
-      text += std::string{'\\', c};
-    else
-      text += byte < ' ' || byte >= 0x7F ? fmt::format("\\x{:02X}", byte) : std::string{c};
-  }
-  return text + "'";
-}
-
-std::string line_of(const std::vector<std::string>& arguments) {
-  std::string line;
-  for (const auto& argument : arguments) line += (line.empty() ? "" : " ") + quoted(argument);
-  return line;
 }
 
 // The configuration with further settings, and its plan.
@@ -151,7 +125,7 @@ void print_text(const pipeline::Plan& plan, const std::vector<pipeline::NodeStat
   bool any = false;
   for (std::size_t i = 0; i < states.size(); ++i) {
     if (states[i].progress == Progress::done || plan.nodes[i].command.empty()) continue;
-    fmt::print("{}  deda {}\n", any ? "" : "would run:\n", line_of(plan.nodes[i].command));
+    fmt::print("{}  deda {}\n", any ? "" : "would run:\n", shell_line(plan.nodes[i].command));
     any = true;
   }
   if (!any) fmt::print("nothing is left to do\n");
@@ -232,7 +206,7 @@ ExitCode plan(JobContext& context, const Options& options) {
     if (!problems.empty()) throw DataError(std::move(problems));
     for (std::size_t i = 0; i < states.size(); ++i) {
       if (states[i].progress != Progress::done && !plan.nodes[i].command.empty())
-        fmt::print("{}\n", line_of(plan.nodes[i].command));
+        fmt::print("{}\n", shell_line(plan.nodes[i].command));
     }
     return ExitCode::done;
   }

@@ -1,5 +1,6 @@
 #include "jobs/run_job.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "core/log.h"
@@ -50,9 +51,31 @@ ExitCode run_command(const std::vector<Job>& jobs, const std::vector<std::string
 
 }  // namespace
 
+namespace {
+
+// Without MPI: the arguments are read, the job runs, errors are told; nobody has to agree.
+ExitCode run_alone(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc,
+                   char** argv) {
+  set_up_log(0, 1);
+  const CommandLine line = parse_command_line(jobs, left_out, argc, argv);
+  if (line.job == nullptr) {
+    print_to_output(line.text);
+    return ExitCode::done;
+  }
+  set_up_log(0, 1, line.verbose ? LogLevel::debug : LogLevel::info);
+  install_stop_signals();
+  return line.job->run_alone();
+}
+
+}  // namespace
+
 int run_program(const std::vector<Job>& jobs, const std::vector<std::string>& left_out, int argc,
                 char** argv) {
   try {
+    const auto chosen = std::find_if(jobs.begin(), jobs.end(),
+                                     [&](const Job& job) { return argc > 1 && job.name == argv[1]; });
+    if (chosen != jobs.end() && chosen->run_alone)
+      return static_cast<int>(run_alone(jobs, left_out, argc, argv));
     comm::MpiEnvironment mpi(argc, argv);
     const auto ranks = comm::Communicator::world();
     const auto ends = comm::Communicator::endings();

@@ -61,8 +61,8 @@ class Problems {
 
 class Planner {
  public:
-  Planner(const PipelineConfig& config, FileDigests& digests, const std::vector<std::string>& arguments)
-      : config_{effective(config)}, digests_{digests}, arguments_{arguments} {
+  Planner(const PipelineConfig& config, SharedReads& reads, const std::vector<std::string>& arguments)
+      : config_{effective(config)}, reads_{reads}, digests_{reads.digests()}, arguments_{arguments} {
     plan_.output = config.run.output;
     // Where results live and how long a job may take is of the run, not of the result: folders stay byte for
     // byte the same wherever they are made.
@@ -75,8 +75,7 @@ class Planner {
 
   Plan plan(Stage target) {
     problems_.collect([&] {
-      const int threads = usable_cores();
-      contents_ = data::contents_of(config_.dataset, config_.toy, digests_, threads);
+      contents_ = reads_.contents_of(config_);
       plan_.notes = contents_->notes;
     });
     if (config_.dataset.layout == data::Layout::toy) problems_.collect([&] { add_toy(); });
@@ -107,6 +106,9 @@ class Planner {
     node.stage = Stage::toy;
     node.settings = settings_of(Stage::toy, config_);
     node.folder = config_.dataset.root;
+    node.work = {
+        static_cast<double>(config_.toy.classes * (config_.toy.train_per_class + config_.toy.test_per_class)),
+        "pictures", fmt::format("{}px", config_.toy.size)};
     add(std::move(node));
   }
 
@@ -141,7 +143,9 @@ class Planner {
     const bool words = uses("text_box_sam") || uses("semantic");
     const data::Seen seen{
         .masks = uses("annotated"), .boxes = words || uses("box_sam") || uses("box_grabcut"), .words = words};
-    node.inputs["pictures"] = xxhash128_hex(identity_of_pictures(*contents_, items, seen));
+    node.inputs["pictures"] = reads_.digest_of(
+        contents_, fmt::format("pictures {} {} {} {}", items.size(), seen.masks, seen.boxes, seen.words),
+        [&] { return identity_of_pictures(*contents_, items, seen); });
     problems_.collect([&] {
       const auto excluded = decoupling::read_exclusions(config_.decouple.exclude, contents_->dataset);
       std::string text;
@@ -152,6 +156,7 @@ class Planner {
       if (!text.empty()) node.inputs["decouple.exclude"] = xxhash128_hex(text);
     });
     need_toy(node);
+    node.work = {static_cast<double>(items.size()), "pictures", fmt::format("{}", fmt::join(sources, "+"))};
     add(std::move(node));
   }
 
@@ -198,7 +203,9 @@ class Planner {
   void add_common(Node& node) {
     node.settings.push_back({"diffusion.resolution", std::to_string(resolution_)});
     node.settings.push_back({"diffusion.offset_gain", fmt::format("{}", transparency_.offset_gain)});
-    if (contents_) node.inputs["training list"] = xxhash128_hex(identity_of_training_list(*contents_));
+    if (contents_)
+      node.inputs["training list"] =
+          reads_.digest_of(contents_, "training list", [&] { return identity_of_training_list(*contents_); });
     if (const auto* parts = plan_.find(Stage::decouple)) need(node, *parts);
   }
 
@@ -225,7 +232,17 @@ class Planner {
       return role != "transparent_encoder" || with_offset;
     });
     add_common(node);
+    if (contents_)
+      node.work = {static_cast<double>(contents_->dataset.class_names.size()) *
+                       static_cast<double>(config_.invert.steps * config_.invert.batch),
+                   "samples", model_kind()};
     add(std::move(node));
+  }
+
+  // The model by the first digits of its files' digest, and its side.
+  std::string model_kind() {
+    return fmt::format("model {} {}px", diffusion::model_identity(*model_, digests_).substr(0, 8),
+                       resolution_);
   }
 
   void add_generate() {
@@ -240,6 +257,12 @@ class Planner {
     if (const auto* identifiers = plan_.find(Stage::invert);
         identifiers != nullptr && uses_identifiers(config_))
       need(node, *identifiers);
+    if (contents_)
+      node.work = {static_cast<double>(contents_->dataset.indices(data::Split::train).size()) *
+                       static_cast<double>(config_.generate.copies),
+                   "copies",
+                   fmt::format("{} {} x {}{}", model_kind(), config_.generate.steps,
+                               config_.diffusion.strength, config_.generate.guidance > 1 ? " guided" : "")};
     add(std::move(node));
   }
 
@@ -264,13 +287,31 @@ class Planner {
             "Check dataset.root and dataset.layout; decoupling alone works with `deda decouple` (plan: --for "
             "decouple).");
       });
-    node.inputs["pictures"] = xxhash128_hex(identity_of_classification(*contents_));
+    node.inputs["pictures"] =
+        reads_.digest_of(contents_, "classification", [&] { return identity_of_classification(*contents_); });
     for (const Stage stage : {Stage::decouple, Stage::generate}) {
       const auto* found = plan_.find(stage);
       if (found != nullptr && uses_parts(config_)) need(node, *found);
     }
     need_toy(node);
+    // An evaluated picture costs a third of a trained one: no backward pass.
+    constexpr double evaluated = 1.0 / 3.0;
+    const auto& train = config_.train;
+    const auto trained = static_cast<double>(contents_->dataset.indices(data::Split::train).size());
+    const auto tested = static_cast<double>(contents_->dataset.indices(data::Split::test).size());
+    const auto evaluations =
+        static_cast<double>((train.epochs + train.evaluate_every - 1) / train.evaluate_every);
+    node.work = {static_cast<double>(train.epochs) * trained + evaluations * tested * evaluated, "pictures",
+                 fmt::format("{} {}px b{} {} {}", train.network, config_.augment.crop, train.batch_size,
+                             text_of_setting(node, "train.precision"), method_name(config_))};
     add(std::move(node));
+  }
+
+  static std::string text_of_setting(const Node& node, std::string_view key) {
+    const auto found = std::find_if(node.settings.begin(), node.settings.end(),
+                                    [&](const ConfigValue& setting) { return setting.key == key; });
+    return found == node.settings.end() ? std::string{}
+                                        : nlohmann::json::parse(found->json).get<std::string>();
   }
 
   void need(Node& node, const Node& what) {
@@ -303,11 +344,12 @@ class Planner {
   }
 
   PipelineConfig config_;
+  SharedReads& reads_;
   FileDigests& digests_;
   const std::vector<std::string>& arguments_;
   Plan plan_;
   Problems problems_;
-  std::optional<data::Contents> contents_;
+  std::shared_ptr<const data::Contents> contents_;
   std::optional<std::vector<diffusion::ModelFile>> model_;
   diffusion::TransparencyChoice transparency_;
   std::int64_t resolution_ = 0;
@@ -343,9 +385,43 @@ Provenance Plan::provenance_of(const Node& node) const {
   return provenance;
 }
 
+struct SharedReads::Known {
+  std::map<std::string, std::shared_ptr<const data::Contents>> contents;
+  std::map<std::pair<const data::Contents*, std::string>, std::string> digests;
+};
+
+SharedReads::SharedReads(FileDigests& digests) : digests_{digests}, known_{std::make_unique<Known>()} {}
+SharedReads::~SharedReads() = default;
+
+std::shared_ptr<const data::Contents> SharedReads::contents_of(const PipelineConfig& config) {
+  std::string sections;
+  for (const auto& value : config_values(config)) {
+    if (value.key.starts_with("dataset.") || value.key.starts_with("toy."))
+      sections += value.key + '=' + value.json + '\n';
+  }
+  auto& known = known_->contents[sections];
+  if (!known)
+    known = std::make_shared<const data::Contents>(
+        data::contents_of(config.dataset, config.toy, digests_, usable_cores()));
+  return known;
+}
+
+std::string SharedReads::digest_of(const std::shared_ptr<const data::Contents>& contents,
+                                   const std::string& what, const std::function<std::string()>& make) {
+  auto& known = known_->digests[{contents.get(), what}];
+  if (known.empty()) known = xxhash128_hex(make());
+  return known;
+}
+
+Plan plan_of(const PipelineConfig& config, Stage target, SharedReads& reads,
+             const std::vector<std::string>& arguments) {
+  return Planner(config, reads, arguments).plan(target);
+}
+
 Plan plan_of(const PipelineConfig& config, Stage target, FileDigests& digests,
              const std::vector<std::string>& arguments) {
-  return Planner(config, digests, arguments).plan(target);
+  SharedReads reads(digests);
+  return plan_of(config, target, reads, arguments);
 }
 
 Plan merged(const std::vector<Plan>& plans) {
@@ -392,14 +468,16 @@ std::string to_json(const Plan& plan) {
       settings[setting.key] = nlohmann::ordered_json::parse(setting.json);
     std::vector<std::string> command;
     for (const auto& argument : node.command) command.push_back(escaped_name(argument));
-    nodes.push_back({{"stage", name_of(node.stage)},
-                     {"key", node.key},
-                     {"folder", path_text(node.folder)},
-                     {"title", node.title},
-                     {"needs", node.needs},
-                     {"settings", std::move(settings)},
-                     {"inputs", node.inputs},
-                     {"command", command}});
+    nodes.push_back(
+        {{"stage", name_of(node.stage)},
+         {"key", node.key},
+         {"folder", path_text(node.folder)},
+         {"title", node.title},
+         {"needs", node.needs},
+         {"settings", std::move(settings)},
+         {"inputs", node.inputs},
+         {"work", {{"amount", node.work.amount}, {"unit", node.work.unit}, {"kind", node.work.kind}}},
+         {"command", command}});
   }
   std::vector<std::string> notes;
   for (const auto& note : plan.notes) notes.push_back(readable(note));
@@ -430,6 +508,9 @@ Plan plan_from(const std::string& text) {
       for (const auto& [key, value] : entry.at("settings").items())
         node.settings.push_back({key, value.dump()});
       node.inputs = entry.at("inputs").get<std::map<std::string, std::string>>();
+      const auto& work = entry.at("work");
+      node.work = {work.at("amount").get<double>(), work.at("unit").get<std::string>(),
+                   work.at("kind").get<std::string>()};
       for (const auto& argument : entry.at("command"))
         node.command.push_back(bytes_of_name(argument.get<std::string>()));
       plan.nodes.push_back(std::move(node));

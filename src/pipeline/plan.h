@@ -8,7 +8,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,7 +21,18 @@
 #include "pipeline/settings.h"
 #include "pipeline/stage.h"
 
+namespace deda::data {
+struct Contents;
+}
+
 namespace deda::pipeline {
+
+// How much a stage has to do, for whoever estimates its time (src/study). No part of the key.
+struct Work {
+  double amount = 0;
+  std::string unit;  // what is counted: "pictures", "samples", "copies"
+  std::string kind;  // all that the time of one unit depends on beside the machine: "resnet18 64px b32 fp32"
+};
 
 struct Node {
   Stage stage = Stage::train;
@@ -28,7 +41,8 @@ struct Node {
   std::vector<std::size_t> needs;             // positions in Plan::nodes, all before this one
   std::vector<ConfigValue> settings;          // those with an effect on this stage
   std::map<std::string, std::string> inputs;  // contents: "pictures", "train.weights" -> digest
-  std::string title;                          // for people: "deda, seed 2"; may be empty
+  Work work;
+  std::string title;                 // for people: "deda, seed 2"; may be empty
   std::vector<std::string> command;  // arguments after `deda`; empty: a store that the configuration names
 };
 
@@ -43,11 +57,31 @@ struct Plan {
   Provenance provenance_of(const Node& node) const;  // without code version and processor
 };
 
+// What plans of several configurations have in common: datasets and the digests of their files, read once.
+class SharedReads {
+ public:
+  explicit SharedReads(FileDigests& digests);
+  ~SharedReads();
+  FileDigests& digests() { return digests_; }
+  // As data::contents_of() of both sections.
+  std::shared_ptr<const data::Contents> contents_of(const PipelineConfig& config);
+  // The digest of the text that `make` gives; made once per contents and `what`.
+  std::string digest_of(const std::shared_ptr<const data::Contents>& contents, const std::string& what,
+                        const std::function<std::string()>& make);
+
+ private:
+  FileDigests& digests_;
+  struct Known;
+  std::unique_ptr<Known> known_;
+};
+
 // The chain that ends in `target`: nothing that the target does not need. `arguments` follow the subcommand
 // in every command ("--config", "x.toml", "--set", ...). Reads annotation files and the digests of what
 // settings name; nothing of what stages write but stores that the configuration names. One ConfigError or
 // DataError lists all that is missing.
 Plan plan_of(const PipelineConfig& config, Stage target, FileDigests& digests,
+             const std::vector<std::string>& arguments = {});
+Plan plan_of(const PipelineConfig& config, Stage target, SharedReads& reads,
              const std::vector<std::string>& arguments = {});
 
 // Several configurations as one: equal nodes once, in an order in which each comes after what it needs.

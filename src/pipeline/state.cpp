@@ -48,6 +48,10 @@ std::string key_in(const nlohmann::json& result) {
   return key != provenance->end() && key->is_string() ? key->get<std::string>() : std::string{};
 }
 
+double share_of(double done, double all) {
+  return all > 0 ? std::clamp(done / all, 0.0, 1.0) : 0.0;
+}
+
 NodeState toy_state(const Node& node) {
   const auto record = data::read_toy_record(node.folder);
   if (!record) return {Progress::missing, {}};
@@ -58,16 +62,17 @@ NodeState toy_state(const Node& node) {
       return {Progress::conflict,
               fmt::format("{} holds a toy dataset with another {}", node.folder.string(), name)};
   }
-  return {Progress::done, {}};
+  return {Progress::done, {}, 1};
 }
 
 NodeState store_state(const Node& node) {
   if (!fs::exists(node.folder / result_of(node.stage))) return {Progress::partial, {}};
-  if (io::store_is_complete(node.folder)) return {Progress::done, {}};
+  if (io::store_is_complete(node.folder)) return {Progress::done, {}, 1};
   try {
     const auto count = io::StoreReader(node.folder, io::StoreReader::Check::sizes, true).outcomes();
-    return {Progress::partial,
-            fmt::format("{} of {} items", count.items, io::read_description(node.folder).sources.size())};
+    const auto all = io::read_description(node.folder).sources.size();
+    return {Progress::partial, fmt::format("{} of {} items", count.items, all),
+            share_of(static_cast<double>(count.items), static_cast<double>(all))};
   } catch (const DataError& error) {  // a segment is missing or damaged: the stage makes it anew
     return {Progress::partial, to_string(error.problems().front())};
   }
@@ -83,7 +88,7 @@ NodeState identifier_state(const Node& node) {
       missing += fs::exists(node.folder / file.at("name").get<std::string>()) ? 0 : 1;
   }
   if (missing > 0) return {Progress::partial, fmt::format("{} files are missing", missing)};
-  return {Progress::done, {}};
+  return {Progress::done, {}, 1};
 }
 
 NodeState train_state(const Node& node) {
@@ -92,9 +97,9 @@ NodeState train_state(const Node& node) {
   const auto json = read_object(results);
   if (json.value("finished", false) && json.value("failure", std::string{}).empty() &&
       fs::exists(node.folder / "last.safetensors"))
-    return {Progress::done, {}};
-  return {Progress::partial,
-          fmt::format("{} of {} epochs", json.value("epochs_done", 0), json.value("epochs", 0))};
+    return {Progress::done, {}, 1};
+  const auto done = json.value("epochs_done", 0), all = json.value("epochs", 0);
+  return {Progress::partial, fmt::format("{} of {} epochs", done, all), share_of(done, all)};
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ std::string_view name_of(Progress progress);
 struct NodeState {
   Progress progress = Progress::missing;
   std::string detail;  // "64 of 360 pictures", "process 123 on node7"; may be empty
+  double share = 0;    // of the stage's work that is kept on disk, 0..1, as far as files tell
 };
 NodeState state_of(const Node& node);
 

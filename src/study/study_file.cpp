@@ -556,15 +556,15 @@ std::string_view name_of(Value value) {
   return "";
 }
 
-const Axis* Study::find_axis(const std::string& name) const {
+const Axis* Study::find_axis(const std::string& wanted) const {
   const auto found =
-      std::find_if(axes.begin(), axes.end(), [&](const Axis& axis) { return axis.name == name; });
+      std::find_if(axes.begin(), axes.end(), [&](const Axis& axis) { return axis.name == wanted; });
   return found == axes.end() ? nullptr : &*found;
 }
 
-const Grid* Study::find_grid(const std::string& name) const {
+const Grid* Study::find_grid(const std::string& wanted) const {
   const auto found =
-      std::find_if(grids.begin(), grids.end(), [&](const Grid& grid) { return grid.name == name; });
+      std::find_if(grids.begin(), grids.end(), [&](const Grid& grid) { return grid.name == wanted; });
   return found == grids.end() ? nullptr : &*found;
 }
 

@@ -90,8 +90,9 @@ struct FigureLayout {
 
 struct Study {
   std::string name;
-  std::filesystem::path file;             // empty: from the command line
-  std::filesystem::path output = "runs";  // all studies of a group share it: equal stages are made once
+  std::filesystem::path file;    // empty: from the command line
+  std::filesystem::path output;  // all studies of a group share it: equal stages are made once; empty:
+                                 // run.output of the configurations
   std::vector<std::int64_t> seeds{1};
   std::int64_t ranks =
       1;  // per training: batch norm and sums see it, so it is the study's, not the machine's
