@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <thread>
@@ -20,6 +21,7 @@
 #include "pipeline/state.h"
 #include "study/driver.h"
 #include "study/plan_report.h"
+#include "study/slurm_allocation.h"
 #include "study/status.h"
 #include "study/study_plan.h"
 
@@ -182,6 +184,16 @@ fs::path this_program() {
 }
 
 std::unique_ptr<study::Launcher> make_launcher(const Options& options, const StudyPlan& plan) {
+  const bool in_allocation = std::getenv("SLURM_JOB_ID") != nullptr;
+  if (options.launcher == "slurm" || (options.launcher == "auto" && in_allocation)) {
+    study::SlurmOptions slurm;
+    slurm.program = this_program();
+    if (const char* mpi = std::getenv("DEDA_SRUN_MPI")) slurm.mpi = mpi;
+    slurm.threads = plan.study.threads;
+    slurm.slots_per_node = options.slots;
+    slurm.cpu_only = options.cpu_only;
+    return study::make_slurm_launcher(slurm);
+  }
   study::LocalOptions local;
   local.program = this_program();
   local.slots = options.slots;
@@ -318,8 +330,8 @@ Job make_study_job() {
             plan->add_flag("--json", options->json, "everything, for programs");
             for (auto* each : {plan, run})
               each->add_flag("--replan", options->replan, "give up the plan that is there; results stay");
-            run->add_option("--launcher", options->launcher, "auto, local, slurm, print")
-                ->check(CLI::IsMember({"auto", "local", "slurm", "print"}));
+            run->add_option("--launcher", options->launcher, "auto (slurm in an allocation), local, slurm")
+                ->check(CLI::IsMember({"auto", "local", "slurm"}));
             run->add_option("--slots", options->slots,
                             "runs at once (default: one per GPU, else per --threads cores)")
                 ->check(CLI::PositiveNumber);

@@ -4,7 +4,7 @@
 # once_N (ends with code N the first time); die (kills itself).
 stage=$1 folder=$2 seconds=$3 how=${4:-ok}
 mkdir -p "$folder"
-echo "$BASHPID $(date +%s.%N)" >>"$folder/starts"
+echo "$BASHPID $(date +%s.%N) $(hostname) ${CUDA_VISIBLE_DEVICES:--}" >>"$folder/starts"
 stopped() { echo stopped >>"$folder/stops"; exit 75; }
 trap stopped USR2
 case $how in

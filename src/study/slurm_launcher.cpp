@@ -1,0 +1,265 @@
+// One srun step per item inside an allocation. A step asks for its GPUs, cores and memory itself, in an
+// environment without what the job was asked with: otherwise it inherits all GPUs or all memory of its node
+// and the next one waits (README.md, "Slurm").
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <map>
+#include <regex>
+#include <sstream>
+#include <thread>
+
+#include "core/error.h"
+#include "study/launcher.h"
+#include "study/slurm_allocation.h"
+
+namespace deda::study {
+namespace {
+
+double steady_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// What a command prints; empty where it fails. Standard error goes nowhere: hints are asked for, not truths.
+std::string output_of(const std::string& command) {
+  std::string text;
+  std::FILE* pipe = ::popen((command + " 2>/dev/null").c_str(), "r");
+  if (pipe == nullptr) return text;
+  char piece[4096];
+  for (std::size_t count; (count = std::fread(piece, 1, sizeof piece, pipe)) > 0;) text.append(piece, count);
+  ::pclose(pipe);
+  return text;
+}
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string{} : std::string{value};
+}
+
+class SlurmLauncher final : public Launcher {
+ public:
+  explicit SlurmLauncher(const SlurmOptions& options) : options_{options}, job_{variable("SLURM_JOB_ID")} {
+    if (job_.empty())
+      throw ConfigError("there is no allocation", "--launcher slurm",
+                        "Call it in a batch script, or take --launcher local.");
+    auto nodes = nodes_of_job(output_of("scontrol -o show job -d " + job_), [](const std::string& list) {
+      std::vector<std::string> names;
+      std::istringstream lines(output_of("scontrol show hostnames '" + list + "'"));
+      for (std::string name; lines >> name;) names.push_back(name);
+      return names;
+    });
+    if (nodes.empty())
+      throw IoError("scontrol does not tell the job's nodes", "job " + job_,
+                    "Is scontrol in PATH of the batch script?");
+    for (const auto& node : nodes) add_slots(node);
+    ask();
+  }
+
+  const std::vector<Slot>& slots() const override { return slots_; }
+  std::string name() const override { return "slurm"; }
+
+  int start(const Launch& launch) override {
+    // The controller is everybody's: at most five starts a second.
+    constexpr double between_starts_s = 0.2;
+    const double early = last_start_ + between_starts_s - steady_s();
+    if (early > 0) std::this_thread::sleep_for(std::chrono::duration<double>(early));
+    last_start_ = steady_s();
+    const std::size_t first = launch.slots.front();
+    const Share& share = shares_[first];
+    const auto count = static_cast<std::int64_t>(launch.slots.size());
+    ChildCommand command;
+    command.arguments = {
+        "srun",
+        share.overlaps ? "--overlap" : "--exact",
+        "--nodes=1",
+        "--nodelist=" + slots_[first].node,
+        fmt::format("--ntasks={}", launch.ranks),
+        fmt::format("--cpus-per-task={}", std::max<std::int64_t>(1, share.cores * count / launch.ranks))};
+    if (share.overlaps) {
+      command.arguments.emplace_back("--overcommit");
+      command.arguments.emplace_back("--mem=0");  // takes none from the others
+    } else if (share.megabytes > 0) {
+      command.arguments.push_back(fmt::format("--mem={}M", share.megabytes * count));
+    }
+    if (share.gpu)
+      command.arguments.push_back(
+          fmt::format("--gres=gpu:{}", share.overlaps ? share.devices_of_node : count));
+    command.arguments.insert(command.arguments.end(), {"--kill-on-bad-exit=1", "--mpi=" + options_.mpi,
+                                                       "--input=none", "--job-name=" + launch.item});
+    if (share.overlaps && share.gpu) {
+      std::vector<std::int64_t> devices;
+      for (const std::size_t slot : launch.slots) devices.push_back(shares_[slot].device);
+      command.arguments.emplace_back("env");
+      command.arguments.push_back(fmt::format("CUDA_VISIBLE_DEVICES={}", fmt::join(devices, ",")));
+    }
+    command.arguments.push_back(options_.program.string());
+    command.arguments.insert(command.arguments.end(), launch.arguments.begin(), launch.arguments.end());
+    if (!share.gpu && launch.threads > 0) {
+      command.arguments.emplace_back("--set");
+      command.arguments.push_back(fmt::format("run.threads={}", launch.threads));
+    }
+    command.unset_prefixes = asked_with();
+    command.set["OMP_NUM_THREADS"] = "1";
+    command.set["OMPI_MCA_fs_ufs_lock_algorithm"] = "3";
+    command.output = launch.log;
+    const int process = start_child(command);
+    running_.push_back(process);
+    return process;
+  }
+
+  std::vector<ChildEnd> ended() override {
+    const auto ended = ended_children(running_);
+    for (const auto& end : ended) {
+      std::erase(running_, end.process);
+      if (end.exit_code != 0 || end.signal != 0) suspicious_ = true;  // it may be the node
+    }
+    return ended;
+  }
+
+  void ask_to_stop(int handle) override { ::kill(handle, SIGUSR2); }  // never TERM: srun then kills at once
+  void kill(int handle) override { ::kill(-handle, SIGKILL); }
+
+  std::optional<double> seconds_left() override {
+    ask_when_it_is_time();
+    if (end_ <= 0) return std::nullopt;
+    return static_cast<double>(end_) - static_cast<double>(std::time(nullptr));
+  }
+
+  std::vector<std::string> lost_nodes() override {
+    ask_when_it_is_time();
+    return lost_;
+  }
+
+ private:
+  struct Share {
+    std::int64_t cores = 1, megabytes = 0;
+    bool gpu = false;
+    // On nodes with fewer cores than GPUs steps of their own cores would wait for each other: they overlap
+    // there, see all GPUs, and are told which one is theirs.
+    bool overlaps = false;
+    std::int64_t device = 0, devices_of_node = 0;
+  };
+
+  void add_slots(const AllocatedNode& node) {
+    const bool gpus = node.gpus > 0 && !options_.cpu_only;
+    std::int64_t count =
+        gpus ? node.gpus
+             : std::max<std::int64_t>(1, node.cores / std::max<std::int64_t>(1, options_.threads));
+    if (options_.slots_per_node > 0) count = std::min(count, options_.slots_per_node);
+    for (std::int64_t i = 0; i < count; ++i) {
+      slots_.push_back(
+          {node.name, gpus ? fmt::format("GPU {}", i) : fmt::format("share {} of {}", i + 1, count)});
+      shares_.push_back({std::max<std::int64_t>(1, node.cores / count), node.megabytes / count, gpus,
+                         node.cores < count, i, node.gpus});
+    }
+  }
+
+  // Rarely, and soon after something ended badly: when the job ends, and which nodes it still has.
+  void ask_when_it_is_time() {
+    constexpr double rarely_s = 600, soon_s = 30;
+    if (steady_s() - asked_ > (suspicious_ ? soon_s : rarely_s)) ask();
+  }
+
+  void ask() {
+    asked_ = steady_s();
+    suspicious_ = false;
+    std::istringstream line(output_of(fmt::format("squeue -h -j {} -o '%e %N'", job_)));
+    std::string end, list;
+    line >> end >> list;
+    std::tm time{};
+    // Not "N/A" and not nothing: an end that nobody knows is none.
+    if (end.size() == 19 && ::strptime(end.c_str(), "%Y-%m-%dT%H:%M:%S", &time) != nullptr) {
+      time.tm_isdst = -1;
+      end_ = std::mktime(&time);
+    } else if (const auto known = variable("SLURM_JOB_END_TIME"); end_ <= 0 && !known.empty()) {
+      end_ = std::atoll(known.c_str());
+    }
+    if (list.empty()) return;
+    std::istringstream names(output_of("scontrol show hostnames '" + list + "'"));
+    std::vector<std::string> alive;
+    for (std::string name; names >> name;) alive.push_back(name);
+    if (alive.empty()) return;
+    for (const auto& slot : slots_) {
+      if (std::find(alive.begin(), alive.end(), slot.node) == alive.end() &&
+          std::find(lost_.begin(), lost_.end(), slot.node) == lost_.end())
+        lost_.push_back(slot.node);
+    }
+  }
+
+  // How the job was asked for says nothing about one of its steps.
+  static std::vector<std::string> asked_with() {
+    return {"SLURM_GPUS",
+            "SLURM_NTASKS",
+            "SLURM_NPROCS",
+            "SLURM_TRES",
+            "SLURM_MEM_",
+            "SLURM_CPUS_PER",
+            "SLURM_NNODES",
+            "SLURM_JOB_NUM_NODES",
+            "SLURM_TASKS_PER_NODE",
+            "SLURM_JOB_GPUS",
+            "SLURM_EXACT",
+            "SLURM_EXCLUSIVE",
+            "SLURM_GRES",
+            "SLURM_DISTRIBUTION",
+            "SLURM_CPU_BIND",
+            "SLURM_THREADS_PER",
+            "SRUN_CPUS_PER",
+            "PMIX_",
+            "PMI_",
+            "OMPI_COMM_",
+            "OMPI_UNIVERSE",
+            "CUDA_VISIBLE_DEVICES"};
+  }
+
+  SlurmOptions options_;
+  std::string job_;
+  std::vector<Slot> slots_;
+  std::vector<Share> shares_;
+  std::vector<int> running_;
+  std::vector<std::string> lost_;
+  double last_start_ = 0, asked_ = -1e9;
+  std::time_t end_ = 0;
+  bool suspicious_ = false;
+};
+
+}  // namespace
+
+std::vector<AllocatedNode> nodes_of_job(
+    const std::string& text, const std::function<std::vector<std::string>(const std::string&)>& expand) {
+  std::vector<AllocatedNode> nodes;
+  // "Nodes=n[1-2] CPU_IDs=0-7 Mem=7200 GRES=gpu:v100:4(IDX:0-3)", once per group of equal nodes.
+  static const std::regex group(R"( Nodes=(\S+) CPU_IDs=(\S+) Mem=(\d+) GRES=(\S*))");
+  static const std::regex gpus(R"(gpu(?::[^:(,]+)?:(\d+))");
+  for (std::sregex_iterator found(text.begin(), text.end(), group), none; found != none; ++found) {
+    AllocatedNode node;
+    std::istringstream ids((*found)[2].str());
+    for (std::string part; std::getline(ids, part, ',');) {
+      const auto dash = part.find('-');
+      node.cores += dash == std::string::npos
+                        ? 1
+                        : std::stoll(part.substr(dash + 1)) - std::stoll(part.substr(0, dash)) + 1;
+    }
+    node.megabytes = std::stoll((*found)[3].str());
+    const std::string resources = (*found)[4].str();
+    for (std::sregex_iterator each(resources.begin(), resources.end(), gpus); each != none; ++each)
+      node.gpus += std::stoll((*each)[1].str());
+    for (const auto& name : expand((*found)[1].str())) {
+      node.name = name;
+      nodes.push_back(node);
+    }
+  }
+  return nodes;
+}
+
+std::unique_ptr<Launcher> make_slurm_launcher(const SlurmOptions& options) {
+  return std::make_unique<SlurmLauncher>(options);
+}
+
+}  // namespace deda::study
