@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, from nothing to a comparison: sets up, builds, draws the toy dataset, decouples it, learns
-# identifiers, makes synthetic CDPs, trains plain, De-DA with real CDPs alone and De-DA, reports.
+# The main job, from nothing to a comparison: sets up, builds, and runs the study configs/studies/demo.toml: draws the toy dataset,
+# decouples it, learns identifiers, makes synthetic CDPs, trains plain, De-DA with real CDPs alone and De-DA, reports.
 #   bash jobs/demo.sh                        the embedded toy dataset
 #   bash jobs/demo.sh --data DIR             your pictures: an Oxford-IIIT Pet folder, or any image folder with masks
 #   ... [--masks DIR]                        the masks of an image folder (default DIR/masks)
@@ -32,11 +32,11 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-config=$deda_root/configs/demo.toml
+config=$deda_root/configs/demo.toml; study=$deda_root/configs/studies/demo.toml
 if [ -n "$data" ]; then
   absolute "$data"; data=$absolute
   [ -d "$data" ] || fail "--data $data is not a folder"
-  config=$deda_root/configs/demo_pictures.toml
+  config=$deda_root/configs/demo_pictures.toml; study=$deda_root/configs/studies/demo_pictures.toml
   if [ -d "$data/annotations/trimaps" ]; then
     settings+=(--set dataset.layout=pets)
   else
@@ -64,17 +64,23 @@ deda_setup run
 deda_build deda
 say "set-up and build: $((SECONDS - started)) s"
 deda_mpi_environment
-export DEDA_HOME=$deda_root DEDA_BIN=$deda_build_dir/jobs/deda
-# shellcheck source=../slurm/pipeline.sh
-source "$deda_root/slurm/pipeline.sh"
-# shellcheck source=../slurm/env.sh
-source "$deda_root/slurm/env.sh"
+program=$deda_build_dir/jobs/deda
+arguments=("$study" --only "method=${methods// /,}" --seeds "$seeds" --program "$program" "${settings[@]}")
+if [ -n "${DEDA_RANKS:-}" ]; then arguments+=(--ranks "$DEDA_RANKS"); fi
 
 started=$SECONDS
 code=0
-pipeline_run "$config" "$methods" "$seeds" "${settings[@]}" || code=$?
+"$program" study run "${arguments[@]}" & driver=$!
+# A terminal's interrupt and the like reach the driver, which lets its runs save.
+trap 'kill -USR2 "$driver" 2>/dev/null || true' INT TERM USR2
+while :; do
+  code=0; wait "$driver" || code=$?
+  if [ "$code" -gt 128 ] && kill -0 "$driver" 2>/dev/null; then continue; fi
+  break
+done
+trap - INT TERM USR2
 if [ "$code" -eq 75 ]; then say "stopped in time; call the same command to continue"; exit 75; fi
-if [ "$code" -eq 76 ]; then say "another run writes this output; call the same command when it has ended, or name another folder with --out"; exit 76; fi
 [ "$code" -eq 0 ] || exit "$code"
-"$DEDA_BIN" inspect --config "$config" "${settings[@]}" --data "${data:-$output/toy}"
+"$program" inspect --config "$config" "${settings[@]}" --data "${data:-$output/toy}"
+"$program" study report "${arguments[@]}"
 say "demo: $((SECONDS - started)) s"

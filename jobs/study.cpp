@@ -36,7 +36,7 @@ enum class Act { plan, run, status, report };
 struct Options {
   Act act = Act::plan;
   fs::path study;  // a file, or the folder of a study that was planned
-  std::vector<std::string> configurations, settings, vary, with;
+  std::vector<std::string> configurations, settings, vary, with, only;
   std::string seeds, name, out, machine = "auto";
   std::int64_t ranks = 0, threads = 0;
   // plan
@@ -47,7 +47,9 @@ struct Options {
   std::int64_t slots = 0, most_slots = 0;
   bool retry_failed = false, replan = false, cpu_only = false;
   double lease_s = study::lease_s;
+  fs::path program;
   // status
+  bool progress = false;
   std::int64_t watch_s = 0;
   // report
   bool strict = false;
@@ -80,6 +82,21 @@ study::PlanOptions plan_options(const Options& options) {
   if (!options.seeds.empty()) plan.seeds = study::seeds_of(options.seeds, "--seeds");
   if (!options.study.empty()) plan.settings = options.settings;  // the one-line form has them in its grid
   plan.with = options.with;
+  for (const auto& only : options.only) {
+    const auto equals = only.find('=');
+    if (equals == std::string::npos)
+      throw ConfigError(fmt::format("\"{}\" is not of the form axis=value,value", only), "--only",
+                        "Example: --only method=plain,deda");
+    std::string value;
+    for (const char c : only.substr(equals + 1) + ',') {
+      if (c != ',') {
+        value += c;
+      } else {
+        if (!value.empty()) plan.only[only.substr(0, equals)].push_back(value);
+        value.clear();
+      }
+    }
+  }
   plan.ranks = options.ranks;
   plan.threads = options.threads;
   return plan;
@@ -184,10 +201,11 @@ fs::path this_program() {
 }
 
 std::unique_ptr<study::Launcher> make_launcher(const Options& options, const StudyPlan& plan) {
+  const fs::path program = options.program.empty() ? this_program() : options.program;
   const bool in_allocation = std::getenv("SLURM_JOB_ID") != nullptr;
   if (options.launcher == "slurm" || (options.launcher == "auto" && in_allocation)) {
     study::SlurmOptions slurm;
-    slurm.program = this_program();
+    slurm.program = program;
     if (const char* mpi = std::getenv("DEDA_SRUN_MPI")) slurm.mpi = mpi;
     slurm.threads = plan.study.threads;
     slurm.slots_per_node = options.slots;
@@ -195,7 +213,7 @@ std::unique_ptr<study::Launcher> make_launcher(const Options& options, const Stu
     return study::make_slurm_launcher(slurm);
   }
   study::LocalOptions local;
-  local.program = this_program();
+  local.program = program;
   local.slots = options.slots;
   local.cpu_only = options.cpu_only;
   local.threads = plan.study.threads;
@@ -246,6 +264,12 @@ ExitCode run_it(const Options& options) {
 
 ExitCode show_status(const Options& options) {
   const auto plan = read_plan(folder_of(options));
+  if (options.progress) {
+    pipeline::Plan nodes;
+    for (const auto& item : plan.items) nodes.nodes.push_back(item.node);
+    fmt::print("{}\n", pipeline::progress_mark(nodes));
+    return ExitCode::done;
+  }
   for (;;) {
     const auto status = study::status_of(plan, machine_of(options));
     if (options.json) {
@@ -290,6 +314,9 @@ void add_study(CLI::App& app, Options& options) {
   app.add_option("--name", options.name, "another name for the study");
   app.add_option("--out", options.out, "folder for all results, shared by studies")->type_name("DIR");
   app.add_option("--with", options.with, "optional grids to take in, by name; all")->type_name("GRID");
+  app.add_option("--only", options.only, "of an axis only these values, as in method=plain,deda; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("AXIS=V,V");
   app.add_option("--ranks", options.ranks, "ranks of every training (default: the study's, 1)")
       ->check(CLI::PositiveNumber);
   app.add_option("--threads", options.threads, "threads of a rank on a CPU (default: the study's, 1)")
@@ -330,22 +357,43 @@ Job make_study_job() {
             plan->add_flag("--json", options->json, "everything, for programs");
             for (auto* each : {plan, run})
               each->add_flag("--replan", options->replan, "give up the plan that is there; results stay");
-            run->add_option("--launcher", options->launcher, "auto (slurm in an allocation), local, slurm")
-                ->check(CLI::IsMember({"auto", "local", "slurm"}));
-            run->add_option("--slots", options->slots,
-                            "runs at once (default: one per GPU, else per --threads cores)")
-                ->check(CLI::PositiveNumber);
-            run->add_option("--gpus", options->gpus, "GPUs to use, as CUDA_VISIBLE_DEVICES names them: 0,1");
-            run->add_flag("--cpu", options->cpu_only, "leave GPUs alone");
-            run->add_option("--max-slots", options->most_slots, "of one stage that can use several")
-                ->check(CLI::PositiveNumber);
-            run->add_flag("--retry-failed", options->retry_failed, "try again what has failed");
-            run->add_option("--lease", options->lease_s, "seconds after which a silent driver counts as dead")
-                ->check(CLI::PositiveNumber);
+            // Scripts give all of them the same arguments: what only `run` heeds, the others take without
+            // showing it.
+            for (auto* each : {plan, run, status, report}) {
+              const std::string group = each == run ? "OPTIONS" : "";
+              each->add_option("--launcher", options->launcher, "auto (slurm in an allocation), local, slurm")
+                  ->check(CLI::IsMember({"auto", "local", "slurm"}))
+                  ->group(group);
+              each->add_option("--slots", options->slots,
+                               "runs at once (default: one per GPU, else per --threads cores); under Slurm "
+                               "on each node")
+                  ->check(CLI::PositiveNumber)
+                  ->group(group);
+              each->add_option("--gpus", options->gpus,
+                               "GPUs to use, as CUDA_VISIBLE_DEVICES names them: 0,1")
+                  ->group(group);
+              each->add_flag("--cpu", options->cpu_only, "leave GPUs alone")->group(group);
+              each->add_option("--max-slots", options->most_slots, "of one stage that can use several")
+                  ->check(CLI::PositiveNumber)
+                  ->group(group);
+              each->add_flag("--retry-failed", options->retry_failed, "try again what has failed")
+                  ->group(group);
+              each->add_option("--lease", options->lease_s,
+                               "seconds after which a silent driver counts as dead")
+                  ->check(CLI::PositiveNumber)
+                  ->group(group);
+              each->add_option_function<std::string>(
+                      "--program", [options](const std::string& path) { options->program = path; },
+                      "what runs a stage in the place of this program: a script that enters a container, say")
+                  ->group(group);
+            }
             status->add_option("--watch", options->watch_s, "again every so many seconds")
                 ->expected(0, 1)
                 ->default_str("30");
-            for (auto* each : {status}) each->add_flag("--json", options->json, "everything, for programs");
+            status->add_flag("--json", options->json, "everything, for programs");
+            status->add_flag(
+                "--progress", options->progress,
+                "only a mark that changes with every finished piece of work; scripts compare it");
             report->add_flag("--strict", options->strict, "exit code 1 where a cell is missing");
           },
       .run = nullptr,

@@ -83,6 +83,17 @@ class Driver {
         dependents_(plan.items.size()),
         slot_is_free_(launcher.slots().size(), true) {
     make_folder(plan.folder() / "logs");
+    const auto& slots = launcher.slots();
+    const auto together = [&](const std::string& node) {
+      return std::count_if(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.node == node; });
+    };
+    if (plan.study.ranks > 1 && !slots.empty() && slots.front().device.starts_with("GPU") &&
+        std::none_of(slots.begin(), slots.end(),
+                     [&](const Slot& slot) { return together(slot.node) >= plan.study.ranks; }))
+      throw ConfigError(
+          fmt::format("trainings want {} ranks, and no node has so many GPUs", plan.study.ranks),
+          "ranks of the study",
+          "Give another number with --ranks; results then differ from those of this one.");
     for (std::size_t i = 0; i < plan.items.size(); ++i) {
       for (const std::size_t needed : plan.items[i].node.needs) dependents_[needed].push_back(i);
     }
@@ -360,7 +371,9 @@ class Driver {
     launch.item = item(i).name;
     launch.arguments = item(i).node.command;
     launch.slots = slots;
-    launch.ranks = static_cast<std::int64_t>(slots.size());
+    // A training's ranks are part of the study; where there are fewer slots they share the cores.
+    launch.ranks = item(i).node.stage == pipeline::Stage::train ? plan_.study.ranks
+                                                                : static_cast<std::int64_t>(slots.size());
     launch.threads = plan_.study.threads;
     launch.log = path_of_name(run.attempt.log);
     writer_.started(run.attempt);

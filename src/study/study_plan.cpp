@@ -103,6 +103,7 @@ class Planner {
 
   StudyPlan plan() {
     check_with();
+    check_only();
     for (const auto& grid : plan_.study.grids) {
       if (!grid.optional.empty() && !is_wanted(grid)) {
         plan_.left_out.push_back(fmt::format("{}: {}", grid.name, grid.optional));
@@ -118,6 +119,37 @@ class Planner {
   bool is_wanted(const Grid& grid) const {
     return std::any_of(options_.with.begin(), options_.with.end(),
                        [&](const std::string& name) { return name == "all" || name == grid.name; });
+  }
+
+  bool is_among_only(const Point& point) const {
+    return std::all_of(options_.only.begin(), options_.only.end(), [&](const auto& each) {
+      const auto label = point.labels.find(each.first);
+      return label == point.labels.end() ||
+             std::find(each.second.begin(), each.second.end(), label->second) != each.second.end();
+    });
+  }
+
+  // Every value that --only names is one.
+  void check_only() {
+    for (const auto& [name, values] : options_.only) {
+      std::vector<std::string> known;
+      const auto add = [&](const Axis& axis) {
+        if (axis.name != name) return;
+        for (const auto& value : axis.values) known.push_back(value.name);
+      };
+      for (const auto& axis : plan_.study.axes) add(axis);
+      for (const auto& grid : plan_.study.grids) {
+        for (const auto& axis : grid.vary) add(axis);
+      }
+      for (const auto& value : values) {
+        if (std::find(known.begin(), known.end(), value) != known.end()) continue;
+        add_problem(
+            {known.empty() ? fmt::format("there is no axis \"{}\"", name)
+                           : fmt::format("axis \"{}\" has no value \"{}\"", name, value),
+             "--only", known.empty() ? std::string{} : fmt::format("Valid: {}.", fmt::join(known, ", "))},
+            {});
+      }
+    }
   }
 
   void check_with() {
@@ -144,7 +176,7 @@ class Planner {
           take(point, axis->name, axis->values[dimensions[d].values[at[d]]]);
       }
       nest(grid, point);
-      bool is_excluded = false;
+      bool is_excluded = !is_among_only(point);
       for (std::size_t i = 0; i < grid.excludes.size(); ++i) {
         if (!has_all(point.labels, grid.excludes[i].labels)) continue;
         ++excluded[i];

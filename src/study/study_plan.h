@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,11 +43,12 @@ struct StudyPlan {
 };
 
 struct PlanOptions {
-  std::filesystem::path output;         // overrules the study's; empty: the study's
-  std::vector<std::int64_t> seeds;      // overrules all; empty: the study's
-  std::vector<std::string> settings;    // "a.b=v" over everything
-  std::vector<std::string> with;        // optional grids to take in, by name; "all"
-  std::int64_t ranks = 0, threads = 0;  // overrule the study's; 0: the study's
+  std::filesystem::path output;                          // overrules the study's; empty: the study's
+  std::vector<std::int64_t> seeds;                       // overrules all; empty: the study's
+  std::vector<std::string> settings;                     // "a.b=v" over everything
+  std::map<std::string, std::vector<std::string>> only;  // axis -> values: points with others are left out
+  std::vector<std::string> with;                         // optional grids to take in, by name; "all"
+  std::int64_t ranks = 0, threads = 0;                   // overrule the study's; 0: the study's
 };
 
 // Where the study's results live: what it says, else run.output of its first grid's configurations.
