@@ -111,26 +111,34 @@ class Reader {
       number.labels[axis] = label;
       if (values.empty() || holds(values, label)) continue;
       is_known = false;
-      unknown_[{axis, label}].push_back(number.line);
+      unknown_[axis][label].push_back(number.line);
     }
     cells_of_[table.cell(i, "method")].push_back(number);
     if (is_known) result_.numbers.push_back(std::move(number));
   }
 
-  // Once for each label, not for each of its lines: a study may leave a method out.
+  // In one sentence for an axis: a study may leave methods out. A name is only suggested where the file does
+  // not have it itself.
   void tell_unknown_labels() {
-    std::vector<std::pair<int, std::string>> found;  // by first line
-    for (const auto& [label, lines] : unknown_) {
-      const auto& [axis, value] = label;
-      const std::string nearest = nearest_name(value, known_.at(axis));
-      found.emplace_back(
-          lines.front(),
-          fmt::format("\"{}\" is no value of \"{}\" in this study{}{}", value, axis,
-                      lines.size() > 1 ? fmt::format(" (and {} more lines)", lines.size() - 1) : "",
-                      nearest.empty() ? "" : fmt::format(". Did you mean \"{}\"?", nearest)));
+    for (const auto& [axis, labels] : unknown_) {
+      std::vector<std::pair<int, std::string>> found;  // by first line
+      for (const auto& [label, lines] : labels) {
+        const std::string nearest = nearest_name(label, known_.at(axis));
+        const bool is_own =
+            std::any_of(result_.numbers.begin(), result_.numbers.end(),
+                        [&](const auto& number) { return is_same_label(number.labels.at(axis), nearest); });
+        found.emplace_back(
+            lines.front(),
+            fmt::format("\"{}\"{}{}", label, lines.size() > 1 ? fmt::format(" ({} lines)", lines.size()) : "",
+                        nearest.empty() || is_own ? "" : fmt::format(" (did you mean \"{}\"?)", nearest)));
+      }
+      std::sort(found.begin(), found.end());
+      Names names;
+      for (const auto& [line, name] : found) names.push_back(name);
+      add(fmt::format("{}:{}", result_.file.string(), found.front().first),
+          fmt::format("no value{} of \"{}\" in this study: {}", names.size() == 1 ? "" : "s", axis,
+                      fmt::join(names, ", ")));
     }
-    std::sort(found.begin(), found.end());
-    for (const auto& [line, what] : found) add(fmt::format("{}:{}", result_.file.string(), line), what);
   }
 
   // Two numbers for the same labels: neither is taken.
@@ -184,8 +192,8 @@ class Reader {
   const KnownLabels& known_;
   PaperNumbers result_;
   bool by_pictures_ = false;
-  std::map<std::string, std::vector<PaperNumber>> cells_of_;                 // by method
-  std::map<std::pair<std::string, std::string>, std::vector<int>> unknown_;  // axis, label -> lines
+  std::map<std::string, std::vector<PaperNumber>> cells_of_;                // by method
+  std::map<std::string, std::map<std::string, std::vector<int>>> unknown_;  // axis -> label -> lines
 };
 
 bool fits(const PaperNumber& number, const Labels& labels) {

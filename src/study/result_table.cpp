@@ -373,7 +373,7 @@ class Layouter {
 
   std::string place_of(const ResultRow& row, std::size_t column) const {
     const std::string where = name_of(table_.columns[column]);
-    return where.empty() ? name_of(row.labels) : fmt::format("{} / {}", name_of(row.labels), where);
+    return where.empty() ? name_of(row.labels) : fmt::format("{}/{}", name_of(row.labels), where);
   }
 
   // `sentences` in the order of their first member: "what: A, B, C".
@@ -535,21 +535,23 @@ class Layouter {
     });
     if (layout().average) {
       for (const ResultRow& row : table_.rows)
-        see(row.average.check, name_of(row.labels) + " / average", row.average.to_paper.value_or(0));
+        see(row.average.check, name_of(row.labels) + "/average", row.average.to_paper.value_or(0));
     }
     for (const auto& [check, places] : outside)
-      add_note(fmt::format("{} the paper beyond both uncertainties: {}.", name_of(check),
-                           report::few_of(places, cells_named)));
+      add_note(fmt::format("{} {} the paper beyond both uncertainties: {}.", plural(places.size(), "number"),
+                           name_of(check), report::few_of(places, cells_named)));
   }
 
   void tell_paper() {
     const std::string file = layout().paper.filename().string();
     if (table_.has_paper && layout().average)
       add_note("The paper's averages are computed here from its cells.");
-    for (const Misprint& misprint : paper_.misprints)
-      add_note(fmt::format(
-          "Misprint in the paper: it prints an average of {:.2f} for {}, its own cells give {:.2f}.",
-          misprint.printed, misprint.row, misprint.recomputed));
+    for (const Misprint& misprint : paper_.misprints) {
+      if (has_row(misprint.row))
+        add_note(fmt::format(
+            "Misprint in the paper: it prints an average of {:.2f} for {}, its own cells give {:.2f}.",
+            misprint.printed, misprint.row, misprint.recomputed));
+    }
     if (no_shares_ > 0)
       add_note(fmt::format(
           "{} of the paper's numbers here cannot be: no whole number of right test pictures gives {}.",
@@ -558,8 +560,14 @@ class Layouter {
       add_note(fmt::format("Not the paper's numbers: {} has none for these cells.", file));
     std::set<std::string> told;
     for (const std::string& problem : paper_.problems) {
-      if (told.insert(problem).second) add_note(problem + ".");
+      if (told.insert(problem).second) add_note(problem + (problem.ends_with('?') ? "" : "."));
     }
+  }
+
+  bool has_row(const std::string& label) const {
+    return std::any_of(table_.rows.begin(), table_.rows.end(), [&](const ResultRow& row) {
+      return std::find(row.labels.begin(), row.labels.end(), label) != row.labels.end();
+    });
   }
 
   void tell_shared() {
@@ -659,7 +667,7 @@ std::string progress_of(const ResultTable& table) {
 }
 
 std::string name_of(const std::vector<std::string>& labels) {
-  return fmt::format("{}", fmt::join(labels, ", "));
+  return fmt::format("{}", fmt::join(labels, "/"));
 }
 
 }  // namespace deda::study

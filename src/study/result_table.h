@@ -78,7 +78,7 @@ ResultTable lay_out(const Study& study, const TableLayout& layout, const std::ve
 
 // "87 of 108 cells".
 std::string progress_of(const ResultTable& table);
-// "De-DA": the labels in a row.
+// The labels of a row or column, the outermost first: "resnet18/CUB".
 std::string name_of(const std::vector<std::string>& labels);
 
 }  // namespace deda::study

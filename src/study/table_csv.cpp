@@ -119,7 +119,7 @@ std::string to_csv(const ResultTable& table) {
         keys.push_back(run.key);
       }
       for (const Cells& list : {seeds, folders, keys})
-        cells.push_back(fmt::format("{}", fmt::join(list, " ")));
+        cells.push_back(fmt::format("{}", fmt::join(list, ";")));
       add_line(text, cells);
     }
     if (!table.layout.average) continue;
@@ -137,7 +137,7 @@ std::string to_csv(const ResultTable& table) {
     cells.push_back(average.reason);
     Cells seeds;
     for (const std::int64_t seed : average.seeds) seeds.push_back(std::to_string(seed));
-    cells.push_back(fmt::format("{}", fmt::join(seeds, " ")));
+    cells.push_back(fmt::format("{}", fmt::join(seeds, ";")));
     cells.insert(cells.end(), 2, "");
     add_line(text, cells);
   }

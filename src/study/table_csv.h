@@ -8,7 +8,7 @@
 namespace deda::study {
 
 // A line for each cell, rows first, then its row's average. Percent and points with six decimals; nothing
-// where there is no number. Lists (seeds, folders, keys) are separated by blanks.
+// where there is no number. Lists (seeds, folders, keys) are separated by semicolons.
 std::string to_csv(const ResultTable& table);
 
 // A line for each seed of each cell: every value of the run, and where it is.

@@ -12,6 +12,9 @@ namespace {
 
 using Kind = TableLine::Kind;
 
+// Wider tables are shrunk to the line.
+constexpr std::size_t most_unscaled_columns = 4;
+
 // Of UTF-8, what our own texts hold; other letters stay, LaTeX reads UTF-8.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 3> signs = {
     {{"±", "$\\pm$"}, {"·", "$\\cdot$"}, {"×", "$\\times$"}}};
@@ -85,9 +88,13 @@ bool is_shown(Kind kind) {
 std::string to_latex(const ResultTable& table) {
   const TableLines lines = lines_of(table);
   const std::size_t labels = lines.row_axes.size() + 1;  // the last tells which number a line holds
-  std::string tex = "% Needs \\usepackage{booktabs}.\n\\begin{table}\n\\centering\n\\caption{" +
-                    escaped(caption_of(table)) + "}\n\\begin{tabular}{" + std::string(labels, 'l') +
-                    std::string(lines.columns, 'r') + "}\n\\toprule\n";
+  const bool is_wide = lines.columns > most_unscaled_columns;
+  std::string tex =
+      fmt::format(
+          "% Needs \\usepackage{{booktabs}}{}.\n\\begin{{table}}\n\\centering\\small\n\\caption{{{}}}\n{}",
+          is_wide ? " and \\usepackage{graphicx}" : "", escaped(caption_of(table)),
+          is_wide ? "\\resizebox{\\linewidth}{!}{%\n" : "") +
+      "\\begin{tabular}{" + std::string(labels, 'l') + std::string(lines.columns, 'r') + "}\n\\toprule\n";
   for (std::size_t level = 0; level < lines.header.size(); ++level) {
     const bool is_last = level + 1 == lines.header.size();
     std::string rules;
@@ -119,7 +126,7 @@ std::string to_latex(const ResultTable& table) {
       is_first = false;
     }
   }
-  tex += "\\bottomrule\n\\end{tabular}\n";
+  tex += fmt::format("\\bottomrule\n\\end{{tabular}}{}\n", is_wide ? "}" : "");
   std::string below;
   for (const auto* sentences : {&table.holes, &table.notes}) {
     for (const std::string& sentence : *sentences)

@@ -7,8 +7,8 @@
 
 namespace deda::study {
 
-// A `table` environment that needs \usepackage{booktabs}: ours, below it the paper's number, and the
-// difference to the baseline; how many cells there are, holes and notes below.
+// A `table` environment that needs \usepackage{booktabs}, a wide one \usepackage{graphicx} too: ours, below
+// it the paper's number, and the difference to the baseline; how many cells there are, holes and notes below.
 std::string to_latex(const ResultTable& table);
 
 }  // namespace deda::study
