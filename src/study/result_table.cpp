@@ -9,6 +9,7 @@
 
 #include "report/letters.h"
 #include "study/layout_labels.h"
+#include "study/sentences.h"
 
 namespace deda::study {
 namespace {
@@ -18,7 +19,6 @@ using Names = std::vector<std::string>;
 constexpr double significance = 1 - confidence_level;
 // Half of the interval of a normal distribution with standard error 1, at confidence_level.
 constexpr double normal_half = 1.959963984540054;
-constexpr std::size_t cells_named = 12;  // in one sentence; the CSV has all
 
 // Half of the 95 % interval of what we say: nothing where it is not known.
 std::optional<double> half_of(const Estimate& ours, const std::optional<double>& error_of_one) {
@@ -45,10 +45,6 @@ ToBaseline to_baseline(const std::vector<double>& ours, const std::vector<double
   ToBaseline made{paired_difference(ours, theirs), {}, Verdict::none, false};
   made.verdict = verdict_of(made.paired);
   return made;
-}
-
-std::string plural(std::size_t count, const std::string& what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
 std::vector<std::string> keys_of(const SeedCell& cell) {
@@ -376,28 +372,13 @@ class Layouter {
     return where.empty() ? name_of(row.labels) : fmt::format("{}/{}", name_of(row.labels), where);
   }
 
-  // `sentences` in the order of their first member: "what: A, B, C".
-  static Names gathered(const std::vector<std::pair<std::string, std::string>>& of_places) {
-    std::vector<std::pair<std::string, Names>> kinds;
-    std::map<std::string, std::size_t> place_of_kind;
-    for (const auto& [what, place] : of_places) {
-      const auto [found, is_new] = place_of_kind.emplace(what, kinds.size());
-      if (is_new) kinds.push_back({what, {}});
-      kinds[found->second].second.push_back(place);
-    }
-    Names sentences;
-    for (const auto& [what, places] : kinds)
-      sentences.push_back(fmt::format("{}: {}", report::few_of(places, cells_named), what));
-    return sentences;
-  }
-
   void tell_holes() {
-    std::vector<std::pair<std::string, std::string>> holes;
+    std::vector<PlaceAndReason> holes;
     for (const ResultRow& row : table_.rows) {
       for (std::size_t i = 0; i < row.cells.size(); ++i) {
         const SeedCell& cell = row.cells[i].cell;
         if (cell.state != CellState::done && cell.state != CellState::absent)
-          holes.emplace_back(cell.reason, place_of(row, i));
+          holes.push_back({place_of(row, i), cell.reason});
       }
     }
     table_.holes = gathered(holes);
@@ -456,7 +437,7 @@ class Layouter {
   void tell_differences() {
     if (layout().baseline.empty()) return;
     bool any = false, any_interval = false, any_falls = false;
-    std::vector<std::pair<std::string, std::string>> refused;
+    std::vector<PlaceAndReason> refused;
     const auto see = [&](const std::optional<ToBaseline>& to) {
       if (!to) return;
       any = true;
@@ -466,8 +447,8 @@ class Layouter {
     each_cell([&](const ResultRow& row, std::size_t i, const ResultCell& cell) {
       see(cell.to_baseline);
       if (!cell.no_difference.empty())
-        refused.emplace_back(fmt::format("no difference to {}: {}", layout().baseline, cell.no_difference),
-                             place_of(row, i));
+        refused.push_back({place_of(row, i),
+                           fmt::format("no difference to {}: {}", layout().baseline, cell.no_difference)});
     });
     for (const ResultRow& row : table_.rows) see(row.average.to_baseline);
     if (any)
@@ -504,10 +485,10 @@ class Layouter {
   void tell_averages() {
     if (!layout().average) return;
     if (by_groups()) add_note("The average weighs each group by its pictures.");
-    std::vector<std::pair<std::string, std::string>> refused;
+    std::vector<PlaceAndReason> refused;
     for (const ResultRow& row : table_.rows) {
       if (!row.average.reason.empty())
-        refused.emplace_back("no average: " + row.average.reason, name_of(row.labels));
+        refused.push_back({name_of(row.labels), "no average: " + row.average.reason});
     }
     for (const std::string& sentence : gathered(refused)) add_note(sentence + ".");
   }
@@ -539,7 +520,7 @@ class Layouter {
     }
     for (const auto& [check, places] : outside)
       add_note(fmt::format("{} {} the paper beyond both uncertainties: {}.", plural(places.size(), "number"),
-                           name_of(check), report::few_of(places, cells_named)));
+                           name_of(check), report::few_of(places, places_named)));
   }
 
   void tell_paper() {
@@ -589,7 +570,7 @@ class Layouter {
     add_note(fmt::format("{} in several cells and {} in each: {}.",
                          shared == 1 ? "1 run stands" : fmt::format("{} runs stand", shared),
                          shared == 1 ? "counts" : "count",
-                         report::few_of({groups.begin(), groups.end()}, cells_named)));
+                         report::few_of({groups.begin(), groups.end()}, places_named)));
   }
 
   // What should be the same for all runs of a table.
