@@ -22,6 +22,7 @@ using Names = std::vector<std::string>;
 using Kind = FigureLayout::Kind;
 
 constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
+constexpr const char* only_series = "ours";  // in legends, where there is no axis of series
 constexpr const char* panels_by_grid = "grid";
 constexpr const char* x_varied = "vary";  // the panel's grid says which key
 
@@ -145,7 +146,9 @@ class Layouter {
         const auto at_x = with(runs, panel.x_label, x);
         FigurePoint point{x, gather(at_x, layout().value, layout().group), {}};
         std::string problem;
-        if (const PaperNumber* number = at_x.empty() ? nullptr : paper.find(common_labels(at_x), &problem)) {
+        Labels labels = common_labels(at_x);
+        labels[group_label] = layout().group;
+        if (const PaperNumber* number = at_x.empty() ? nullptr : paper.find(labels, &problem)) {
           point.paper = number->percent;
           figure_.has_paper = true;
         }
@@ -162,6 +165,7 @@ class Layouter {
     if (layout().paper.empty()) return {};
     KnownLabels known = known_labels(study_, layout().grids);
     for (const auto& [label, value] : common_labels(panel.runs)) known.emplace(label, Names{});
+    known.emplace(group_label, Names{});
     Names wanted;
     for (const std::string* label : {&x, &layout().series}) {
       if (!label->empty()) wanted.push_back(*label);
@@ -182,7 +186,7 @@ class Layouter {
       const auto runs = with(from.runs, layout().series, series);
       const SeedCell cell = gather(runs, layout().value, layout().group);
       count(cell, place_of(layout().panels.empty() ? "" : panel.title, series, ""));
-      report::CurveGroup group{series, {}};
+      report::CurveGroup group{series.empty() ? only_series : series, {}};
       for (const SeedRun& seed : cell.runs) {
         if (!seed.value) continue;
         const auto run = std::find_if(runs.begin(), runs.end(), [&](const CellRun* each) {
@@ -210,7 +214,8 @@ report::Chart line_chart(const ResultFigure& figure, const FigurePanel& panel) {
   report::Chart chart{panel.title, panel.x_label, "top-1, %", {}, false, {}, true};
   if (!panel.has_numbers) chart.x_names = panel.x_values;
   for (const FigureLine& line : panel.lines) {
-    report::Series ours{line.name, {}, {}, false}, papers{line.name, {}, {}, true};
+    const std::string name = line.name.empty() ? only_series : line.name;
+    report::Series ours{name, {}, {}, false}, papers{name, {}, {}, true};
     for (std::size_t i = 0; i < line.points.size(); ++i) {
       const FigurePoint& point = line.points[i];
       const double x = panel.has_numbers ? *io::to_number(point.x) : static_cast<double>(i);

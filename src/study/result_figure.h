@@ -20,7 +20,7 @@ struct FigurePoint {
 };
 
 struct FigureLine {
-  std::string name;  // value of the series' axis; of an unnamed one the group
+  std::string name;  // value of the series' axis; empty without one
   std::vector<FigurePoint> points;
 };
 

@@ -20,11 +20,12 @@ constexpr double significance = 1 - confidence_level;
 // Half of the interval of a normal distribution with standard error 1, at confidence_level.
 constexpr double normal_half = 1.959963984540054;
 
-// Half of the 95 % interval of what we say: nothing where it is not known.
-std::optional<double> half_of(const Estimate& ours, const std::optional<double>& error_of_one) {
+// Half of the 95 % interval of ours; nothing where it is not known. Of too few seeds that of the test set,
+// which further seeds on the same pictures do not narrow.
+std::optional<double> half_of(const Estimate& ours, double error_of_test_set) {
   if (ours.interval) return (ours.interval->high - ours.interval->low) / 2;
-  if (!error_of_one) return {};
-  return normal_half * *error_of_one / std::sqrt(static_cast<double>(ours.n));
+  if (error_of_test_set <= 0) return {};
+  return normal_half * error_of_test_set;
 }
 
 PaperCheck check_of(double difference, const std::optional<double>& ours, double papers) {
@@ -86,6 +87,7 @@ class Layouter {
     Names wanted = layout().rows;
     wanted.insert(wanted.end(), layout().columns.begin(), layout().columns.end());
     for (const std::string& label : wanted) known.emplace(label, Names{});
+    known.emplace(group_label, Names{});
     paper_ = read_paper_numbers(layout().paper, known, wanted);
   }
 
@@ -191,7 +193,7 @@ class Layouter {
       made.cell = gather({}, layout().value, group);
     }
     made.labels.insert(place.begin(), place.end());
-    if (by_groups()) made.labels[group_label] = group;
+    made.labels[group_label] = group;  // counts where the paper's file has such a column
     if (made.cell.state != CellState::absent) {
       ++table_.cells;
       if (made.cell.state == CellState::done) ++table_.done;
@@ -223,57 +225,68 @@ class Layouter {
 
   // ---- the average over columns
 
-  double weight_of(const ResultCell& cell) const {
-    if (!by_groups()) return 1;
-    return static_cast<double>(cell.paper_images > 0 ? cell.paper_images : cell.cell.images());
-  }
+  // Groups of one test set weigh as many pictures as they have; other columns weigh the same.
+  double weight_of(std::int64_t images) const { return by_groups() ? static_cast<double>(images) : 1.0; }
 
   void average(ResultRow& row) const {
     AverageCell& made = row.average;
-    average_of_paper(row);
     made.reason = why_no_average(row);
-    if (!made.reason.empty()) return;
+    if (made.reason.empty()) average_of_ours(row);
+    const double error_of_paper = average_of_paper(row);
+    if (!made.paper || made.ours.n == 0) return;
+    made.to_paper = made.ours.mean - *made.paper;
+    const double error_of_ours = error_of_average(row);
+    if (error_of_paper > 0 && error_of_ours > 0)
+      made.check = check_of(*made.to_paper, half_of(made.ours, error_of_ours), normal_half * error_of_paper);
+  }
+
+  void average_of_ours(ResultRow& row) const {
+    AverageCell& made = row.average;
     made.seeds = row.cells.front().cell.seeds();
     made.by_seed.assign(made.seeds.size(), 0);
-    double weights = 0, variance = 0;
+    double weights = 0;
     for (const ResultCell& cell : row.cells) {
-      const double weight = weight_of(cell);
+      const double weight = weight_of(cell.cell.images());
       const auto values = cell.cell.values();
       for (std::size_t i = 0; i < values.size(); ++i) made.by_seed[i] += weight * values[i];
       weights += weight;
-      variance += square(weight * binomial_standard_error(cell.cell.ours.mean, cell.cell.images()));
     }
     for (double& value : made.by_seed) value /= weights;
     made.ours = estimate(made.by_seed);
-    const double error_of_one = std::sqrt(variance) / weights;
-    if (made.seeds.size() == 1 && error_of_one > 0) made.least_error = error_of_one;
-    if (!made.paper) return;
-    made.to_paper = made.ours.mean - *made.paper;
-    if (error_of_one > 0)
-      made.check = check_of(*made.to_paper, half_of(made.ours, error_of_one),
-                            normal_half * error_of_paper_average(row));
+    if (const double error = error_of_average(row); made.seeds.size() == 1 && error > 0)
+      made.least_error = error;
+  }
+
+  // Of the test sets, each for itself; 0 where one of them is not known.
+  double error_of_average(const ResultRow& row) const {
+    double variance = 0, weights = 0;
+    for (const ResultCell& cell : row.cells) {
+      const std::int64_t images = cell.cell.images();
+      if (images == 0) return 0;
+      variance += square(weight_of(images) * binomial_standard_error(cell.cell.ours.mean, images));
+      weights += weight_of(images);
+    }
+    return std::sqrt(variance) / weights;
   }
 
   static double square(double value) { return value * value; }
 
-  void average_of_paper(ResultRow& row) const {
-    double sum = 0, weights = 0;
+  // Returns its standard error; 0 where it is not known. Of groups whose pictures the paper's file does not
+  // tell, ours count.
+  double average_of_paper(ResultRow& row) const {
+    double sum = 0, weights = 0, variance = 0;
+    bool is_known = true;
     for (const ResultCell& cell : row.cells) {
-      if (!cell.paper) return;
-      sum += weight_of(cell) * *cell.paper;
-      weights += weight_of(cell);
-    }
-    if (weights > 0) row.average.paper = sum / weights;
-  }
-
-  double error_of_paper_average(const ResultRow& row) const {
-    double variance = 0, weights = 0;
-    for (const ResultCell& cell : row.cells) {
+      if (!cell.paper) return 0;
       const std::int64_t images = cell.paper_images > 0 ? cell.paper_images : cell.cell.images();
-      variance += square(weight_of(cell) * binomial_standard_error(*cell.paper, images));
-      weights += weight_of(cell);
+      is_known = is_known && images > 0;
+      sum += weight_of(images) * *cell.paper;
+      weights += weight_of(images);
+      variance += square(weight_of(images) * binomial_standard_error(*cell.paper, images));
     }
-    return std::sqrt(variance) / weights;
+    if (weights <= 0) return 0;
+    row.average.paper = sum / weights;
+    return is_known ? std::sqrt(variance) / weights : 0;
   }
 
   std::string why_no_average(const ResultRow& row) const {
@@ -291,7 +304,7 @@ class Layouter {
                            words_of(row.cells[i].cell.seeds()), name_of(table_.columns[i]));
     }
     if (by_groups() && std::any_of(row.cells.begin(), row.cells.end(),
-                                   [&](const ResultCell& cell) { return weight_of(cell) <= 0; }))
+                                   [](const ResultCell& cell) { return cell.cell.images() <= 0; }))
       return "the groups' numbers of pictures are not known";
     return {};
   }
@@ -370,6 +383,15 @@ class Layouter {
   std::string place_of(const ResultRow& row, std::size_t column) const {
     const std::string where = name_of(table_.columns[column]);
     return where.empty() ? name_of(row.labels) : fmt::format("{}/{}", name_of(row.labels), where);
+  }
+
+  // A run stands in the columns of all its groups: that is one place.
+  std::string place_without_group(const ResultRow& row, std::size_t column) const {
+    Names labels = row.labels;
+    for (std::size_t i = 0; i < layout().columns.size(); ++i) {
+      if (layout().columns[i] != group_label) labels.push_back(table_.columns[column][i]);
+    }
+    return name_of(labels);
   }
 
   void tell_holes() {
@@ -554,9 +576,11 @@ class Layouter {
   void tell_shared() {
     std::map<std::string, Names> cells_of;
     each_cell([&](const ResultRow& row, std::size_t i, const ResultCell& cell) {
-      if (by_groups() && i > 0) return;  // the groups of a run are columns of it
+      const std::string place = place_without_group(row, i);
       for (const SeedRun& run : cell.cell.runs) {
-        if (!run.key.empty()) cells_of[run.key].push_back(place_of(row, i));
+        if (run.key.empty()) continue;
+        Names& cells = cells_of[run.key];
+        if (std::find(cells.begin(), cells.end(), place) == cells.end()) cells.push_back(place);
       }
     });
     std::size_t shared = 0;

@@ -14,8 +14,8 @@
 
 namespace deda::study {
 
-// Ours beside the paper's: outside where the two intervals do not touch. Ours: Student's for
-// seeds_for_interval seeds and more, else that of one test set; the paper's: that of one test set.
+// Ours beside the paper's: outside where the two 95 % intervals do not touch. Ours: Student's for
+// seeds_for_interval seeds and more, else that of the test set; the paper's: that of the test set.
 enum class PaperCheck : std::uint8_t { not_possible, within, above, below };
 std::string_view name_of(PaperCheck check);
 

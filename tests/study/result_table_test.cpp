@@ -383,6 +383,63 @@ TEST(PaperTables, AGroupColumnWeighsByPictures) {
               (water * waterbirds + land * landbirds) / static_cast<double>(waterbirds + landbirds), 1e-9);
 }
 
+TEST(PaperTables, ATableOfOneGroupStandsBesideThePapersNumbersOfThatGroup) {
+  PaperTable paper = paper_tables()[3];
+  const Study study = study_of_axes(paper.axes);
+  auto runs = runs_of_grid(study, {1}, [](auto&, auto) { return 70; });
+  for (CellRun& run : runs) add_waterbird_groups(run);
+  TableLayout made = layout("");
+  made.columns = {"dataset"};
+  made.group = "waterbird on land";
+  made.paper = test::paper_folder / "table5.csv";
+  const ResultTable table = lay_out(study, made, runs);
+  EXPECT_EQ(row_of(table, "De-DA").cells[0].paper, 67.32);
+  EXPECT_EQ(row_of(table, "De-DA").cells[0].cell.ours.mean, 60);
+  made.group = "all";
+  EXPECT_FALSE(row_of(lay_out(study, made, runs), "De-DA").cells[0].paper.has_value());
+}
+
+TEST(ResultTable, TheGroupsOfARunAreOnePlaceOfIt) {
+  EXPECT_THAT(notes_of(paper_table(paper_tables()[3])), Not(HasSubstr("several cells")));
+}
+
+TEST(ResultTable, RowsMayBeNestedAndEachOuterRowHasItsOwnBaseline) {
+  const Study study = study_of_axes({axis("dataset", {"CUB", "Car"}), axis("method", {"Vanilla", "De-DA"})});
+  TableLayout made = layout();
+  made.rows = {"dataset", "method"};
+  made.columns.clear();
+  made.average = false;
+  const ResultTable table =
+      lay_out(study, made, runs_of_grid(study, {1, 2, 3}, [](const Labels& labels, std::int64_t seed) {
+                const double base = labels.at("dataset") == "CUB" ? 70 : 85;
+                return base + (labels.at("method") == "De-DA" ? (base == 70 ? 5 : 1) : 0) +
+                       0.1 * static_cast<double>(seed);
+              }));
+  ASSERT_EQ(table.rows.size(), 4u);
+  EXPECT_NEAR(table.rows[1].cells[0].to_baseline->paired.difference.mean, 5, 1e-9);
+  EXPECT_NEAR(table.rows[3].cells[0].to_baseline->paired.difference.mean, 1, 1e-9);
+  EXPECT_THAT(to_text(table), AllOf(HasSubstr("dataset  method"), HasSubstr("CUB      De-DA")));
+}
+
+TEST(ResultTable, AFalseAlarmAmongManyRowsIsMarked) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 30; ++i) names.push_back("method " + std::to_string(i));
+  const Study study = study_of_axes({axis("method", names), axis("dataset", {"CUB"})});
+  // The first differs from the baseline with a paired p of about 0.003; the other 28 by noise.
+  const auto runs = runs_of_grid(study, {1, 2, 3, 4}, [](const Labels& labels, std::int64_t seed) {
+    const double noise = static_cast<double>((seed * 37 + labels.at("method").back() * 11) % 7);
+    if (labels.at("method") == "method 0") return 70.0;
+    return labels.at("method") == "method 1" ? 71.0 + 0.25 * static_cast<double>(seed % 4) : 67.0 + noise;
+  });
+  const ResultTable table = lay_out(study, layout("method 0"), runs);
+  const ToBaseline& first = *table.rows[1].cells[0].to_baseline;
+  EXPECT_EQ(first.verdict, Verdict::better);
+  EXPECT_LT(*first.paired.p, 0.05);
+  EXPECT_GT(*first.p, 0.05);
+  EXPECT_TRUE(first.falls_to_holm);
+  EXPECT_THAT(to_text(table), AllOf(HasSubstr("better alone"), HasSubstr("may be chance")));
+}
+
 TEST(PaperTables, OuterColumnLabelsStandOnceOverTheirColumns) {
   const ResultTable table = paper_table(paper_tables()[0]);
   EXPECT_THAT(to_latex(table),
