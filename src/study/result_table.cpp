@@ -34,17 +34,17 @@ PaperCheck check_of(double difference, const std::optional<double>& ours, double
   return difference > 0 ? PaperCheck::above : PaperCheck::below;
 }
 
-Verdict verdict_of(const PairedDifference& paired) {
+Finding finding_of(const PairedDifference& paired) {
   const auto& interval = paired.difference.interval;
-  if (!interval) return Verdict::none;
-  if (interval->low > 0) return Verdict::better;
-  if (interval->high < 0) return Verdict::worse;
-  return Verdict::not_told_apart;
+  if (!interval) return Finding::none;
+  if (interval->low > 0) return Finding::better;
+  if (interval->high < 0) return Finding::worse;
+  return Finding::not_told_apart;
 }
 
 ToBaseline to_baseline(const std::vector<double>& ours, const std::vector<double>& theirs) {
-  ToBaseline made{paired_difference(ours, theirs), {}, Verdict::none, false};
-  made.verdict = verdict_of(made.paired);
+  ToBaseline made{paired_difference(ours, theirs), {}, Finding::none, false};
+  made.finding = finding_of(made.paired);
   return made;
 }
 
@@ -373,7 +373,7 @@ class Layouter {
       for (std::size_t i = 0; i < family.size(); ++i) {
         family[i]->p = corrected[i];
         family[i]->falls_to_holm =
-            family[i]->verdict != Verdict::not_told_apart && corrected[i] > significance;
+            family[i]->finding != Finding::not_told_apart && corrected[i] > significance;
       }
     }
   }
@@ -649,15 +649,15 @@ std::string_view name_of(PaperCheck check) {
   return "";
 }
 
-std::string_view name_of(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::none:
+std::string_view name_of(Finding finding) {
+  switch (finding) {
+    case Finding::none:
       return "";
-    case Verdict::better:
+    case Finding::better:
       return "better";
-    case Verdict::worse:
+    case Finding::worse:
       return "worse";
-    case Verdict::not_told_apart:
+    case Finding::not_told_apart:
       return "not told apart";
   }
   return "";

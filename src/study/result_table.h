@@ -20,13 +20,13 @@ enum class PaperCheck : std::uint8_t { not_possible, within, above, below };
 std::string_view name_of(PaperCheck check);
 
 // "better" and "worse" only where the interval of the paired difference excludes 0.
-enum class Verdict : std::uint8_t { none, better, worse, not_told_apart };
-std::string_view name_of(Verdict verdict);
+enum class Finding : std::uint8_t { none, better, worse, not_told_apart };
+std::string_view name_of(Finding finding);
 
 struct ToBaseline {
   PairedDifference paired;  // by seed
   std::optional<double> p;  // Holm's, over the rows of the column; where there is an interval
-  Verdict verdict = Verdict::none;
+  Finding finding = Finding::none;
   // The interval excludes 0, but among so many rows that may be chance (p over 0.05).
   bool falls_to_holm = false;
 };

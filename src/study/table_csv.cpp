@@ -51,7 +51,7 @@ void add_differences(Cells& cells, const std::optional<double>& paper, const std
   cells.push_back(difference.interval ? number(difference.interval->high) : "");
   cells.push_back(to && to->paired.p ? fmt::format("{:.6g}", *to->paired.p) : "");
   cells.push_back(to && to->p ? fmt::format("{:.6g}", *to->p) : "");
-  cells.emplace_back(to ? name_of(to->verdict) : "");
+  cells.emplace_back(to ? name_of(to->finding) : "");
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ std::string to_csv(const ResultTable& table) {
                            "baseline_high",
                            "p",
                            "p_holm",
-                           "verdict",
+                           "finding",
                            "state",
                            "reason",
                            "seeds",

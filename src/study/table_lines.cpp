@@ -62,9 +62,9 @@ std::string words_of_difference(const std::optional<ToBaseline>& to) {
   return with_interval(fmt::format("{:+.2f}", to->paired.difference.mean), to->paired.difference.interval);
 }
 
-std::string words_of_verdict(const std::optional<ToBaseline>& to) {
+std::string words_of_finding(const std::optional<ToBaseline>& to) {
   if (!to) return {};
-  return fmt::format("{}{}", name_of(to->verdict), to->falls_to_holm ? " alone" : "");
+  return fmt::format("{}{}", name_of(to->finding), to->falls_to_holm ? " alone" : "");
 }
 
 std::string words_of_p(const std::optional<ToBaseline>& to) {
@@ -155,9 +155,9 @@ TableLines lines_of(const ResultTable& table) {
         [](const ResultCell& cell) { return words_of_difference(cell.to_baseline); },
         words_of_difference(average.to_baseline));
     add(
-        Kind::verdict, "told apart?",
-        [](const ResultCell& cell) { return words_of_verdict(cell.to_baseline); },
-        words_of_verdict(average.to_baseline));
+        Kind::finding, "told apart?",
+        [](const ResultCell& cell) { return words_of_finding(cell.to_baseline); },
+        words_of_finding(average.to_baseline));
     add(
         Kind::p, "p (Holm)", [](const ResultCell& cell) { return words_of_p(cell.to_baseline); },
         words_of_p(average.to_baseline));

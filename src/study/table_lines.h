@@ -11,7 +11,7 @@ namespace deda::study {
 
 // One line of a row: one text per column, in the columns' order, then the average's where there is one.
 struct TableLine {
-  enum class Kind : std::uint8_t { ours, others, paper, to_paper, to_baseline, verdict, p, seeds } kind;
+  enum class Kind : std::uint8_t { ours, others, paper, to_paper, to_baseline, finding, p, seeds } kind;
   std::string name;  // "ours", "paper", "- Vanilla"
   std::vector<std::string> cells;
 };

@@ -5,13 +5,17 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <fstream>
 #include <random>
 
+#include "core/error.h"
 #include "study/made_up_runs.h"
 #include "study/table_csv.h"
 #include "study/table_latex.h"
 #include "study/table_text.h"
+#include "support/temporary_folder.h"
 
 namespace deda::study {
 namespace {
@@ -48,8 +52,9 @@ double made_up_last(const Labels& labels, std::int64_t seed) {
   const double base = labels.at("dataset") == "CUB" ? 70 : 85;
   const double method = labels.at("method") == "De-DA" ? 10 : 0;
   const double noise = 0.1 * static_cast<double>((seed * 7 + static_cast<std::int64_t>(method)) % 5);
-  const bool is_mixup = labels.at("method") == "Mixup";
-  return base + method + (is_mixup ? 0.2 - noise : noise);
+  // A little above Vanilla in the mean on CUB, a little below on Car.
+  if (labels.at("method") == "Mixup") return base + (base == 70 ? 0.45 : 0.35) - noise;
+  return base + method + noise;
 }
 
 std::vector<CellRun> made_up_runs(const std::vector<std::int64_t>& seeds) {
@@ -73,7 +78,7 @@ std::string notes_of(const ResultTable& table) {
   return text;
 }
 
-TEST(ResultTable, GivesMeansIntervalsDifferencesAndVerdicts) {
+TEST(ResultTable, GivesMeansIntervalsDifferencesAndFindings) {
   const ResultTable table = lay_out(methods_on_datasets, layout(), made_up_runs({1, 2, 3, 4, 5}));
   ASSERT_EQ(table.rows.size(), 3u);
   EXPECT_THAT(table.columns, ElementsAre(ElementsAre("CUB"), ElementsAre("Car")));
@@ -82,9 +87,12 @@ TEST(ResultTable, GivesMeansIntervalsDifferencesAndVerdicts) {
   EXPECT_TRUE(vanilla.is_baseline);
   EXPECT_FALSE(vanilla.cells[0].to_baseline.has_value());
   ASSERT_TRUE(deda.cells[0].to_baseline.has_value());
-  EXPECT_EQ(deda.cells[0].to_baseline->verdict, Verdict::better);
+  EXPECT_EQ(deda.cells[0].to_baseline->finding, Finding::better);
   EXPECT_NEAR(deda.cells[0].to_baseline->paired.difference.mean, 10, 1e-9);
-  EXPECT_EQ(mixup.cells[0].to_baseline->verdict, Verdict::not_told_apart);
+  EXPECT_GT(mixup.cells[0].to_baseline->paired.difference.mean, 0);
+  EXPECT_EQ(mixup.cells[0].to_baseline->finding, Finding::not_told_apart);
+  EXPECT_LT(mixup.cells[1].to_baseline->paired.difference.mean, 0);
+  EXPECT_EQ(mixup.cells[1].to_baseline->finding, Finding::not_told_apart);
   EXPECT_NEAR(deda.average.ours.mean, (deda.cells[0].cell.ours.mean + deda.cells[1].cell.ours.mean) / 2,
               1e-12);
   ASSERT_TRUE(deda.over_columns.has_value());
@@ -110,7 +118,7 @@ TEST(ResultTable, OneSeedHasNoIntervalButALowerLimitOfItsError) {
   EXPECT_NEAR(*cell.least_error, binomial_standard_error(cell.ours.mean, test::made_up_images), 1e-12);
   const std::string text = to_text(table);
   EXPECT_THAT(text, AllOf(Not(HasSubstr("±")), HasSubstr("lower limit"), HasSubstr("70.20 (0.65)")));
-  EXPECT_EQ(table.rows[2].cells[0].to_baseline->verdict, Verdict::none);
+  EXPECT_EQ(table.rows[2].cells[0].to_baseline->finding, Finding::none);
   EXPECT_THAT(text, AllOf(Not(HasSubstr("better")), HasSubstr("none is told apart from chance")));
 }
 
@@ -399,6 +407,17 @@ TEST(PaperTables, ATableOfOneGroupStandsBesideThePapersNumbersOfThatGroup) {
   EXPECT_FALSE(row_of(lay_out(study, made, runs), "De-DA").cells[0].paper.has_value());
 }
 
+TEST(PaperTables, AStudyFileMayAskForAColumnOfEachGroup) {
+  deda::test::TemporaryFolder folder;
+  const auto file = folder.path() / "study.toml";
+  std::ofstream{file}
+      << "[axis.method]\nVanilla = { \"augment.method\" = \"plain\" }\n[[grid]]\naxes = [\"method\"]\n"
+         "[[table]]\ntitle = \"Table 5\"\nrows = \"method\"\ncolumns = [\"group\"]\n";
+  EXPECT_THAT(read_study(file).tables.at(0).columns, ElementsAre("group"));
+  std::ofstream{file, std::ios::app} << "[[table]]\ntitle = \"T\"\nrows = \"group\"\n";
+  EXPECT_THROW(read_study(file), ConfigError) << "a row is of one run or several, not of a part of one";
+}
+
 TEST(ResultTable, TheGroupsOfARunAreOnePlaceOfIt) {
   EXPECT_THAT(notes_of(paper_table(paper_tables()[3])), Not(HasSubstr("several cells")));
 }
@@ -433,7 +452,7 @@ TEST(ResultTable, AFalseAlarmAmongManyRowsIsMarked) {
   });
   const ResultTable table = lay_out(study, layout("method 0"), runs);
   const ToBaseline& first = *table.rows[1].cells[0].to_baseline;
-  EXPECT_EQ(first.verdict, Verdict::better);
+  EXPECT_EQ(first.finding, Finding::better);
   EXPECT_LT(*first.paired.p, 0.05);
   EXPECT_GT(*first.p, 0.05);
   EXPECT_TRUE(first.falls_to_holm);
@@ -502,9 +521,9 @@ TEST(ResultTable, AThousandRunsAreLaidOutInSeconds) {
     return 50 + static_cast<double>((labels.at("method").size() * 7 + static_cast<std::size_t>(seed)) % 11);
   });
   ASSERT_EQ(runs.size(), 1000u);
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of the processor: others may work on the machine
   EXPECT_GT(all_bytes(lay_out(study, layout("method 0"), runs)).size(), 10000u);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds{5});
+  EXPECT_LT(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, 5.0);
 }
 
 }  // namespace

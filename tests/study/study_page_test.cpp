@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <random>
 
 #include "study/made_up_runs.h"
@@ -155,9 +155,9 @@ TEST(ReportFiles, OfAThousandRunsTakeSeconds) {
   for (int i = 0; i < 1000; ++i)
     long_history.timeline.push_back(
         {"run", "train", "gpu " + std::to_string(i % 16), i * 60.0, i * 60.0 + 900, "done"});
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of the processor: others may work on the machine
   EXPECT_GT(report_files(study, runs, long_history).at("report.html").size(), 100000u);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds{5});
+  EXPECT_LT(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC, 5.0);
 }
 
 }  // namespace
