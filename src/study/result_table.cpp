@@ -547,6 +547,8 @@ class Layouter {
 
   void tell_paper() {
     const std::string file = layout().paper.filename().string();
+    if (table_.has_paper)
+      add_note("The paper's numbers are of single runs, and it does not say of which epoch.");
     if (table_.has_paper && layout().average)
       add_note("The paper's averages are computed here from its cells.");
     for (const Misprint& misprint : paper_.misprints) {
