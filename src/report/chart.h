@@ -18,12 +18,15 @@ struct Series {
   std::vector<std::pair<double, double>>
       points;                        // (x, y), any order of magnitude; non-finite points break the line
   std::vector<BandPoint> band = {};  // shaded in the line's colour; non-finite points break it
+  bool reference = false;            // dotted and lighter: somebody else's numbers beside ours of this name
 };
 
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Series> series;
-  bool whole_x = false;  // x counts something (epochs, steps): ticks at whole numbers only
+  bool whole_x = false;                   // x counts something (epochs, steps): ticks at whole numbers only
+  std::vector<std::string> x_names = {};  // x are places 0, 1, ... with these names; empty: numbers
+  bool marks = false;                     // a dot at every point: few of them, measured each
 };
 
 // Axes with round ticks, legend, escaped labels. Never fails: no points give an empty frame that says so. The

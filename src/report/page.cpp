@@ -32,6 +32,15 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; padding-left
 td.n, td.k { white-space: nowrap; }
 .n + td:not(.n), .n + th:not(.n) { padding-left: 14px; }
 td.s { font-weight: 650; }
+td.f { color: var(--soft); font-size: .92em; }
+table.nested { font-size: 12px; line-height: 1.4; }
+table.nested td, table.nested th { border-bottom: 0; padding: 1px 6px 1px 0; }
+table.nested td.n, table.nested th.n { padding-left: 6px; padding-right: 0; }
+table.nested td.k { white-space: nowrap; }
+table.nested th.span { text-align: center; border-bottom: 1px solid var(--line); padding: 1px 4px; }
+table.nested tr.group td { border-top: 1px solid var(--line); padding-top: 5px; }
+ul { margin: 8px 0; padding-left: 20px; max-width: 110ch; font-size: 15px; }
+li { margin: 3px 0; overflow-wrap: break-word; }
 figcaption { overflow-wrap: anywhere; max-width: 110ch; }
 figure { margin: 16px 0; }
 img, svg { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; background: #fff; }
@@ -40,13 +49,14 @@ pre { background: var(--tint); padding: 12px 14px; border-radius: 4px; overflow-
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 0 20px; }
 )css";
 
-// n: number, k: a short text, kept on one line, s: strong.
+// n: number, k: a short text, kept on one line, s: strong, f: soft.
 std::string class_of(const TableCell& cell) {
   constexpr std::size_t short_text = 36;  // letters
   const std::size_t letters = count_letters(cell.text);
   const bool breakable = letters > 1 && cell.text.find_first_of(" -") != std::string::npos;
   std::string names = cell.number ? "n" : breakable && letters <= short_text ? "k" : "";
   if (cell.strong) names += names.empty() ? "s" : " s";
+  if (cell.soft) names += names.empty() ? "f" : " f";
   return names.empty() ? std::string{} : " class=\"" + names + "\"";
 }
 
@@ -128,6 +138,40 @@ void Page::table(const std::vector<std::string>& header, const std::vector<std::
     body_ += "</tr>\n";
   }
   body_ += "</tbody></table></div>\n";
+}
+
+void Page::nested_table(const std::vector<std::vector<HeaderCell>>& header,
+                        const std::vector<std::vector<TableCell>>& rows, std::string_view caption) {
+  body_ += "<div class=\"scroll\"><table class=\"nested\">\n";
+  if (!caption.empty()) body_ += fmt::format("<caption>{}</caption>\n", escape_html(caption));
+  body_ += "<thead>";
+  for (const auto& row : header) {
+    body_ += "<tr>";
+    for (const HeaderCell& cell : row) {
+      const std::string span = cell.columns > 1 ? fmt::format(" colspan=\"{}\" class=\"span\"", cell.columns)
+                               : cell.number    ? " class=\"n\""
+                                                : "";
+      body_ += fmt::format("<th{}>{}</th>", span, escape_html(cell.text));
+    }
+    body_ += "</tr>";
+  }
+  body_ += "</thead>\n<tbody>\n";
+  for (const auto& row : rows) {
+    body_ += !row.empty() && row.front().rows > 1 ? "<tr class=\"group\">" : "<tr>";
+    for (const TableCell& cell : row) {
+      const std::string span = cell.rows > 1 ? fmt::format(" rowspan=\"{}\"", cell.rows) : std::string{};
+      body_ += fmt::format("<td{}{}>{}</td>", span, class_of(cell), escape_html(cell.text));
+    }
+    body_ += "</tr>\n";
+  }
+  body_ += "</tbody></table></div>\n";
+}
+
+void Page::list(const std::vector<std::string>& items) {
+  if (items.empty()) return;
+  body_ += "<ul>\n";
+  for (const std::string& item : items) body_ += fmt::format("<li>{}</li>\n", escape_html(item));
+  body_ += "</ul>\n";
 }
 
 void Page::picture(const io::Image& image, std::string_view caption, Codec codec) {

@@ -17,6 +17,15 @@ struct TableCell {
   std::string text;
   bool number = false;  // right-aligned, tabular figures
   bool strong = false;
+  bool soft = false;  // smaller and grey, beside what counts
+  int rows = 1;       // that it spans; of a nested table only
+};
+
+// Of a nested table's header.
+struct HeaderCell {
+  std::string text;
+  int columns = 1;  // that it spans
+  bool number = false;
 };
 
 class Page {
@@ -28,6 +37,11 @@ class Page {
   void table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
              std::string_view caption = {});
   enum class Codec { png, jpeg };
+  // Header of several rows, columns under common headings. A row whose first cell spans rows begins a group,
+  // with a line above; the rows after it lack that cell.
+  void nested_table(const std::vector<std::vector<HeaderCell>>& header,
+                    const std::vector<std::vector<TableCell>>& rows, std::string_view caption = {});
+  void list(const std::vector<std::string>& items);  // nothing for no items
   void picture(const io::Image& image, std::string_view caption, Codec codec = Codec::jpeg);
   void svg(std::string_view markup, std::string_view caption);  // markup made by chart.h, already escaped
   // Figures between the two stand side by side where the window is wide enough.

@@ -64,7 +64,8 @@ std::string_view name_of(Value value);
 struct TableLayout {
   std::string title;
   std::vector<std::string> grids;          // by name; empty: all
-  std::vector<std::string> rows, columns;  // axes or varied keys; several are nested, the first outermost
+  std::vector<std::string> rows, columns;  // axes or varied keys; several are nested, the first outermost.
+                                           // A column "group" is no axis: one for each group of test pictures
   Value value = Value::last;
   std::string group = "all";    // of test pictures
   std::string baseline;         // a value of the last row axis that differences are taken to; may be empty

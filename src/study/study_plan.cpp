@@ -377,20 +377,4 @@ std::vector<CellRun> cell_runs(const StudyPlan& plan) {
   return runs;
 }
 
-std::string_view name_of(RunState state) {
-  switch (state) {
-    case RunState::done:
-      return "done";
-    case RunState::running:
-      return "running";
-    case RunState::waiting:
-      return "waiting";
-    case RunState::failed:
-      return "failed";
-    case RunState::blocked:
-      return "blocked";
-  }
-  return "";
-}
-
 }  // namespace deda::study

@@ -36,6 +36,24 @@ TEST(Page, KeepsShortNamesOnOneLineAndBreaksLongOnes) {
                                  HasSubstr("<td class=\"n s\">66.5"), HasSubstr("<td>www")));
 }
 
+TEST(Page, NestedTablesSpanColumnsAndRows) {
+  Page page("nested");
+  page.nested_table(
+      {{{"", 1}, {"resnet<18>", 2}}, {{"method", 1}, {"CUB", 1, true}, {"Car", 1, true}}},
+      {{{"De-DA", false, true, false, 2}, {"80", true}, {"92", true}}, {{"3", true}, {"3", true}}});
+  EXPECT_THAT(page.html(), AllOf(HasSubstr("<th colspan=\"2\" class=\"span\">resnet&lt;18&gt;</th>"),
+                                 HasSubstr("<tr class=\"group\"><td rowspan=\"2\""),
+                                 HasSubstr("<th class=\"n\">CUB</th>")));
+}
+
+TEST(Page, ListsAreEscapedAndNoneForNothing) {
+  Page page("lists");
+  page.list({});
+  EXPECT_THAT(page.html(), Not(HasSubstr("<ul>")));
+  page.list({"a < b"});
+  EXPECT_THAT(page.html(), HasSubstr("<li>a &lt; b</li>"));
+}
+
 TEST(Page, CarriesPicturesInsideSoThatItOpensFromDisk) {
   Page page("pictures");
   page.picture(io::Image(3, 5, 3), "a caption", Page::Codec::png);
@@ -170,6 +188,23 @@ TEST(Chart, BreaksTheLineAtNonFinitePointsAndSaysWhenThereIsNothing) {
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
   EXPECT_THAT(render_svg({"t", "x", "y", {}}), HasSubstr("no measurements"));
   EXPECT_THAT(render_svg({"t", "x", "y", {{"flat", {{1, 5}, {2, 5}}}}}), HasSubstr("<path"));
+}
+
+TEST(Chart, AReferenceSharesColourAndLegendWithItsName) {
+  const std::string svg =
+      render_svg({"t", "x", "y", {{"CUB", {{0, 1}, {1, 2}}}, {"CUB", {{0, 2}, {1, 3}}, {}, true}}});
+  EXPECT_THAT(svg, HasSubstr("stroke=\"#0072B2\" stroke-dasharray=\"1.5 4\""));
+  EXPECT_EQ(svg.find(">CUB<"), svg.rfind(">CUB<"));
+}
+
+TEST(Chart, NamedPlacesStandUnderTheirPointsAndMarksOnThem) {
+  Chart chart{"t", "x", "y", {{"a", {{0, 1}, {2, std::numeric_limits<double>::quiet_NaN()}}}}};
+  chart.x_names = {"none", "mixup", "cutmix"};
+  chart.marks = true;
+  const std::string svg = render_svg(chart);
+  EXPECT_THAT(svg,
+              AllOf(HasSubstr(">none<"), HasSubstr(">mixup<"), HasSubstr(">cutmix<"), HasSubstr("<circle")));
+  EXPECT_EQ(svg.find("<circle"), svg.rfind("<circle")) << "no mark where there is no number";
 }
 
 }  // namespace
