@@ -291,7 +291,18 @@ ExitCode show_status(const Options& options) {
 ExitCode report_it(const Options& options) {
   const auto plan = read_plan(folder_of(options));
   const auto status = study::status_of(plan, machine_of(options));
-  fmt::print("{}", study::to_text(status));
+  const auto runs = study::cell_runs(plan, status);
+  const auto folder = plan.folder() / "report";
+  make_folder(folder);
+  std::string text;
+  for (const auto& [name, bytes] : study::report_files(plan.study, runs, study::history_of(status))) {
+    write_atomically(folder / name, bytes);
+    if (name == "report.txt") text = bytes;
+  }
+  fmt::print("{}\nreport: {}\n", text, path_text(folder / "report.html"));
+  if (options.strict && !study::count_runs(runs).is_complete())
+    throw Error(ExitCode::failure, study::words_of(study::count_runs(runs)), plan.folder().string(),
+                "Without --strict a report of what is there is no failure.");
   return ExitCode::done;
 }
 

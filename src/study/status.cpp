@@ -52,7 +52,12 @@ struct ItemStand {
 class Looker {
  public:
   Looker(const StudyPlan& plan, Machine machine)
-      : plan_{plan}, claims_{plan.output}, reader_{plan.output}, watch_{plan.output}, costs_{plan, machine} {
+      : plan_{plan},
+        claims_{plan.output},
+        reader_{plan.output},
+        watch_{plan.output},
+        costs_{plan, machine},
+        guesses_{plan, machine} {
     status_.name = plan.study.name;
     claims_.refresh();
     reader_.refresh();
@@ -251,6 +256,24 @@ class Looker {
         }
       }
     }
+    std::map<std::string, StudyStatus::KindCost> kinds;
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      const Item& item = plan_.items[i];
+      const auto found = reader_.attempts().find(item.name);
+      if (items_[i].stand != Stand::done || found == reader_.attempts().end()) continue;
+      auto& kind = kinds[fmt::format("{} {}", pipeline::name_of(item.node.stage), item.node.work.kind)];
+      ++kind.items;
+      kind.predicted_s += guesses_.of(item).seconds;
+      for (const auto& [number, attempt] : found->second) {
+        if (attempt.ended > 0)
+          kind.used_s += (attempt.ended - attempt.started) *
+                         static_cast<double>(std::max<std::int64_t>(1, attempt.slots));
+      }
+    }
+    for (auto& [name, kind] : kinds) {
+      kind.kind = name;
+      status_.kinds.push_back(kind);
+    }
     std::sort(status_.attempts.begin(), status_.attempts.end(), [](const Attempt& a, const Attempt& b) {
       return a.started != b.started ? a.started < b.started : a.item < b.item;
     });
@@ -274,7 +297,7 @@ class Looker {
   Claims claims_;
   LedgerReader reader_;
   DriverWatch watch_;
-  Costs costs_;
+  Costs costs_, guesses_;  // the second one learns nothing
   std::vector<ItemStand> items_;
   StudyStatus status_;
 };
@@ -372,6 +395,27 @@ std::string to_json(const StudyStatus& status) {
               {"drivers", drivers},
               {"notes", status.notes}}
       .dump(1, ' ', false, Json::error_handler_t::replace);
+}
+
+StudyHistory history_of(const StudyStatus& status) {
+  constexpr double hour = 3600;
+  StudyHistory history;
+  for (const auto& kind : status.kinds)
+    history.costs.push_back({kind.kind, kind.items, kind.predicted_s / hour, kind.used_s / hour});
+  const double first = status.attempts.empty() ? 0 : status.attempts.front().started;
+  for (const auto& attempt : status.attempts) {
+    TimelineEntry entry;
+    entry.label = attempt.item;
+    entry.stage = attempt.item.substr(0, attempt.item.find('-'));
+    entry.start_s = attempt.started - first;
+    entry.end_s = (attempt.ended > 0 ? attempt.ended : seconds_since_1970()) - first;
+    entry.outcome = attempt.outcome ? std::string{name_of(*attempt.outcome)} : "running";
+    for (const auto slot : attempt.slot_numbers) {  // a bar in the lane of each
+      entry.slot = fmt::format("{} {}", attempt.node, slot);
+      history.timeline.push_back(entry);
+    }
+  }
+  return history;
 }
 
 std::vector<CellRun> cell_runs(const StudyPlan& plan, const StudyStatus& status) {

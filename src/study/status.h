@@ -7,6 +7,7 @@
 
 #include "study/costs.h"
 #include "study/ledger.h"
+#include "study/study_page.h"
 #include "study/study_plan.h"
 
 namespace deda::study {
@@ -43,16 +44,25 @@ struct StudyStatus {
   std::vector<DriverState> drivers;
   std::vector<std::string> notes;
   std::int64_t items = 0, done = 0;
-  double used_s = 0;              // slot seconds of attempts that have ended or run
-  double slots_busy = 0;          // share of the slots' time since the first start, 0..1; 0: nothing has run
-  double left_s = 0;              // wall time, on as many slots as work now (else as last worked)
-  double error_share = 0;         // typical error of predictions so far, of what was predicted; 0: not known
+  double used_s = 0;       // slot seconds of attempts that have ended or run
+  double slots_busy = 0;   // share of the slots' time since the first start, 0..1; 0: nothing has run
+  double left_s = 0;       // wall time, on as many slots as work now (else as last worked)
+  double error_share = 0;  // typical error of predictions so far, of what was predicted; 0: not known
+  struct KindCost {
+    std::string kind;
+    std::int64_t items = 0;
+    double predicted_s = 0, used_s = 0;  // slot time of its done items: guessed before anything ran, and used
+  };
+  std::vector<KindCost> kinds;
   std::vector<Attempt> attempts;  // of this study's items, by start: for the timeline
 };
 
 StudyStatus status_of(const StudyPlan& plan, Machine machine);
 std::string to_text(const StudyStatus& status);
 std::string to_json(const StudyStatus& status);
+
+// For the report: costs and timeline.
+StudyHistory history_of(const StudyStatus& status);
 
 // The cells with what the ledgers know besides: failed, blocked and running ones with their reasons.
 std::vector<CellRun> cell_runs(const StudyPlan& plan, const StudyStatus& status);
