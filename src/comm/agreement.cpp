@@ -113,8 +113,10 @@ class Agreement {
     const auto origin = lowest_rank(reports, failed);
     const auto speaker = origin ? origin : lowest_rank(reports, failed_by_another);
     if (!speaker) return std::nullopt;
-    return Spoken{*speaker, state_.broadcast(state_.control, wait_,
-                                             *speaker == state_.rank ? pack_error(mine) : "", *speaker)};
+    std::string packed;
+    if (*speaker == state_.rank)
+      packed = pack_error(mine, state_.local_size < state_.size ? host_name() : std::string{});
+    return Spoken{*speaker, state_.broadcast(state_.control, wait_, std::move(packed), *speaker)};
   }
 
   void send_notice() {

@@ -247,11 +247,15 @@ void* Communicator::native() const {
   return wrap_mpi_handle(state_->comm);
 }
 
-std::vector<std::string> Communicator::host_names() const {
+std::string host_name() {
   char name[MPI_MAX_PROCESSOR_NAME] = {};
   int length = 0;
   check_mpi(MPI_Get_processor_name(name, &length), "MPI_Get_processor_name");
-  return all_gather(std::string(name, static_cast<std::size_t>(length)));
+  return {name, static_cast<std::size_t>(length)};
+}
+
+std::vector<std::string> Communicator::host_names() const {
+  return all_gather(host_name());
 }
 
 void Communicator::barrier(std::string_view what) const {

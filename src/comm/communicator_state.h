@@ -21,6 +21,8 @@ namespace deda::comm {
 // it.
 inline constexpr int failure_notice_tag = 1;
 
+std::string host_name();  // of this process, as MPI names it
+
 struct Communicator::State {
   MPI_Comm comm = MPI_COMM_NULL;  // what the verbs use
   MPI_Comm control =

@@ -8,27 +8,26 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "core/error.h"
+#include "core/parallel.h"
 
 namespace deda::comm {
 
 namespace {
 
-// The cores that the launcher or the batch system left to this process.
-std::pair<std::string, int> allowed_cores() {
+// The cores that the launcher or the batch system left to this process, as text: the same for ranks that
+// share them.
+std::string core_mask() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) {
-    return {"all", std::max(1, static_cast<int>(std::thread::hardware_concurrency()))};
-  }
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return "all";
   std::string mask;
   for (int core = 0; core < CPU_SETSIZE; ++core) {
     if (CPU_ISSET(core, &set)) mask += std::to_string(core) + ",";
   }
-  return {mask, std::max(1, CPU_COUNT(&set))};
+  return mask;
 }
 
 std::string to_text(const RankResources& resources) {
@@ -120,8 +119,8 @@ std::vector<RankPlace> deal_out(const std::vector<RankResources>& resources) {
 }
 
 std::vector<RankPlace> place_ranks(const Communicator& ranks, const std::vector<VisibleDevice>& devices) {
-  const auto [mask, count] = allowed_cores();
-  const RankResources mine{ranks.host_names()[static_cast<std::size_t>(ranks.rank())], mask, count, devices};
+  const RankResources mine{ranks.host_names()[static_cast<std::size_t>(ranks.rank())], core_mask(),
+                           usable_cores(), devices};
   std::vector<RankResources> all;
   for (const std::string& text : ranks.all_gather(to_text(mine))) all.push_back(from_text(text));
   return deal_out(all);

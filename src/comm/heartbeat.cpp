@@ -19,7 +19,7 @@
 
 #include "comm/activity.h"
 #include "comm/awake_time.h"
-#include "comm/communicator.h"
+#include "comm/communicator_state.h"
 #include "comm/judgement.h"
 #include "comm/peer_failure.h"
 #include "core/error.h"
@@ -158,11 +158,8 @@ bool wanted() {
 
 std::vector<std::string> gather_hosts(MPI_Comm comm, int size) {
   constexpr std::size_t longest = 64;
-  char name[MPI_MAX_PROCESSOR_NAME] = {};
-  int length = 0;
-  check_mpi(MPI_Get_processor_name(name, &length), "MPI_Get_processor_name");
   Text<longest> mine{};
-  put(mine, std::string_view(name, static_cast<std::size_t>(length)));
+  put(mine, host_name());
   std::vector<Text<longest>> all(static_cast<std::size_t>(size));
   check_mpi(MPI_Allgather(&mine, longest, MPI_BYTE, all.data(), longest, MPI_BYTE, comm),
             "MPI_Allgather (hosts)");

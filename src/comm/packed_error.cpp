@@ -21,8 +21,8 @@ enum class Kind : char {
   foreign = 'f'
 };
 
-// Fields are joined by the byte 0, which no message holds: kind, exit code, then what, where and hint of each
-// problem.
+// Fields are joined by the byte 0, which no message holds: kind, exit code, host, then what, where and hint
+// of each problem.
 constexpr char separator = '\0';
 
 Kind kind_of(const Error& error) {
@@ -35,9 +35,11 @@ Kind kind_of(const Error& error) {
   return Kind::plain;
 }
 
-std::string pack(Kind kind, ExitCode code, const std::vector<Problem>& problems) {
+std::string pack(Kind kind, ExitCode code, std::string_view host, const std::vector<Problem>& problems) {
   std::string packed(1, static_cast<char>(kind));
   packed += separator + std::to_string(static_cast<int>(code));
+  packed += separator;
+  packed += host;
   for (const Problem& problem : problems) {
     for (const std::string& field : {problem.what, problem.where, problem.hint}) {
       packed += separator;
@@ -61,29 +63,31 @@ std::vector<std::string> split(const std::string& packed) {
 
 }  // namespace
 
-std::string pack_error(const std::exception_ptr& error) {
+std::string pack_error(const std::exception_ptr& error, std::string_view host) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& e) {
-    return pack(kind_of(e), e.exit_code(), e.problems());
+    return pack(kind_of(e), e.exit_code(), host, e.problems());
   } catch (const std::exception& e) {
-    return pack(Kind::foreign, ExitCode::failure, {{e.what(), {}, {}}});
+    return pack(Kind::foreign, ExitCode::failure, host, {{e.what(), {}, {}}});
   } catch (...) {
-    return pack(Kind::foreign, ExitCode::failure, {{"an exception of unknown type", {}, {}}});
+    return pack(Kind::foreign, ExitCode::failure, host, {{"an exception of unknown type", {}, {}}});
   }
 }
 
 void throw_packed_error(const std::string& packed, int rank) {
   const std::vector<std::string> fields = split(packed);
-  if (fields.size() < 5 || (fields.size() - 2) % 3 != 0 || fields[0].size() != 1) {
+  if (fields.size() < 6 || (fields.size() - 3) % 3 != 0 || fields[0].size() != 1) {
     throw CommError(fmt::format("rank {} failed, and its message arrived damaged", rank));
   }
+  const std::string who =
+      fields[2].empty() ? fmt::format("rank {}", rank) : fmt::format("rank {} on host {}", rank, fields[2]);
   std::vector<Problem> problems;
-  for (std::size_t i = 2; i < fields.size(); i += 3) {
+  for (std::size_t i = 3; i < fields.size(); i += 3) {
     problems.push_back({fields[i], fields[i + 1], fields[i + 2]});
     // `where` is printed first, so the rank goes there when it is set.
     std::string& first = problems.back().where.empty() ? problems.back().what : problems.back().where;
-    first = fmt::format("rank {}: {}", rank, first);
+    first = fmt::format("{}: {}", who, first);
   }
   const Problem& first = problems.front();
   switch (static_cast<Kind>(fields[0][0])) {

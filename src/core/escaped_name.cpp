@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <cstddef>
+#include <algorithm>
 #include <cstdint>
-#include <optional>
 
 namespace deda {
 
@@ -40,6 +39,10 @@ std::optional<unsigned> digit(char c) {
   if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
   if (c >= 'A' && c <= 'F') return static_cast<unsigned>(c - 'A' + 10);
   return std::nullopt;
+}
+
+char capital(char c) {
+  return c >= 'a' && c <= 'f' ? static_cast<char>(c - 'a' + 'A') : c;
 }
 
 // The byte of the escape that begins `text`.
@@ -120,6 +123,61 @@ std::string readable(std::string_view message) {
         return is_control(static_cast<unsigned char>(c)) && c != '\n' && c != '\t' && c != '\r';
       },
       escape_of);
+}
+
+std::string readable_line(std::string_view message) {
+  return with_escapes(
+      message, [](std::string_view rest) { return is_control(static_cast<unsigned char>(rest.front())); },
+      escape_of);
+}
+
+std::string some_of(const std::vector<std::string>& names, std::size_t most) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < most; ++i)
+    text += (i > 0 ? ", " : "") + escaped_name(names[i]);
+  if (names.size() > most) text += ", ...";
+  return text;
+}
+
+std::string double_quoted(std::string_view bytes) {
+  const auto is_marked = [](char c) { return c == '"' || c == '\\'; };
+  return '"' +
+         with_escapes(
+             bytes,
+             [&](std::string_view rest) {
+               return is_marked(rest.front()) || is_control(static_cast<unsigned char>(rest.front()));
+             },
+             [&](char c) {
+               return is_marked(c) ? std::string{'\\', c} : escape_of(c);
+             }) +
+         '"';
+}
+
+std::optional<std::string> read_double_quoted(std::string_view text, std::size_t& at) {
+  if (!text.substr(std::min(at, text.size())).starts_with('"')) return std::nullopt;
+  std::string bytes;
+  for (std::size_t i = at + 1; i < text.size(); ++i) {
+    if (text[i] == '"') {
+      at = i + 1;
+      return bytes;
+    }
+    if (text[i] != '\\') {
+      bytes += text[i];
+      continue;
+    }
+    std::string escape{text.substr(i, escape_length)};
+    for (std::size_t k = 2; k < escape.size(); ++k) escape[k] = capital(escape[k]);
+    if (const auto byte = escape_at(escape)) {
+      bytes += *byte;
+      i += escape_length - 1;
+      continue;
+    }
+    constexpr std::string_view letters = "\"\\nrt", meanings = "\"\\\n\r\t";
+    const std::size_t which = ++i < text.size() ? letters.find(text[i]) : std::string_view::npos;
+    if (which == std::string_view::npos) return std::nullopt;
+    bytes += meanings[which];
+  }
+  return std::nullopt;
 }
 
 std::string with_private_characters(std::string_view bytes) {

@@ -7,9 +7,12 @@
 // backslash that would read as such an escape is itself written \x5C. All other names are their own text.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace deda {
 
@@ -28,6 +31,18 @@ std::string path_text(const std::filesystem::path& path);
 // A message for people: bytes that are no UTF-8 and control characters but newline, tab and carriage return
 // are escaped, nothing else is touched. Not meant to be read back.
 std::string readable(std::string_view message);
+// The same on one line: newline, tab and carriage return are escaped too.
+std::string readable_line(std::string_view message);
+
+// "a, b, c, ...": the first `most` names, escaped.
+std::string some_of(const std::vector<std::string>& names, std::size_t most = 5);
+
+// For lists that people edit: "name" with \" and \\, and \xHH as above.
+std::string double_quoted(std::string_view bytes);
+// Reads what double_quoted() writes from text[at], which must be a double quote, and what people write: \n \r
+// \t, and \xhh in small letters; `at` moves behind the closing quote. Nothing where it is not closed or an
+// escape is unknown; `at` is then not changed.
+std::optional<std::string> read_double_quoted(std::string_view text, std::size_t& at);
 
 // For parsers that refuse what is no UTF-8: each such byte as a character of Unicode's last private plane,
 // and back.

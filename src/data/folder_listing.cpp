@@ -9,7 +9,7 @@
 #include <cstring>
 #include <system_error>
 
-#include "core/quoted_text.h"
+#include "core/escaped_name.h"
 
 namespace deda::data {
 
@@ -180,7 +180,7 @@ std::vector<std::string> notes_on(const FolderListing& listing, const std::strin
   }
   for (const auto& [name, other] : listing.doubles)
     notes.push_back(fmt::format("{}the folder {} is {} once more: its pictures count twice", where,
-                                shown(name), other.empty() ? "the whole" : shown(other)));
+                                escaped_name(name), other.empty() ? "the whole" : escaped_name(other)));
   return notes;
 }
 

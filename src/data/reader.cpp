@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/quoted_text.h"
+#include "core/escaped_name.h"
 
 namespace deda::data {
 
@@ -28,13 +28,13 @@ bool Reader::exists(const std::string& relative) const {
 
 void Reader::require_file(const std::string& relative, const std::string& listed) {
   if (options.check_files && !exists(relative))
-    problem(fmt::format("{} is listed there, but missing on disk", shown(relative)), listed,
+    problem(fmt::format("{} is listed there, but missing on disk", escaped_name(relative)), listed,
             "Complete the dataset, or take the line out of the list.");
 }
 
 std::string Reader::listed_path(const std::string& folder, std::string name, const std::string& listed) {
   if (name.starts_with('/'))
-    problem(fmt::format("{} is an absolute path", shown(name)), listed,
+    problem(fmt::format("{} is an absolute path", escaped_name(name)), listed,
             "Name pictures relative to the dataset.");
   std::string path = folder + name;
   if (name.find('\\') == std::string::npos || (options.check_files && exists(path))) return path;
@@ -103,11 +103,11 @@ void Reader::finish() {
     std::set<std::string> seen;
     for (const Item& item : dataset.items) {
       if (item.class_id < -1 || item.class_id >= static_cast<std::int64_t>(classes))
-        problem(fmt::format("{} has class {}, but there are {} classes", shown(item.path), item.class_id,
-                            classes),
+        problem(fmt::format("{} has class {}, but there are {} classes", escaped_name(item.path),
+                            item.class_id, classes),
                 config.root.string());
       if (!seen.insert(item.path).second)
-        problem(fmt::format("{} is listed twice", shown(item.path)), config.root.string());
+        problem(fmt::format("{} is listed twice", escaped_name(item.path)), config.root.string());
     }
     for (const auto& [what, places] : places_)
       notes.push_back(fmt::format("{} {}: {}", places.size(), what, some_of(places)));
@@ -123,7 +123,7 @@ void Reader::finish() {
 }
 
 Problem unreadable(const std::filesystem::path& folder, const std::string& name, const std::string& reason) {
-  return {"cannot be read: " + reason, shown((name.empty() ? folder : folder / name).string()),
+  return {"cannot be read: " + reason, path_text(name.empty() ? folder : folder / name),
           "Its pictures would be left out: check the permissions, or move it away."};
 }
 

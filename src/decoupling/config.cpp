@@ -187,6 +187,8 @@ void DecoupleConfig::describe(ConfigVisitor& v) {
            .min = 0,
            .max = 1},
           grabcut_box_growth);
+  // With 0.4, and boxes around trimaps, GrabCut gave nothing for a third of the pets: what of the object lies
+  // outside of the ellipse teaches the ground's colours to be the object's (figures in README.md).
   v.field({.key = "grabcut_seed_share",
            .help = "box_grabcut: an inner ellipse of that share of the box is taken as probable object",
            .min = 0,

@@ -46,7 +46,7 @@ struct DecoupleConfig {
   std::int64_t grabcut_side = 320;
   std::int64_t grabcut_iterations = 5;
   double grabcut_box_growth = 0.02;
-  double grabcut_seed_share = 0.4;
+  double grabcut_seed_share = 0.7;
 
   std::string prompt;                         // of text_box_sam; empty: the dataset's own words
   std::vector<std::string> semantic_classes;  // of semantic; empty: by the dataset's words

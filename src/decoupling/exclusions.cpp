@@ -9,7 +9,6 @@
 #include "core/error.h"
 #include "core/escaped_name.h"
 #include "core/files.h"
-#include "core/quoted_text.h"
 #include "io/formats/text_encoding.h"
 
 namespace deda::decoupling {
@@ -74,7 +73,7 @@ std::set<std::string> read_exclusions(const std::filesystem::path& file, const d
       excluded.insert(path);
     } else if (problems.size() < most_listed) {
       problems.push_back(
-          {fmt::format("\"{}\" is no picture of {}", shown(path.substr(0, most_shown)), dataset.name),
+          {fmt::format("\"{}\" is no picture of {}", readable_line(path.substr(0, most_shown)), dataset.name),
            fmt::format("{}:{}", file.string(), number),
            "Paths are relative to the dataset's folder; names with #, quotes or blanks at their ends "
            "stand in double quotes, as --review writes them."});

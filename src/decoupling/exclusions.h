@@ -1,6 +1,6 @@
 // Pictures that a person looked at and does not want decoupled: a text file, one path (as the store names it)
 // a line; `#` begins a comment. A path that holds '#', quotes, blanks at its ends, line ends or bytes that
-// are no UTF-8 stands in double quotes (core/quoted_text.h). `deda decouple --review` writes the file with
+// are no UTF-8 stands in double quotes (core/escaped_name.h). `deda decouple --review` writes the file with
 // its doubts as comments.
 #pragma once
 

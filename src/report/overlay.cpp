@@ -12,7 +12,6 @@
 #include "core/error.h"
 #include "core/escaped_name.h"
 #include "core/files.h"
-#include "core/quoted_text.h"
 #include "decoupling/exclusions.h"
 #include "decoupling/mask_quality.h"
 #include "io/pictures/image_codec.h"
@@ -183,7 +182,7 @@ std::string text_for_exclusion(const std::vector<Doubt>& doubts, const std::vect
                                  ? sources[static_cast<std::size_t>(look.item)]
                                  : look.source;
     text += fmt::format("#{}  # {}\n", decoupling::exclusion_entry(path),
-                        shown(fmt::format("{}", fmt::join(doubt.reasons, ", "))));
+                        readable_line(fmt::format("{}", fmt::join(doubt.reasons, ", "))));
   }
   return text;
 }

@@ -52,6 +52,49 @@ TEST(Readable, KeepsLinesAndEscapesTheRest) {
   EXPECT_EQ(readable("one\ntwo\t\xE9 \x1B[2J \\xE9"), "one\ntwo\t\\xE9 \\x1B[2J \\xE9");
 }
 
+TEST(Readable, IsOnOneLineWhereItHasTo) {
+  EXPECT_EQ(readable_line("new\nline\t\r\x1B[31m \xE9 cat/\"1\" \\ \xF0\x9F\x90\xA6 \\xE9"),
+            "new\\x0Aline\\x09\\x0D\\x1B[31m \\xE9 cat/\"1\" \\ \xF0\x9F\x90\xA6 \\xE9");
+}
+
+TEST(SomeOf, NamesTheFirstOfMany) {
+  EXPECT_EQ(some_of({"a", "b\n"}), "a, b\\x0A");
+  EXPECT_EQ(some_of({"a", "b", "c"}, 2), "a, b, ...");
+}
+
+TEST(DoubleQuoted, ReadsBackEveryByte) {
+  std::string all;
+  for (int byte = 1; byte < 256; ++byte) all += static_cast<char>(byte);
+  for (const std::string& text :
+       {all, std::string{}, std::string{"ünï çödé 北京.png"}, std::string{"\xE9\xFF\xC3"},
+        std::string{"\\xE9"}, std::string{"\xED\xA0\x80\xF4\x90\x80\x80\xC0\xAF"}, std::string{"a\0b", 3}}) {
+    const std::string written = double_quoted(text) + "  # comment";
+    EXPECT_TRUE(is_utf8(written));
+    EXPECT_EQ(written.find('\n'), std::string::npos);
+    std::size_t at = 0;
+    EXPECT_EQ(read_double_quoted(written, at), text);
+    EXPECT_EQ(written.substr(at), "  # comment");
+  }
+}
+
+TEST(DoubleQuoted, LeavesReadableTextAsItIs) {
+  EXPECT_EQ(double_quoted("cat/#1 北京.png"), "\"cat/#1 北京.png\"");
+}
+
+// Lists that were written before line ends had one way of being written, or by hand.
+TEST(DoubleQuoted, ReadsWhatEarlierListsHold) {
+  std::size_t at = 0;
+  EXPECT_EQ(read_double_quoted(R"("a\n\r\t\"\\\xe9\xE9")", at), "a\n\r\t\"\\\xE9\xE9");
+}
+
+TEST(DoubleQuoted, RefusesWhatIsNotClosedOrUnknown) {
+  for (const char* text : {"", "plain", "\"open", "\"\\q\"", "\"\\x4\"", "\"\\xZZ\"", "\"\\"}) {
+    std::size_t at = 0;
+    EXPECT_EQ(read_double_quoted(text, at), std::nullopt) << text;
+    EXPECT_EQ(at, 0u);
+  }
+}
+
 TEST(Errors, AreUtf8WhateverTheyName) {
   const DataError error("is no folder", "/data/caf\xE9", "Check \xFF.");
   EXPECT_STREQ(error.what(), "/data/caf\\xE9: is no folder. Check \\xFF.");

@@ -211,6 +211,40 @@ TEST(BoxGrabCut, FindsABrightObjectInItsBoxAndGivesTheSameMaskTwice) {
   EXPECT_EQ(first.objects[0].score, 1.0);
 }
 
+// A face on a body of another colour: an ellipse that holds the face alone would call the body ground.
+TEST(BoxGrabCut, FindsTheWholeOfAnObjectOfTwoColours) {
+  const auto inside = [](int x, int y, int radius) {
+    return (x - 200) * (x - 200) + (y - 150) * (y - 150) < radius * radius;
+  };
+  io::Image picture(300, 400, 3);
+  for (int y = 0; y < picture.height; ++y) {
+    for (int x = 0; x < picture.width; ++x) {
+      const int colour = inside(x, y, 40) ? 40 : inside(x, y, 100) ? 200 : 110;
+      for (int c = 0; c < 3; ++c)
+        picture.row(y)[3 * x + c] = static_cast<std::uint8_t>(colour + (x * 7 + y * 13 + c * 5) % 23);
+    }
+  }
+  data::Item item;
+  item.box = {100, 50, 300, 250};
+  const auto overlap_from = [&](const DecoupleConfig& config) {
+    const Masks found = make_mask_source("box_grabcut", config)->find({}, {&item, &picture, {item.class_id}});
+    if (found.parts.empty()) return 0.0;
+    std::int64_t both = 0, either = 0;
+    for (int y = 0; y < picture.height; ++y) {
+      for (int x = 0; x < picture.width; ++x) {
+        const bool ours = found.parts[0].mask.row(y)[x] != 0;
+        both += inside(x, y, 100) && ours;
+        either += inside(x, y, 100) || ours;
+      }
+    }
+    return static_cast<double>(both) / static_cast<double>(either);
+  };
+  EXPECT_GT(overlap_from({}), 0.95);
+  DecoupleConfig face;
+  face.grabcut_seed_share = 0.4;
+  EXPECT_LT(overlap_from(face), 0.5) << "else this picture shows nothing";
+}
+
 // Waves of two sizes in one colour: nothing in any box is an object.
 io::Image water(int seed) {
   io::Image picture(180, 240, 3);

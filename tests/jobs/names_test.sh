@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Names that are not UTF-8, and names with every character that shells, TOML, JSON and lists give a meaning to: class folders, pictures,
-# the dataset's folder, the working folder and the output. plan, decouple, inspect and the scripts work on them; stores hold the very bytes,
-# escaped as src/core/escaped_name.h says.
+# the dataset's folder, the working folder and the output. All stages (decouple, invert, generate, train), plan, inspect, evaluate and the
+# scripts work on them; results hold the very bytes, escaped as src/core/escaped_name.h says.
 #   names_test.sh PROGRAM SOURCE_DIR WORK_DIR
 set -uo pipefail
 program=$1 source_dir=$2 top=$3/names
@@ -78,6 +78,50 @@ check "inspect: the sheet is there" test -s $'sheet \xe9.png'
 check "inspect: the page is UTF-8" python3 -c 'import sys; open(sys.argv[1], encoding="utf-8").read()' "$out/r.html"
 run decouple "${config[@]}" --review "$out/review.html"
 check "review: the page is UTF-8" python3 -c 'import sys; open(sys.argv[1], encoding="utf-8").read()' "$out/review.html"
+
+# The generative half and training, as small as they go: identifiers and synthetic CDPs of every class, a classifier of both kinds.
+cat >"$top/results.py" <<'PY'
+import glob, json, os, re, sys
+root, out = os.fsencode(sys.argv[1]), os.fsencode(sys.argv[2])
+def decode(text):
+    return re.sub(rb"\\x([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode())
+def one(pattern):
+    found = glob.glob(glob.escape(out) + b"/" + pattern)
+    assert len(found) == 1, (pattern, found)
+    with open(found[0], "rb") as file: return json.loads(file.read().decode("utf-8"))
+classes = sorted(os.listdir(root))
+learnt = one(b"invert-*/identifiers.json")["classes"]
+assert sorted(decode(c["class"]) for c in learnt) == classes, learnt
+real, synthetic = one(b"decouple-*/manifest.json"), one(b"generate-*/manifest.json")
+assert sorted(map(decode, synthetic["class_names"])) == classes, synthetic["class_names"]
+# Flat rectangles after three steps: some edits lose their object, which is recorded.
+assert set(synthetic["sources"]) <= set(real["sources"]), synthetic["sources"]
+assert synthetic["outcomes"]["done"] >= 5 and synthetic["outcomes"]["failed"] == 0, synthetic["outcomes"]
+results = one(b"train-*/results.json")
+assert results["finished"] and not results.get("failure"), results
+for folder, _, names in os.walk(out):
+    for name in names:
+        if name.rsplit(b".", 1)[-1] not in (b"json", b"jsonl", b"csv", b"html"): continue
+        with open(os.path.join(folder, name), encoding="utf-8") as file: text = file.read()
+        if name.endswith(b".jsonl"): [json.loads(line) for line in text.splitlines()]
+PY
+whole=("${base[@]}" --out "$out" --set augment.p_syn=0.5 --set "models.base=$source_dir/configs/models/toy" --set diffusion.init_word=beetle --set invert.steps=2 --set invert.batch=2
+  --set generate.copies=1 --set generate.steps=3 --set generate.guidance=1 --set generate.decoder_votes=1 --set augment.resize_shorter=36 --set augment.crop=33
+  --set train.epochs=1 --set train.batch_size=5 --set 'train.milestones=[]')
+for stage in invert generate train; do
+  mpirun -n 2 "$program" $stage "${whole[@]}" >log 2>&1 || { echo "FAILED: $stage on two ranks"; cat log; problems=$((problems + 1)); }
+done
+check "invert, generate, train: results have the bytes of all names" python3 "$top/results.py" "$PWD/$data/pictures" "$out"
+run plan "${whole[@]}" --commands
+check "plan: all stages are done" test ! -s log
+run train "${whole[@]}"
+check "train again: nothing to do" grep -q 'already' errors
+run evaluate "${whole[@]}" --split test
+synthetic=("$out"/generate-*)
+run evaluate "${whole[@]}" --cdps "${synthetic[0]}"
+run evaluate "${whole[@]}" --masks "$store"
+run inspect "$out" --data "$data/pictures" --report "$out/all.html"
+check "inspect of all stages: the page is UTF-8" python3 -c 'import sys; open(sys.argv[1], encoding="utf-8").read()' "$out/all.html"
 
 # A printed configuration reads back to the same folders.
 "$program" decouple "${config[@]}" --print-config >printed.toml 2>log

@@ -11,6 +11,7 @@
 #include "core/files.h"
 #include "models/grounding_dino/text_blocks.h"
 #include "support/temporary_folder.h"
+#include "support/test_data.h"
 
 namespace deda::models {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using Ids = std::vector<std::int64_t>;
 
-const fs::path tokenizers = DEDA_SOURCE_DIR "/../shared/data/tokenizers";
+const fs::path tokenizers = test::test_data() / "tokenizers";
 
 nlohmann::json golden() {
   return nlohmann::json::parse(read_text(DEDA_SOURCE_DIR "/tests/golden/grounding_dino.json"));

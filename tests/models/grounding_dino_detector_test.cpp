@@ -11,13 +11,14 @@
 #include "models/made_up_grounding_dino.h"
 #include "models/text/bert_tokenizer.h"
 #include "support/temporary_folder.h"
+#include "support/test_data.h"
 
 namespace deda::models {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path vocabulary = DEDA_SOURCE_DIR "/../shared/data/tokenizers/bert_uncased/vocab.txt";
+const fs::path vocabulary = test::test_data() / "tokenizers/bert_uncased/vocab.txt";
 
 io::Image picture(int height, int width, int channels = 3, std::uint64_t seed = 1) {
   io::Image image(height, width, channels);

@@ -23,6 +23,7 @@
 #include "models/sam/tiny_vit.h"
 #include "support/crc32.h"
 #include "support/temporary_folder.h"
+#include "support/test_data.h"
 
 namespace deda::models {
 namespace {
@@ -434,7 +435,7 @@ TEST(SamProcessing, BoxesAreTransformers) {
 }
 
 TEST(SamProcessing, PhotographsComeAndGoAsInTransformers) {
-  const fs::path photos = fs::path{DEDA_SOURCE_DIR} / "../shared/data/photos";
+  const fs::path photos = test::test_data() / "photos";
   if (!fs::exists(photos)) GTEST_SKIP() << "the photographs are not there: " << photos;
   for (const auto& [name, photo] : facts()["photos"].items()) {
     const auto image = io::read_image(photos / name).image;

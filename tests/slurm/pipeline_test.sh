@@ -5,20 +5,10 @@
 set -uo pipefail
 source_dir=$1; program=$2; work=$3/run
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-skip() { echo "skipped: $*"; exit 77; }
-[ "$(id -u)" -eq 0 ] || skip "needs root to make network namespaces"
-for tool in slurmctld slurmd munged ip nsenter; do command -v $tool >/dev/null || [ -x "/usr/sbin/$tool" ] || skip "$tool is not installed"; done
-ip netns add dedaprobe 2>/dev/null && ip netns del dedaprobe || skip "this machine does not let us make network namespaces"
+# shellcheck source=on_two_nodes.sh
+source "$here/on_two_nodes.sh"
+export DEDA_HOME=$source_dir DEDA_BIN=$program
 
-export PATH=$PATH:/usr/sbin:/sbin
-rm -rf "$work"; mkdir -p "$work"
-cluster=$work/cluster
-trap 'bash "$here/cluster.sh" stop "$cluster"' EXIT
-bash "$here/cluster.sh" start "$cluster" || skip "Slurm did not come up here (its logs are above)"
-export SLURM_CONF=$cluster/slurm.conf DEDA_HOME=$source_dir DEDA_BIN=$program OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-
-problems=0
-check() { if ! "${@:2}"; then echo "FAILED: $1"; problems=$((problems + 1)); fi; }
 state_of() { scontrol -o show job "$1" 2>/dev/null | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p'; }
 wait_for() {  # wait_for JOB SECONDS: until it has ended
   local i

@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "core/quoted_text.h"
+#include "core/escaped_name.h"
 
 namespace deda::data {
 
@@ -186,7 +186,7 @@ class Analysis {
         return prefix;
       }
       layout_.notes.push_back(fmt::format("the folders in {} are taken as the classes or splits, since {}",
-                                          shown(below(prefix, chosen)),
+                                          escaped_name(below(prefix, chosen)),
                                           candidates.size() > 1 ? "its folder of masks lies beside it"
                                                                 : "no other folder there holds pictures"));
       take_masks(prefix, level, {below(prefix, chosen), prefix});
@@ -206,7 +206,7 @@ class Analysis {
       else if (!by_folders)
         layout_.problems.push_back(
             {fmt::format("the files in {} have the names of pictures beside it, so that it may be no class",
-                         shown(below(prefix, name))),
+                         escaped_name(below(prefix, name))),
              {},
              "If it holds masks, sort them into folders named like the classes and name it in dataset.masks; "
              "if it is a "
@@ -214,7 +214,7 @@ class Analysis {
       else if (!masks_are_named_)
         layout_.problems.push_back(
             {fmt::format("the folder {} has the names of the classes beside it, so that it is no class",
-                         shown(below(prefix, name))),
+                         escaped_name(below(prefix, name))),
              {},
              "If it holds masks whose nonzero values are the object, name it in dataset.masks; else move it "
              "out of the "
@@ -231,7 +231,7 @@ class Analysis {
     } else {
       layout_.notes.push_back(fmt::format(
           "the folder {} is taken as the masks of the pictures beside it; dataset.masks would name another",
-          shown(found[0])));
+          escaped_name(found[0])));
       layout_.masks.push_back({found[0], bases});
     }
   }
@@ -261,17 +261,17 @@ class Analysis {
     if (!others.empty() && shaped.size() < 2) {
       problem(top,
               fmt::format("{} holds folders ({}) as a split does, but {} beside it would be classes",
-                          shown(shaped[0]), names_of(level.at(shaped[0]).folders), some_of(others)),
+                          escaped_name(shaped[0]), names_of(level.at(shaped[0]).folders), some_of(others)),
               "Move what is no split out of the dataset's folder, or give the class another name.");
       return;
     }
     for (std::size_t i = 1; i < shaped.size(); ++i) {
       if (any_common(level.at(shaped[0]).folders, level.at(shaped[i]).folders)) continue;
-      problem(
-          top,
-          fmt::format("{} and {} have no class in common: {} against {}", shown(shaped[0]), shown(shaped[i]),
-                      names_of(level.at(shaped[0]).folders), names_of(level.at(shaped[i]).folders)),
-          "Split folders hold the same classes.");
+      problem(top,
+              fmt::format("{} and {} have no class in common: {} against {}", escaped_name(shaped[0]),
+                          escaped_name(shaped[i]), names_of(level.at(shaped[0]).folders),
+                          names_of(level.at(shaped[i]).folders)),
+              "Split folders hold the same classes.");
       return;
     }
     layout_.split_folders = true;
@@ -301,13 +301,13 @@ class Analysis {
       if (is_no_class(path)) continue;
       if (mirrors_all(level, name) && !split_named(name))
         problem(prefix,
-                fmt::format("the folder {} has a folder for each of the classes beside it ({})", shown(path),
-                            names_of(level.at(name).folders)),
+                fmt::format("the folder {} has a folder for each of the classes beside it ({})",
+                            escaped_name(path), names_of(level.at(name).folders)),
                 "If it holds masks, name it in dataset.masks; else move it out of the dataset's folder.");
       else if ((says_masks(name) || says_labels(name)) && level.size() > 1)
         layout_.notes.push_back(fmt::format(
             "the folder {} is taken as a class: its names are not those of the pictures beside it",
-            shown(path)));
+            escaped_name(path)));
     }
     if (!empty.empty())
       layout_.notes.push_back(fmt::format("{} folder{} without a picture that is read, so no class: {}",

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/quoted_text.h"
+#include "core/escaped_name.h"
 #include "core/random.h"
 #include "data/reader.h"
 #include "data/readers/folder_layout.h"
@@ -229,7 +229,7 @@ class FolderReader {
       if (may_matter)
         reader_.problem(unreadable(config_.root, name, reason));
       else
-        reader_.notes.push_back(fmt::format("left out: {} cannot be read: {}", shown(name), reason));
+        reader_.notes.push_back(fmt::format("left out: {} cannot be read: {}", escaped_name(name), reason));
     }
   }
 
@@ -245,7 +245,7 @@ class FolderReader {
     std::vector<std::string> seen;
     for (const std::string& folder : listing_.folders) seen.push_back(folder + '/');
     const std::string folders = seen.empty() ? "no folder" : some_of(seen, most_folders);
-    const std::string where = shown((config_.root / layout_.top).string());
+    const std::string where = path_text(config_.root / layout_.top);
     if (names.empty())
       reader_.problem(
           fmt::format("holds no picture in a class folder; it holds {}{}", folders,
@@ -253,7 +253,7 @@ class FolderReader {
           where, "Check dataset.root and dataset.layout: root/CLASS/picture, or root/train/CLASS/picture.");
     else if (in_folders || names_no_class(*names.begin()))
       reader_.problem(
-          fmt::format("has one class only, {}; it holds {}", shown(*names.begin()), folders), where,
+          fmt::format("has one class only, {}; it holds {}", escaped_name(*names.begin()), folders), where,
           "dataset.root is the folder that the class folders are in (or train/ and test/ with them).");
     else
       reader_.notes.push_back(
@@ -302,7 +302,7 @@ class FolderReader {
     if (without_mask > 0)
       reader_.notes.push_back(fmt::format("{} of {} pictures have no mask in {}", without_mask, found_.size(),
                                           config_.masks.empty()
-                                              ? shown((config_.root / layout_.masks.front().folder).string())
+                                              ? path_text(config_.root / layout_.masks.front().folder)
                                               : config_.masks.string()));
     for (const MaskFiles& masks : masks_) masks.add_notes(reader_.notes);
   }

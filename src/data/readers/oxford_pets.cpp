@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "core/quoted_text.h"
+#include "core/escaped_name.h"
 #include "data/reader.h"
 #include "io/formats/text_table.h"
 

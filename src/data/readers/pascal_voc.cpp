@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <pugixml.hpp>
 
+#include "core/escaped_name.h"
 #include "core/files.h"
-#include "core/quoted_text.h"
 #include "data/reader.h"
 #include "io/formats/text_encoding.h"
 #include "io/formats/text_table.h"
@@ -101,12 +101,12 @@ class Annotation {
     if (id == class_names.end()) {
       id = std::find(class_names.begin(), class_names.end(), lower(name));
       if (id != class_names.end())
-        note(fmt::format("object(s) \"{}\" read as \"{}\"", shown(name), *id), line);
+        note(fmt::format("object(s) \"{}\" read as \"{}\"", escaped_name(name), *id), line);
     }
     const auto box = read_box(node);
     if (id == class_names.end()) {
-      problem(fmt::format("names the unknown class \"{}\"", shown(written.substr(0, most_shown))), line,
-              "Pascal VOC has 20 classes; pictures of others are for layout folder.");
+      problem(fmt::format("names the unknown class \"{}\"", escaped_name(written.substr(0, most_shown))),
+              line, "Pascal VOC has 20 classes; pictures of others are for layout folder.");
       return std::nullopt;
     }
     if (!box) return std::nullopt;
