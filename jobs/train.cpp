@@ -76,6 +76,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
     auto finished = ranks.is_root() ? training::finished_run(run.folder, run.key) : std::nullopt;
     if (ranks.any(finished.has_value())) {
       log_info("this run has finished already");
+      if (finished && !config.train.keep_finished_checkpoints) training::remove_checkpoints(run.folder);
       if (context.options.trace) log_warning("{}", nothing_traced(run.folder));
       if (finished) print_results(run, *finished);
       return ExitCode::done;

@@ -76,6 +76,7 @@ constexpr std::string_view where_and_how_fast = "where and how fast, not what";
 constexpr std::string_view by_items = "which pictures there are counts, and what they hold";
 constexpr std::string_view file_content = "its content counts, not its path";
 constexpr std::string_view judges_only = "decides whether the stage is called a failure, not what it makes";
+constexpr std::string_view beside_the_result = "what stays on disk beside the result";
 constexpr std::string_view own_model = "makes a model folder, whose content counts where it is used";
 
 std::vector<SettingRow> make_rows() {
@@ -271,7 +272,8 @@ std::vector<SettingRow> make_rows() {
       {"train.evaluate_every", value, train, nullptr, ""},  // the history is part of the result
       {"train.evaluation_batch", none, nothing, nullptr, where_and_how_fast},
       {"train.checkpoint_every", none, nothing, nullptr, "what a kill costs, not what comes out"},
-      {"train.keep_checkpoints", none, nothing, nullptr, "what stays on disk beside the result"},
+      {"train.keep_checkpoints", none, nothing, nullptr, beside_the_result},
+      {"train.keep_finished_checkpoints", none, nothing, nullptr, beside_the_result},
       {"train.device", none, nothing, nullptr, where_and_how_fast},
       {"train.precision", value, train, nullptr, ""},
       {"train.memory_order", none, nothing, nullptr, where_and_how_fast},

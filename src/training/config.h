@@ -42,6 +42,7 @@ struct TrainConfig {
   std::int64_t evaluation_batch = 16;
   std::int64_t checkpoint_every = 1;
   std::int64_t keep_checkpoints = 2;
+  bool keep_finished_checkpoints = false;
 
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::fp32;
@@ -126,6 +127,10 @@ struct TrainConfig {
              .min = 2,
              .max = 1000},
             keep_checkpoints);
+    v.field({.key = "keep_finished_checkpoints",
+             .help = "whether checkpoints stay when the run has finished; false: best.safetensors and "
+                     "last.safetensors alone"},
+            keep_finished_checkpoints);
 
     describe_device(v, device);
     v.choice(

@@ -325,6 +325,8 @@ class Trainer {
     progress_.finish();
     save_weights("last.safetensors");
     save_results();
+    // All that tells the finished run is on disk: checkpoints would only be read to continue it.
+    if (ranks_.is_root() && !config_.keep_finished_checkpoints) checkpoints_.remove_all();
     events_.write(state_.global_step, "finished", true);
   }
 
@@ -353,6 +355,10 @@ class Trainer {
 };
 
 }  // namespace
+
+void remove_checkpoints(const std::filesystem::path& folder) {
+  CheckpointFolder(folder, 1).remove_all();
+}
 
 std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& key) {
   const auto path = folder / "state.json";

@@ -26,6 +26,10 @@ struct TrainRequest {
   std::int64_t trace_steps = 0;
 };
 
+// Checkpoints of a run that has finished, which train() removes unless train.keep_finished_checkpoints: for
+// one that was killed before it could.
+void remove_checkpoints(const std::filesystem::path& folder);
+
 // The state of a run that has finished in this folder with this key (RunDescription::made_of), else nothing.
 // Cheap: reads state.json.
 std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& key);

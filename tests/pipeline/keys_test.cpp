@@ -295,6 +295,7 @@ const std::vector<Row> rows{
     {"train.evaluation_batch", "2", ""},
     {"train.checkpoint_every", "2", ""},
     {"train.keep_checkpoints", "3", ""},
+    {"train.keep_finished_checkpoints", "true", ""},
     {"train.device", "\"cpu\"", ""},
     {"train.precision", "\"bf16\"", "train"},
     {"train.memory_order", "\"channels_last\"", ""},

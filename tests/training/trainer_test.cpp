@@ -54,7 +54,8 @@ TEST_F(TrainerTest, ContinuesWithAnotherNumberOfRanksOnTheSameSamples) {
 }
 
 TEST_F(TrainerTest, WithADamagedCheckpointGoesBackToTheOneBeforeAndEndsTheSame) {
-  const auto order = request("damaged", 2);
+  auto order = request("damaged", 2);
+  order.config.keep_finished_checkpoints = true;  // as if killed just before the end
   run(ranks_, order);
   const auto expected = bytes_of("damaged", "last.safetensors");
   ranks_.barrier("read");
@@ -69,6 +70,30 @@ TEST_F(TrainerTest, WithADamagedCheckpointGoesBackToTheOneBeforeAndEndsTheSame) 
   run(ranks_, order, {}, &visits);
   EXPECT_EQ(gathered(visits).front().epoch, 2) << "continued after the first epoch";
   EXPECT_EQ(bytes_of("damaged", "last.safetensors"), expected);
+}
+
+TEST_F(TrainerTest, LeavesNoCheckpointOfAFinishedRunUnlessAsked) {
+  const auto kept = [&](const TrainRequest& request) {
+    ranks_.barrier("looking");
+    return CheckpointFolder(request.folder, 2).files().size();
+  };
+  auto order = request("tidy", 2), keeping = request("keeping", 2);
+  keeping.config.keep_finished_checkpoints = true;
+  keeping.run.made_of.key = order.run.made_of.key;  // weights name it
+  EXPECT_THROW(run(ranks_, order, {.stop_epoch = 2, .stop_step = 1}), Stopped);
+  clear_stop_request();
+  EXPECT_GT(kept(order), 0u) << "a stopped run needs them";
+  run(ranks_, order);
+  run(ranks_, keeping);
+  EXPECT_EQ(kept(order), 0u);
+  EXPECT_EQ(kept(keeping), 2u);
+  for (const char* file : {"best.safetensors", "last.safetensors", "history.csv"})
+    EXPECT_EQ(bytes_of("tidy", file), bytes_of("keeping", file)) << file;
+  EXPECT_TRUE(finished_run(order.folder, order.run.made_of.key).has_value());
+  ranks_.barrier("looked");
+  if (ranks_.is_root()) remove_checkpoints(keeping.folder);
+  EXPECT_EQ(kept(keeping), 0u);
+  EXPECT_TRUE(finished_run(keeping.folder, keeping.run.made_of.key).has_value());
 }
 
 TEST_F(TrainerTest, StopsWithANameWhenTheLossIsNoNumberAnyMore) {
