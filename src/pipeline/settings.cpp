@@ -70,6 +70,7 @@ constexpr Part value = Part::value, content = Part::content, derived = Part::der
 
 const std::vector<Stage> nothing{}, toy{Stage::toy}, decouple{Stage::decouple}, invert{Stage::invert},
     generate{Stage::generate}, train{Stage::train}, diffusion{Stage::invert, Stage::generate},
+    generate_and_train{Stage::generate, Stage::train}, learning{Stage::invert, Stage::generate, Stage::train},
     pictures{Stage::decouple, Stage::invert, Stage::generate, Stage::train};
 
 constexpr std::string_view where_and_how_fast = "where and how fast, not what";
@@ -193,7 +194,11 @@ std::vector<SettingRow> make_rows() {
       {"invert.held_out", value, invert, nullptr, ""},
       {"invert.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
 
-      {"generate.copies", value, generate, nullptr, ""},
+      // Training takes generate's key without the number of copies, and its own number: the first ones of a
+      // larger store are the same bytes (plan.cpp).
+      {"generate.copies", derived, generate_and_train, nullptr,
+       "of the store the larger of this and store_copies, of training how many it uses of each CDP"},
+      {"generate.store_copies", derived, generate, nullptr, "with generate.copies: how many the store holds"},
       {"generate.steps", value, generate, nullptr, ""},
       {"generate.guidance", value, generate, nullptr, ""},
       {"generate.sampler", value, generate, nullptr, ""},

@@ -47,6 +47,25 @@ check "named alike" test "$(basename "$(folder_of train --out "$work/alone" --me
 check "p_aug = 0 is plain training" test "$(folder_of train --out "$out" --set augment.p_aug=0)" = "$(folder_of train --out "$out" --methods plain)"
 check "strength = 0 has no copies" test "$(folder_of train --out "$out" --set diffusion.strength=0)" = "$(folder_of train --out "$out" --methods deda-real)"
 
+for equal in "augment.p_aug=0 plain" "diffusion.strength=0 deda-real"; do
+  setting=${equal% *} method=${equal#* }
+  run 2 --out "$work/$setting" --set "$setting"
+  check "$setting: the numbers of $method" cmp -s "$(folder_of train --out "$work/$setting" --set "$setting")/history.csv" "$(folder_of train --out "$out" --methods "$method")/history.csv"
+done
+check "checkpoints of finished runs are gone" test -z "$(find "$out" -name 'checkpoint-*')"
+
+# The first two of four copies are those of a store of two.
+drawn=(--set augment.p_aug=1 --set augment.p_syn=1)
+two=(--out "$work/two" "${drawn[@]}" --set generate.copies=2)
+of_four=(--out "$work/four" "${drawn[@]}" --set generate.copies=2 --set generate.store_copies=4)
+four=(--out "$work/four" "${drawn[@]}" --set generate.copies=4)
+run 2 "${two[@]}"; run 2 "${of_four[@]}"; run 2 "${four[@]}"
+check "one store of four" test "$(folder_of generate "${of_four[@]}")" = "$(folder_of generate "${four[@]}")"
+check "and another of two" test "$(basename "$(folder_of generate "${two[@]}")")" != "$(basename "$(folder_of generate "${four[@]}")")"
+check "the same training on two of it" test "$(basename "$(folder_of train "${two[@]}")")" = "$(basename "$(folder_of train "${of_four[@]}")")"
+check "with the same numbers" cmp -s "$(folder_of train "${two[@]}")/history.csv" "$(folder_of train "${of_four[@]}")/history.csv"
+check "which are others with all four" bash -c "! cmp -s '$(folder_of train "${four[@]}")/history.csv' '$(folder_of train "${of_four[@]}")/history.csv'"
+
 # Exclusions: another store, trained anew, both in the report.
 echo "images/train/00000.png" >exclude.txt
 excluded=(--set 'augment.p_syn=0' --set "decouple.exclude=\"$work/exclude.txt\"")

@@ -33,12 +33,14 @@ const std::map<std::string, Settings> bases{
     {"own timestep", {"invert.most_timestep=700"}},
     {"names", {"generate.identifier=class_name"}},
     {"weights", {}},  // with a weights file
+    {"nine copies", {"generate.store_copies=9"}},
 };
 
 struct Row {
   const char* key;
   const char* value;
-  const char* changes;  // first stage whose key changes; all that need it follow. "": none
+  // First stage whose key changes; all that need it follow, but where it says "alone". "": none.
+  const char* changes;
   const char* base = "deda";
 };
 
@@ -193,6 +195,10 @@ const std::vector<Row> rows{
 
     {"generate.copies", "2", "generate"},
     {"generate.copies", "2", "", "real"},
+    {"generate.copies", "2", "train", "nine copies"},  // of the same store
+    {"generate.store_copies", "3", ""},                // as many as copies
+    {"generate.store_copies", "9", "generate alone"},  // training uses the same three of them
+    {"generate.store_copies", "9", "", "real"},
     {"generate.steps", "10", "generate"},
     {"generate.guidance", "5", "generate"},
     {"generate.sampler", "\"ddim_leading\"", "generate"},
@@ -332,6 +338,7 @@ std::string from_on(const std::string& first, const Keys& present) {
       {"decouple", {Stage::decouple, Stage::invert, Stage::generate, Stage::train}},
       {"invert", {Stage::invert, Stage::generate, Stage::train}},
       {"generate", {Stage::generate, Stage::train}},
+      {"generate alone", {Stage::generate}},
       {"train", {Stage::train}}};
   std::string names;
   for (const Stage stage : needers.at(first)) {
