@@ -261,7 +261,7 @@ ExitCode run(JobContext& context, const Options& options) {
     throw ConfigError("an edit of strength 0 makes no synthetic CDPs", "diffusion.strength",
                       "Training with strength 0 needs none: leave this stage out, or raise the strength.");
   const auto run = plan_diffusion_run(context, pipeline::Stage::generate);
-  const auto dataset = load_dataset(context);
+  const auto dataset = load_dataset_to_learn_from(context);
   const bool to_store = options.strengths.empty() && !options.calibrate;
   if (to_store && is_complete(context.ranks, run.synthetic)) {
     if (context.ranks.is_root()) {

@@ -70,7 +70,7 @@ TrainingRun plan_training_run(const JobContext& context, const std::string& devi
   const auto *parts = plan.find(Stage::decouple), *synthetic = plan.find(Stage::generate);
   TrainingRun run;
   run.config = pipeline::effective(context.config);
-  run.dataset = load_dataset(context);
+  run.dataset = load_dataset_to_learn_from(context);
   run.key = node.key;
   run.folder = node.folder;
   if (parts != nullptr) run.store = parts->folder;
@@ -98,7 +98,8 @@ TrainingRun plan_training_run(const JobContext& context, const std::string& devi
                      .ranks = context.ranks.size(),
                      .masks = std::move(masks),
                      .groups = {},
-                     .made_of = provenance_of(plan, node, device)};
+                     .made_of = provenance_of(plan, node, device),
+                     .held_out = config.train.held_out};
   return run;
 }
 

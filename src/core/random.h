@@ -43,6 +43,7 @@ enum class Purpose : std::uint16_t {
   generation_noise = 10,
   peer_method = 11,
   pretraining = 12,
+  held_out = 14,  // training pictures to choose settings by
   test = 999,
 };
 

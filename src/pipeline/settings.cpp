@@ -56,6 +56,9 @@ bool mixes_relative(const Config& c) {
 bool from_file(const Config& c) {
   return !c.train.weights.empty();
 }
+bool holds_out(const Config& c) {
+  return c.train.held_out > 0;
+}
 bool has_momentum(const Config& c) {
   return c.train.momentum > 0;
 }
@@ -274,6 +277,9 @@ std::vector<SettingRow> make_rows() {
       {"train.decay", value, train, steps_down, ""},
       {"train.minimum_learning_rate", value, train, is_cosine, ""},
       {"train.label_smoothing", value, train, nullptr, ""},
+      // Identifiers and synthetic CDPs are made without these pictures too.
+      {"train.held_out", value, learning, holds_out, ""},
+      {"train.held_out_seed", value, learning, holds_out, ""},
       {"train.evaluate_every", value, train, nullptr, ""},  // the history is part of the result
       {"train.evaluation_batch", none, nothing, nullptr, where_and_how_fast},
       {"train.checkpoint_every", none, nothing, nullptr, "what a kill costs, not what comes out"},

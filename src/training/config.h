@@ -38,6 +38,9 @@ struct TrainConfig {
   double minimum_learning_rate = 1e-9;
   double label_smoothing = 0.0;
 
+  double held_out = 0;
+  std::int64_t held_out_seed = 1;
+
   std::int64_t evaluate_every = 1;
   std::int64_t evaluation_batch = 16;
   std::int64_t checkpoint_every = 1;
@@ -108,6 +111,18 @@ struct TrainConfig {
              .min = 0,
              .max = 0.999},
             label_smoothing);
+
+    v.field({.key = "held_out",
+             .help = "share of each class's training pictures to choose settings by: kept out of training, "
+                     "identifiers and synthetic CDPs, evaluated whenever the test pictures are",
+             .min = 0,
+             .max = 0.999},
+            held_out);
+    v.field({.key = "held_out_seed",
+             .help = "seed of that choice; apart from run.seed, so that runs of several seeds have the same "
+                     "pictures, identifiers and synthetic CDPs",
+             .min = 0},
+            held_out_seed);
 
     v.field({.key = "evaluate_every",
              .help = "epochs between evaluations; the last epoch is always evaluated",

@@ -41,8 +41,9 @@ void check_shares(const TrainConfig& config, const TrainingSamples& samples, int
 // Collective. Returns when all epochs are done. Throws Stopped after a signal or deadline (checkpoint
 // written, also in the middle of an epoch), ModelError naming epoch and step when the loss or a parameter is
 // no longer finite (the last good checkpoint stays), DataError and IoError on all ranks when one of them has
-// one.
+// one. `held_out`: evaluated whenever `tests` are; it decides nothing.
 TrainingState train(const comm::Communicator& ranks, const TrainRequest& request,
-                    const TrainingSamples& samples, const TestSamples& tests);
+                    const TrainingSamples& samples, const TestSamples& tests,
+                    const TestSamples& held_out = {});
 
 }  // namespace deda::training

@@ -66,6 +66,30 @@ check "the same training on two of it" test "$(basename "$(folder_of train "${tw
 check "with the same numbers" cmp -s "$(folder_of train "${two[@]}")/history.csv" "$(folder_of train "${of_four[@]}")/history.csv"
 check "which are others with all four" bash -c "! cmp -s '$(folder_of train "${four[@]}")/history.csv' '$(folder_of train "${of_four[@]}")/history.csv'"
 
+# A third of each class's six training pictures held out: of identifiers, copies and training, not of the parts.
+held=(--out "$work/held" --set train.held_out=0.34)
+named "${held[@]}" >planned
+run 2 "${held[@]}"
+made "$work/held" >found
+check "held out: every planned folder, and no other" diff planned found
+check "all parts are there" test "$(basename "$(folder_of decouple "${held[@]}")")" = "$(basename "$(folder_of decouple --out "$out" --methods deda-real)")"
+check "seeds share what is made without the held-out pictures" test "$(folder_of generate "${held[@]}")" = "$(folder_of generate "${held[@]}" --set run.seed=2)"
+check "four of six CDPs a class are learnt from, twelve pictures have copies, six are evaluated" python3 - "$(folder_of invert "${held[@]}")" "$(folder_of generate "${held[@]}")" "$(folder_of train "${held[@]}")" <<'CHECK'
+import json, sys
+invert, generate, train = sys.argv[1:]
+read = lambda path: json.load(open(path))
+assert [record["cdps"] for record in read(invert + "/identifiers.json")["classes"]] == [4, 4, 4]
+sources = read(generate + "/manifest.json")["sources"]
+assert len(sources) == 12, sources
+held_out = read(train + "/results.json")["held_out"]
+assert held_out["images"] == 6 and held_out["share"] == 0.34, held_out
+assert open(train + "/history.csv").readline().endswith(",held_out_accuracy\n")
+CHECK
+"$program" train "${config[@]}" "${held[@]}" >again.txt 2>&1
+check "called again it has finished, and tells both accuracies" bash -c "grep -q 'finished already' again.txt && grep -Eq '^held out of training .* 6\$' again.txt"
+"$program" evaluate "${config[@]}" "${held[@]}" --weights last --split held_out >evaluated.txt 2>&1
+check "deda evaluate finds the same pictures" grep -Eq '^all .* 6$' evaluated.txt
+
 # Exclusions: another store, trained anew, both in the report.
 echo "images/train/00000.png" >exclude.txt
 excluded=(--set 'augment.p_syn=0' --set "decouple.exclude=\"$work/exclude.txt\"")
