@@ -37,6 +37,7 @@ struct EvaluateOptions {
 data::Split split_named(const std::string& name) {
   return name == "train"        ? data::Split::train
          : name == "validation" ? data::Split::validation
+         : name == "held_out"   ? data::Split::held_out
                                 : data::Split::test;
 }
 
@@ -208,8 +209,10 @@ Job make_evaluate_job() {
               [options](CLI::App& app) {
                 app.add_option("--weights", options->weights,
                                "best or last of the configured run, or a safetensors file (default best)");
-                app.add_option("--split", options->split, "test, validation or train (default test)")
-                    ->check(CLI::IsMember({"test", "validation", "train"}));
+                app.add_option("--split", options->split,
+                               "test, validation, train, or held_out, the training pictures of "
+                               "train.held_out (default test)")
+                    ->check(CLI::IsMember({"test", "validation", "train", "held_out"}));
                 app.add_option("--cdps", options->cdps,
                                "a store of `deda decouple` or `deda generate`: classify its CDPs, alone on "
                                "grey, per version");

@@ -24,6 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using diffusion::CdpSource;
+using diffusion::copies_in_store;
 using diffusion::Generator;
 using diffusion::IdentifierChoice;
 
@@ -86,7 +87,9 @@ std::vector<std::string> classes_without_cdp(const data::Dataset& dataset, const
 
 diffusion::GeneratorSettings settings_of(const PipelineConfig& config, const DiffusionRun& run,
                                          double strength) {
-  return {config.generate, strength, run.resolution, run.transparency,
+  auto generate = config.generate;
+  generate.copies = copies_in_store(generate);
+  return {generate, strength, run.resolution, run.transparency,
           static_cast<std::uint64_t>(config.diffusion.seed)};
 }
 
@@ -156,8 +159,8 @@ ExitCode run_store(JobContext& context, const DiffusionRun& run, const data::Dat
   const auto& config = context.config;
   const auto machine = plan_diffusion_machine(context);
   if (context.ranks.is_root())
-    log_info("{} synthetic CDPs for each of {} real ones on {} ranks into {}", config.generate.copies,
-             cdps.size(), context.ranks.size(), run.synthetic.string());
+    log_info("{} synthetic CDPs for each of {} real ones on {} ranks into {}",
+             copies_in_store(config.generate), cdps.size(), context.ranks.size(), run.synthetic.string());
   diffusion::GenerateRequest request{
       .dataset = dataset,
       .cdps = cdps,
@@ -183,7 +186,7 @@ ExitCode run_store(JobContext& context, const DiffusionRun& run, const data::Dat
   // One unit is prepared and cleaned up on the CPU while another computes on the GPU.
   if (machine.place.plugin != nullptr) request.workers = 2;
   diffusion::generate(context.ranks, request);
-  if (context.ranks.is_root()) print_outcomes(run.synthetic, config.generate.copies);
+  if (context.ranks.is_root()) print_outcomes(run.synthetic, copies_in_store(config.generate));
   io::check_outcomes(context.ranks, run.synthetic, diffusion::outcome_limits(config.generate));
   return ExitCode::done;
 }
@@ -258,13 +261,13 @@ ExitCode run(JobContext& context, const Options& options) {
     throw ConfigError("an edit of strength 0 makes no synthetic CDPs", "diffusion.strength",
                       "Training with strength 0 needs none: leave this stage out, or raise the strength.");
   const auto run = plan_diffusion_run(context, pipeline::Stage::generate);
-  const auto dataset = load_dataset(context);
+  const auto dataset = load_dataset_to_learn_from(context);
   const bool to_store = options.strengths.empty() && !options.calibrate;
   if (to_store && is_complete(context.ranks, run.synthetic)) {
     if (context.ranks.is_root()) {
       log_info("already done: {}", run.synthetic.string());
       if (context.options.trace) log_warning("{}", nothing_traced(run.synthetic));
-      print_outcomes(run.synthetic, config.generate.copies);
+      print_outcomes(run.synthetic, copies_in_store(config.generate));
     }
     io::check_outcomes(context.ranks, run.synthetic, diffusion::outcome_limits(config.generate));
     return ExitCode::done;
@@ -280,8 +283,9 @@ ExitCode run(JobContext& context, const Options& options) {
   if (context.options.dry_run) {
     if (context.ranks.is_root())
       fmt::print("would {} {} real CDPs of {} ({} classes) at {} pixels, {} evaluations each, into {}\n",
-                 options.calibrate ? "calibrate with up to 32 of"
-                                   : fmt::format("make {} copies of each of", config.generate.copies),
+                 options.calibrate
+                     ? "calibrate with up to 32 of"
+                     : fmt::format("make {} copies of each of", copies_in_store(config.generate)),
                  cdps->size(), dataset.name, dataset.class_names.size(), run.resolution,
                  diffusion::evaluations(config.generate.steps, config.diffusion.strength),
                  (to_store ? run.synthetic : config.run.output).string());

@@ -108,7 +108,7 @@ ExitCode invert(JobContext& context) {
   const auto& config = context.config;
   const auto run = plan_diffusion_run(context, pipeline::Stage::invert);
   const auto& node = run.plan.at(pipeline::Stage::invert);
-  const auto dataset = load_dataset(context);
+  const auto dataset = load_dataset_to_learn_from(context);
   std::unique_ptr<diffusion::CdpSource> cdps;
   bool finished = false;
   context.ranks.agree("reading the store", [&] {

@@ -1,7 +1,13 @@
 #include "jobs/planning.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
 #include "core/log.h"
 #include "core/processor.h"
+#include "data/held_out.h"
 #include "data/same_everywhere.h"
 #include "jobs/version.h"
 
@@ -33,6 +39,29 @@ data::Dataset load_dataset(const JobContext& context) {
   data::Dataset dataset;
   context.ranks.agree("reading the dataset", [&] { dataset = data::load_dataset(context.config.dataset); });
   data::require_same_everywhere(context.ranks, dataset);
+  return dataset;
+}
+
+data::Dataset load_dataset_to_learn_from(const JobContext& context) {
+  constexpr std::size_t most_named = 10;
+  auto dataset = load_dataset(context);
+  const auto& config = context.config.train;
+  if (config.held_out == 0) return dataset;
+  const auto held_out =
+      data::hold_out(dataset, config.held_out, static_cast<std::uint64_t>(config.held_out_seed));
+  if (held_out.pictures == 0)
+    throw DataError("no class has two training pictures, so that none can be held out", dataset.name,
+                    "Set train.held_out = 0.");
+  if (!context.ranks.is_root()) return dataset;
+  log_info("{} training pictures are held out, {} are learnt from", held_out.pictures,
+           dataset.indices(data::Split::train).size());
+  const auto& without = held_out.classes_without;
+  if (!without.empty()) {
+    const std::vector<std::string> named(
+        without.begin(), without.begin() + static_cast<std::ptrdiff_t>(std::min(most_named, without.size())));
+    log_warning("{} classes have one training picture, which is not held out: {}{}", without.size(),
+                fmt::join(named, ", "), without.size() > most_named ? ", ..." : "");
+  }
   return dataset;
 }
 

@@ -21,4 +21,8 @@ Provenance provenance_of(const pipeline::Plan& plan, const pipeline::Node& node,
 // (data/same_everywhere.h).
 data::Dataset load_dataset(const JobContext& context);
 
+// Collective. The same for what learns: the pictures of train.held_out are not in training. Rank 0 tells how
+// many they are. DataError where they are none.
+data::Dataset load_dataset_to_learn_from(const JobContext& context);
+
 }  // namespace deda::jobs

@@ -33,7 +33,10 @@ void print_results(const TrainingRun& run, const training::TrainingState& state)
     fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", groups[group], summary.best, summary.last,
                summary.mean_last_10, summary.images);
   }
-  if (groups.empty()) fmt::print("the dataset has no test pictures: nothing was evaluated\n");
+  if (const auto held_out = training::summarise_held_out(state))
+    fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", "held out of training", held_out->accuracy.best,
+               held_out->accuracy.last, held_out->accuracy.mean_last_10, held_out->accuracy.images);
+  if (groups.empty()) fmt::print("the dataset has no test pictures\n");
   fmt::print("{}\n", run.folder.string());
 }
 
@@ -76,6 +79,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
     auto finished = ranks.is_root() ? training::finished_run(run.folder, run.key) : std::nullopt;
     if (ranks.any(finished.has_value())) {
       log_info("this run has finished already");
+      if (finished && !config.train.keep_finished_checkpoints) training::remove_checkpoints(run.folder);
       if (context.options.trace) log_warning("{}", nothing_traced(run.folder));
       if (finished) print_results(run, *finished);
       return ExitCode::done;
@@ -84,15 +88,27 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
 
   const auto training_pictures = usable_pictures(context, run.dataset, data::Split::train);
   const auto test_pictures = usable_pictures(context, run.dataset, data::Split::test);
+  const auto held_out_pictures = usable_pictures(context, run.dataset, data::Split::held_out);
   augment::TrainingSource source(run.dataset, training_pictures, open_pool(context, run, training_pictures),
                                  config.augment, static_cast<std::uint64_t>(config.run.seed));
   auto* const memory = device::host_memory_for(compute.place.device);
-  augment::TestSource test_source(run.dataset, test_pictures, config.augment);
+  // Both take what the cache has for pictures to evaluate on, each by its number.
+  const auto with_share_of_cache = [&](const std::vector<std::size_t>& pictures) {
+    auto augment = config.augment;
+    const auto all = test_pictures.size() + held_out_pictures.size();
+    if (all > 0) augment.cache_megabytes = augment.cache_megabytes * pictures.size() / all;
+    return augment;
+  };
+  augment::TestSource test_source(run.dataset, test_pictures, with_share_of_cache(test_pictures)),
+      held_out_source(run.dataset, held_out_pictures, with_share_of_cache(held_out_pictures));
   const auto samples = training::training_samples(
       source, config.train.batch_size, ranks, compute.threads.composers, config.augment.ring_batches, memory);
-  const auto tests =
-      training::test_samples(test_source, run.dataset, test_pictures, config.train.evaluation_batch, ranks,
-                             compute.threads.composers, config.augment.ring_batches, memory);
+  const auto samples_of = [&](augment::TestSource& pictures, const std::vector<std::size_t>& positions) {
+    return training::test_samples(pictures, run.dataset, positions, config.train.evaluation_batch, ranks,
+                                  compute.threads.composers, config.augment.ring_batches, memory);
+  };
+  const auto tests = samples_of(test_source, test_pictures),
+             held_out = samples_of(held_out_source, held_out_pictures);
   training::check_shares(config.train, samples, ranks.size());
   if (draws_only) {
     ranks.agree("writing the draws", [&] {
@@ -116,7 +132,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
       .folder = run.folder,
       .trace = context.options.trace,
       .trace_steps = context.options.trace ? context.options.trace_steps : 0};
-  const auto state = training::train(ranks, request, samples, tests);
+  const auto state = training::train(ranks, request, samples, tests, held_out);
   if (ranks.is_root()) print_results(run, state);
   return ExitCode::done;
 }

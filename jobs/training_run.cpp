@@ -70,7 +70,7 @@ TrainingRun plan_training_run(const JobContext& context, const std::string& devi
   const auto *parts = plan.find(Stage::decouple), *synthetic = plan.find(Stage::generate);
   TrainingRun run;
   run.config = pipeline::effective(context.config);
-  run.dataset = load_dataset(context);
+  run.dataset = load_dataset_to_learn_from(context);
   run.key = node.key;
   run.folder = node.folder;
   if (parts != nullptr) run.store = parts->folder;
@@ -98,7 +98,8 @@ TrainingRun plan_training_run(const JobContext& context, const std::string& devi
                      .ranks = context.ranks.size(),
                      .masks = std::move(masks),
                      .groups = {},
-                     .made_of = provenance_of(plan, node, device)};
+                     .made_of = provenance_of(plan, node, device),
+                     .held_out = config.train.held_out};
   return run;
 }
 
@@ -120,13 +121,16 @@ augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
                             const std::vector<std::size_t>& training) {
   augment::PartPool pool;
   if (run.store.empty()) return pool;
-  const auto& limits = run.config.augment;
+  const auto& config = run.config;
+  augment::PoolLimits limits{.min_mask_share = config.augment.min_mask_share,
+                             .max_mask_share = config.augment.max_mask_share};
+  // A store that a setting names is used whole.
+  if (config.train.synthetic_store.empty())
+    limits.most_version = static_cast<std::int32_t>(config.generate.copies);
   context.ranks.agree("opening the stores of parts", [&] {
     std::vector<io::StoreReader> stores{io::StoreReader(run.store)};
     if (!run.synthetic.empty()) stores.emplace_back(run.synthetic);
-    pool =
-        augment::PartPool(run.dataset, training, stores,
-                          {.min_mask_share = limits.min_mask_share, .max_mask_share = limits.max_mask_share});
+    pool = augment::PartPool(run.dataset, training, stores, limits);
   });
   if (context.ranks.is_root()) {
     log_info("{}", pool.summary());

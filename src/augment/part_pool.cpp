@@ -36,7 +36,8 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
       const io::RecordView record = store.at(i);
       const io::RecordInfo& info = record.info;
       const std::size_t item = item_of.at(static_cast<std::size_t>(info.source_index));
-      if (item == SIZE_MAX || info.outcome != io::Outcome::done) continue;
+      if (item == SIZE_MAX || info.outcome != io::Outcome::done || info.version > limits.most_version)
+        continue;
       PartView view{info.height, info.width, info.channels, record.pixels, 0, info.version};
       if (info.kind == io::RecordKind::cip) {
         const double height = info.crop[3] - info.crop[1], width = info.crop[2] - info.crop[0];

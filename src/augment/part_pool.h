@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ struct PartView {
 
 struct PoolLimits {
   double min_mask_share = 0.01, max_mask_share = 0.95;
+  // Synthetic CDPs are used up to this number, rejected ones counted, so that the first ones of a larger
+  // store are the pool of a store that holds no more.
+  std::int32_t most_version = std::numeric_limits<std::int32_t>::max();
 };
 
 class PartPool {

@@ -44,6 +44,7 @@ enum class Purpose : std::uint16_t {
   peer_method = 11,
   pretraining = 12,
   bootstrap = 13,  // of study reports
+  held_out = 14,  // training pictures to choose settings by
   test = 999,
 };
 

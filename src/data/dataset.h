@@ -17,7 +17,8 @@
 
 namespace deda::data {
 
-enum class Split : std::uint8_t { train, validation, test };
+// held_out: taken out of the training pictures by hold_out() (held_out.h).
+enum class Split : std::uint8_t { train, validation, test, held_out };
 
 // How to read the values of a mask file.
 enum class MaskEncoding : std::uint8_t {

@@ -237,7 +237,8 @@ inline std::int64_t most_timestep(const DiffusionConfig& diffusion, const Invert
 
 // SDEdit (paper section 3.2.2).
 struct GenerateConfig {
-  std::int64_t copies = 3, steps = 25, batch_cdps = 4, autoencoder_batch = 4, items_per_segment = 64;
+  std::int64_t copies = 3, store_copies = 0;
+  std::int64_t steps = 25, batch_cdps = 4, autoencoder_batch = 4, items_per_segment = 64;
   IdentifierChoice identifier = IdentifierChoice::learned;
   double guidance = 7.0;
   Sampler sampler = Sampler::dpmpp2m_linspace;
@@ -250,8 +251,17 @@ struct GenerateConfig {
   double max_failed_share = 1.0;
   bool allow_empty = false;
   void describe(ConfigVisitor& v) {
-    v.field({.key = "copies", .help = "synthetic CDPs per real one (paper: 3)", .min = 1, .max = 100},
+    v.field({.key = "copies",
+             .help = "synthetic CDPs per real one that training uses, the first ones of the store (paper: 3)",
+             .min = 1,
+             .max = 100},
             copies);
+    v.field({.key = "store_copies",
+             .help = "synthetic CDPs per real one that the store holds, so that runs which use fewer share "
+                     "it; 0: as many as copies",
+             .min = 0,
+             .max = 100},
+            store_copies);
     v.field({.key = "steps",
              .help = "denoising steps of the whole range; strength of them are evaluated (paper: 25)",
              .min = 1,
@@ -310,8 +320,9 @@ struct GenerateConfig {
              .min = 0},
             most_area_ratio);
     v.field({.key = "batch_cdps",
-             .help = "CDPs of one unit of work, denoised together with all their copies; 0: on a GPU as many "
-                     "as its memory holds (measured; another card then gives other last digits), on CPUs 4",
+             .help = "CDPs of one unit of work, denoised together, one copy of each after the other; 0: on a "
+                     "GPU as many as its memory holds (measured; another card then gives other last digits), "
+                     "on CPUs 4",
              .min = 0,
              .max = 256},
             batch_cdps);
@@ -340,8 +351,16 @@ struct GenerateConfig {
               "Every synthetic CDP would be rejected.");
     v.require(guidance > 1 || negative_prompt.empty(), "negative_prompt", "has no effect without guidance",
               "Set generate.guidance above 1, or leave the negative prompt out.");
+    v.require(store_copies == 0 || store_copies >= copies, "store_copies",
+              "the store would hold fewer synthetic CDPs than training uses",
+              "Raise it to generate.copies at least, or set it to 0.");
   }
 };
+
+// Synthetic CDPs per real one that `deda generate` makes.
+inline std::int64_t copies_in_store(const GenerateConfig& generate) {
+  return std::max(generate.copies, generate.store_copies);
+}
 
 // The toy model's training (pretrain.h).
 struct PretrainConfig {

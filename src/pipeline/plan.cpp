@@ -24,9 +24,36 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t digits_in_names = 16;  // of a key's 32
+constexpr const char* copies_key = "generate.copies";
+
+using Needs = std::vector<std::pair<std::string, std::string>>;  // stage and key, in the order of stages
+
+// What a key is the hash of.
+std::string key_text(Stage stage, std::vector<ConfigValue> settings, const Needs& needs,
+                     const std::map<std::string, std::string>& inputs) {
+  std::string text = fmt::format("stage {}\nschema {}\n", name_of(stage), schema_of(stage));
+  std::sort(settings.begin(), settings.end(),
+            [](const ConfigValue& a, const ConfigValue& b) { return a.key < b.key; });
+  for (const auto& setting : settings) text += fmt::format("set {} = {}\n", setting.key, setting.json);
+  for (const auto& [name, key] : needs) text += fmt::format("need {} {}\n", name, key);
+  for (const auto& [name, digest] : inputs) text += fmt::format("input {} {}\n", name, digest);
+  return text;
+}
+
+// The key of synthetic CDPs without their number, which is a setting of the training that uses them: it takes
+// the first ones of each CDP, and these are the same bytes in every store.
+std::string key_of_any_number(std::vector<ConfigValue> settings, const Needs& needs,
+                              const std::map<std::string, std::string>& inputs) {
+  std::erase_if(settings, [](const ConfigValue& setting) { return setting.key == copies_key; });
+  return xxhash128_hex(key_text(Stage::generate, std::move(settings), needs, inputs));
+}
 
 fs::path folder_of(const fs::path& output, Stage stage, const std::string& key) {
   return output / fmt::format("{}-{}", name_of(stage), key.substr(0, digits_in_names));
+}
+
+const std::string& counted_key(const Node& needed) {
+  return needed.needed_as.empty() ? needed.key : needed.needed_as;
 }
 
 // What was wrong, over all parts of the plan.
@@ -183,9 +210,30 @@ class Planner {
     node.stage = stage;
     node.folder = folder;
     node.key = description.key.empty() ? digests_.of(manifest) : description.key;
+    if (stage == Stage::generate && !description.key.empty()) count_as_own(node, description, manifest);
     named_ = true;
     add(std::move(node));
     named_ = false;
+  }
+
+  // A store of synthetic CDPs that the plan could make itself is the same thing under a name, as far as what
+  // it was made of gives its key under today's schema. Any other counts by its key as a whole.
+  void count_as_own(Node& node, const io::StoreDescription& description, const fs::path& manifest) {
+    Provenance made_of;
+    try {
+      made_of = provenance_from(description.provenance, manifest.string());
+    } catch (const DataError&) {  // an earlier version's
+      return;
+    }
+    const auto json = nlohmann::json::parse(made_of.settings);
+    const auto copies = json.find(copies_key);
+    if (copies == json.end() || !copies->is_number_integer()) return;
+    std::vector<ConfigValue> settings;
+    for (const auto& [key, value] : json.items()) settings.push_back({key, value.dump()});
+    const Needs needs{made_of.needs.begin(), made_of.needs.end()};
+    if (xxhash128_hex(key_text(node.stage, settings, needs, made_of.inputs)) != node.key) return;
+    node.needed_as = key_of_any_number(settings, needs, made_of.inputs);
+    copies_ = copies->get<std::int64_t>();
   }
 
   void examine_model() {
@@ -250,6 +298,7 @@ class Planner {
     Node node;
     node.stage = Stage::generate;
     node.settings = settings_of(Stage::generate, config_);
+    node.settings.push_back({copies_key, std::to_string(diffusion::copies_in_store(config_.generate))});
     node.settings.push_back(
         {"generate.decoder_latent", transparency_.scaled_latent ? R"("scaled")" : R"("unscaled")"});
     add_model(node, [](const std::string&) { return true; });
@@ -259,10 +308,12 @@ class Planner {
       need(node, *identifiers);
     if (contents_)
       node.work = {static_cast<double>(contents_->dataset.indices(data::Split::train).size()) *
-                       static_cast<double>(config_.generate.copies),
+                       static_cast<double>(std::max(config_.generate.copies, config_.generate.store_copies)),
                    "copies",
                    fmt::format("{} {} x {}{}", model_kind(), config_.generate.steps,
                                config_.diffusion.strength, config_.generate.guidance > 1 ? " guided" : "")};
+    node.needed_as = key_of_any_number(node.settings, needs_of(node), node.inputs);
+    copies_ = config_.generate.copies;
     add(std::move(node));
   }
 
@@ -293,6 +344,7 @@ class Planner {
       const auto* found = plan_.find(stage);
       if (found != nullptr && uses_parts(config_)) need(node, *found);
     }
+    if (copies_) node.settings.push_back({copies_key, std::to_string(*copies_)});
     need_toy(node);
     // An evaluated picture costs a third of a trained one: no backward pass.
     constexpr double evaluated = 1.0 / 3.0;
@@ -322,20 +374,20 @@ class Planner {
     if (const auto* toy = plan_.find(Stage::toy)) need(node, *toy);
   }
 
+  Needs needs_of(const Node& node) const {
+    Needs needs;
+    for (const std::size_t i : node.needs) {
+      const Node& needed = plan_.nodes[i];
+      if (needed.stage != Stage::toy) needs.emplace_back(name_of(needed.stage), counted_key(needed));
+    }
+    return needs;
+  }
+
   void add(Node node) {
     if (!named_) {
-      std::string text = fmt::format("stage {}\nschema {}\n", name_of(node.stage), schema_of(node.stage));
       std::sort(node.settings.begin(), node.settings.end(),
                 [](const ConfigValue& a, const ConfigValue& b) { return a.key < b.key; });
-      for (const auto& setting : node.settings)
-        text += fmt::format("set {} = {}\n", setting.key, setting.json);
-      for (const std::size_t i : node.needs) {
-        const Node& needed = plan_.nodes[i];
-        if (needed.stage != Stage::toy)
-          text += fmt::format("need {} {}\n", name_of(needed.stage), needed.key);
-      }
-      for (const auto& [name, digest] : node.inputs) text += fmt::format("input {} {}\n", name, digest);
-      node.key = xxhash128_hex(text);
+      node.key = xxhash128_hex(key_text(node.stage, node.settings, needs_of(node), node.inputs));
       if (node.folder.empty()) node.folder = folder_of(plan_.output, node.stage, node.key);
       node.command = {std::string{name_of(node.stage)}};
       node.command.insert(node.command.end(), arguments_.begin(), arguments_.end());
@@ -354,6 +406,7 @@ class Planner {
   diffusion::TransparencyChoice transparency_;
   std::int64_t resolution_ = 0;
   bool named_ = false;
+  std::optional<std::int64_t> copies_;  // synthetic CDPs per real one that training uses, where it uses any
 };
 
 }  // namespace
@@ -375,7 +428,8 @@ Provenance Plan::provenance_of(const Node& node) const {
   provenance.stage = name_of(node.stage);
   provenance.key = node.key;
   for (const std::size_t i : node.needs) {
-    if (nodes[i].stage != Stage::toy) provenance.needs[std::string{name_of(nodes[i].stage)}] = nodes[i].key;
+    if (nodes[i].stage != Stage::toy)
+      provenance.needs[std::string{name_of(nodes[i].stage)}] = counted_key(nodes[i]);
   }
   provenance.inputs = node.inputs;
   auto settings = nlohmann::json::object();
@@ -471,6 +525,7 @@ std::string to_json(const Plan& plan) {
     nodes.push_back(
         {{"stage", name_of(node.stage)},
          {"key", node.key},
+         {"needed_as", node.needed_as},
          {"folder", path_text(node.folder)},
          {"title", node.title},
          {"needs", node.needs},
@@ -502,6 +557,7 @@ Plan plan_from(const std::string& text) {
       if (!stage) throw DataError("names a stage that does not exist", "plan");
       node.stage = *stage;
       node.key = entry.at("key").get<std::string>();
+      node.needed_as = entry.at("needed_as").get<std::string>();
       node.folder = path_of_name(entry.at("folder").get<std::string>());
       node.title = entry.at("title").get<std::string>();
       node.needs = entry.at("needs").get<std::vector<std::size_t>>();

@@ -44,6 +44,10 @@ struct Node {
   Work work;
   std::string title;                 // for people: "deda, seed 2"; may be empty
   std::vector<std::string> command;  // arguments after `deda`; empty: a store that the configuration names
+
+  // What counts of it in the keys of those that need it, where that is not its key: synthetic CDPs without
+  // their number per real one.
+  std::string needed_as;
 };
 
 struct Plan {

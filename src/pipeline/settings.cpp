@@ -56,6 +56,9 @@ bool mixes_relative(const Config& c) {
 bool from_file(const Config& c) {
   return !c.train.weights.empty();
 }
+bool holds_out(const Config& c) {
+  return c.train.held_out > 0;
+}
 bool has_momentum(const Config& c) {
   return c.train.momentum > 0;
 }
@@ -70,12 +73,14 @@ constexpr Part value = Part::value, content = Part::content, derived = Part::der
 
 const std::vector<Stage> nothing{}, toy{Stage::toy}, decouple{Stage::decouple}, invert{Stage::invert},
     generate{Stage::generate}, train{Stage::train}, diffusion{Stage::invert, Stage::generate},
+    generate_and_train{Stage::generate, Stage::train}, learning{Stage::invert, Stage::generate, Stage::train},
     pictures{Stage::decouple, Stage::invert, Stage::generate, Stage::train};
 
 constexpr std::string_view where_and_how_fast = "where and how fast, not what";
 constexpr std::string_view by_items = "which pictures there are counts, and what they hold";
 constexpr std::string_view file_content = "its content counts, not its path";
 constexpr std::string_view judges_only = "decides whether the stage is called a failure, not what it makes";
+constexpr std::string_view beside_the_result = "what stays on disk beside the result";
 constexpr std::string_view own_model = "makes a model folder, whose content counts where it is used";
 
 std::vector<SettingRow> make_rows() {
@@ -192,7 +197,11 @@ std::vector<SettingRow> make_rows() {
       {"invert.held_out", value, invert, nullptr, ""},
       {"invert.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
 
-      {"generate.copies", value, generate, nullptr, ""},
+      // Training takes generate's key without the number of copies, and its own number: the first ones of a
+      // larger store are the same bytes (plan.cpp).
+      {"generate.copies", derived, generate_and_train, nullptr,
+       "of the store the larger of this and store_copies, of training how many it uses of each CDP"},
+      {"generate.store_copies", derived, generate, nullptr, "with generate.copies: how many the store holds"},
       {"generate.steps", value, generate, nullptr, ""},
       {"generate.guidance", value, generate, nullptr, ""},
       {"generate.sampler", value, generate, nullptr, ""},
@@ -268,10 +277,14 @@ std::vector<SettingRow> make_rows() {
       {"train.decay", value, train, steps_down, ""},
       {"train.minimum_learning_rate", value, train, is_cosine, ""},
       {"train.label_smoothing", value, train, nullptr, ""},
+      // Identifiers and synthetic CDPs are made without these pictures too.
+      {"train.held_out", value, learning, holds_out, ""},
+      {"train.held_out_seed", value, learning, holds_out, ""},
       {"train.evaluate_every", value, train, nullptr, ""},  // the history is part of the result
       {"train.evaluation_batch", none, nothing, nullptr, where_and_how_fast},
       {"train.checkpoint_every", none, nothing, nullptr, "what a kill costs, not what comes out"},
-      {"train.keep_checkpoints", none, nothing, nullptr, "what stays on disk beside the result"},
+      {"train.keep_checkpoints", none, nothing, nullptr, beside_the_result},
+      {"train.keep_finished_checkpoints", none, nothing, nullptr, beside_the_result},
       {"train.device", none, nothing, nullptr, where_and_how_fast},
       {"train.precision", value, train, nullptr, ""},
       {"train.memory_order", none, nothing, nullptr, where_and_how_fast},

@@ -35,6 +35,8 @@ std::vector<EpochRow> read_history(const std::filesystem::path& path) {
         epoch.loss = value.value_or(0);
       else if (header[column].starts_with(accuracy) && value)
         epoch.accuracy[header[column].substr(accuracy.size())] = *value;
+      else if (header[column] == "held_out_accuracy")
+        epoch.held_out = value;
     }
     history.push_back(std::move(epoch));
   }
@@ -47,6 +49,10 @@ Provenance read_provenance(const nlohmann::json& member, const std::filesystem::
   values_by_key(provenance.settings, file.string());
   values_by_key(provenance.configuration, file.string());
   return provenance;
+}
+
+Accuracy read_accuracy(const nlohmann::json& entry) {
+  return {entry.at("best"), entry.at("last"), entry.at("mean_last_10"), entry.at("images")};
 }
 
 RunResults read_run(const std::filesystem::path& folder) {
@@ -70,11 +76,10 @@ RunResults read_run(const std::filesystem::path& folder) {
     run.images_per_second = json.at("images_per_second");
     run.data_wait_share = json.at("data_wait_share");
     run.groups = json.at("groups").get<std::vector<std::string>>();
-    for (const std::string& group : run.groups) {
-      const nlohmann::json& entry = json.at("accuracy").at(group);
-      run.accuracy[group] = {entry.at("best"), entry.at("last"), entry.at("mean_last_10"),
-                             entry.at("images")};
-    }
+    for (const std::string& group : run.groups)
+      run.accuracy[group] = read_accuracy(json.at("accuracy").at(group));
+    if (const auto held_out = json.find("held_out"); held_out != json.end() && !held_out->is_null())
+      run.held_out = read_accuracy(*held_out);
     if (json.contains("provenance")) run.provenance = read_provenance(json.at("provenance"), file);
   } catch (const nlohmann::json::exception& error) {
     throw DataError(std::string{"is damaged: "} + error.what(), file.string());

@@ -22,7 +22,8 @@ struct EpochRow {
   std::int64_t epoch = 0;
   double learning_rate = 0, loss = 0;
   std::map<std::string, double>
-      accuracy;  // percent by group ("all" is every test image); only where evaluated
+      accuracy;                         // percent by group ("all" is every test image); only where evaluated
+  std::optional<double> held_out = {};  // percent, of the training pictures that were held out
 };
 
 struct RunResults {
@@ -34,6 +35,7 @@ struct RunResults {
   double seconds = 0, images_per_second = 0, data_wait_share = 0;
   std::vector<std::string> groups;           // in the dataset's order, "all" first
   std::map<std::string, Accuracy> accuracy;  // by group
+  std::optional<Accuracy> held_out = {};     // of held-out training pictures, `best` at their own epoch
   std::vector<EpochRow> history;
   std::optional<Provenance> provenance;  // nothing: made by an earlier program, which did not record it
 };

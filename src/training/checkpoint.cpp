@@ -112,6 +112,11 @@ void CheckpointFolder::save(const Checkpoint& checkpoint) const {
   remove_leftovers(folder_);
 }
 
+void CheckpointFolder::remove_all() const {
+  for (const auto& file : files()) remove_quietly(file);
+  remove_leftovers(folder_);
+}
+
 std::optional<Checkpoint> CheckpointFolder::newest() const {
   for (const auto& path : files()) {
     try {

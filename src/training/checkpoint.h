@@ -29,6 +29,8 @@ class CheckpointFolder {
   // The newest checkpoint that is complete and undamaged; each broken one is warned about by name and passed
   // over.
   std::optional<Checkpoint> newest() const;
+  // Every checkpoint and what killed writers left. What cannot be removed stays: it costs space alone.
+  void remove_all() const;
   // Checkpoint files, newest first.
   std::vector<std::filesystem::path> files() const;
 

@@ -38,10 +38,14 @@ struct TrainConfig {
   double minimum_learning_rate = 1e-9;
   double label_smoothing = 0.0;
 
+  double held_out = 0;
+  std::int64_t held_out_seed = 1;
+
   std::int64_t evaluate_every = 1;
   std::int64_t evaluation_batch = 16;
   std::int64_t checkpoint_every = 1;
   std::int64_t keep_checkpoints = 2;
+  bool keep_finished_checkpoints = false;
 
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::fp32;
@@ -108,6 +112,18 @@ struct TrainConfig {
              .max = 0.999},
             label_smoothing);
 
+    v.field({.key = "held_out",
+             .help = "share of each class's training pictures to choose settings by: kept out of training, "
+                     "identifiers and synthetic CDPs, evaluated whenever the test pictures are",
+             .min = 0,
+             .max = 0.999},
+            held_out);
+    v.field({.key = "held_out_seed",
+             .help = "seed of that choice; apart from run.seed, so that runs of several seeds have the same "
+                     "pictures, identifiers and synthetic CDPs",
+             .min = 0},
+            held_out_seed);
+
     v.field({.key = "evaluate_every",
              .help = "epochs between evaluations; the last epoch is always evaluated",
              .min = 1},
@@ -126,6 +142,10 @@ struct TrainConfig {
              .min = 2,
              .max = 1000},
             keep_checkpoints);
+    v.field({.key = "keep_finished_checkpoints",
+             .help = "whether checkpoints stay when the run has finished; false: best.safetensors and "
+                     "last.safetensors alone"},
+            keep_finished_checkpoints);
 
     describe_device(v, device);
     v.choice(

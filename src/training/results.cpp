@@ -19,6 +19,14 @@ std::string csv_field(const std::string& text) {
   return quoted + "\"";
 }
 
+void add_last(GroupSummary& summary, const std::vector<double>& accuracies) {
+  if (accuracies.empty()) return;
+  summary.last = accuracies.back();
+  const std::size_t count = std::min(averaged_evaluations, accuracies.size());
+  for (std::size_t i = accuracies.size() - count; i < accuracies.size(); ++i)
+    summary.mean_last_10 += accuracies[i] / static_cast<double>(count);
+}
+
 }  // namespace
 
 GroupSummary summarise(const TrainingState& state, std::size_t group) {
@@ -31,11 +39,23 @@ GroupSummary summarise(const TrainingState& state, std::size_t group) {
     summary.images = score.total;
     if (record.epoch == state.best_epoch) summary.best = accuracies.back();
   }
-  if (accuracies.empty()) return summary;
-  summary.last = accuracies.back();
-  const std::size_t count = std::min(averaged_evaluations, accuracies.size());
-  for (std::size_t i = accuracies.size() - count; i < accuracies.size(); ++i)
-    summary.mean_last_10 += accuracies[i] / static_cast<double>(count);
+  add_last(summary, accuracies);
+  return summary;
+}
+
+std::optional<HeldOutSummary> summarise_held_out(const TrainingState& state) {
+  HeldOutSummary summary;
+  std::vector<double> accuracies;
+  for (const auto& record : state.history) {
+    if (!record.held_out) continue;
+    accuracies.push_back(percent * record.held_out->accuracy());
+    summary.accuracy.images = record.held_out->total;
+    if (summary.best_epoch > 0 && accuracies.back() <= summary.accuracy.best) continue;
+    summary.accuracy.best = accuracies.back();
+    summary.best_epoch = record.epoch;
+  }
+  if (accuracies.empty()) return std::nullopt;
+  add_last(summary.accuracy, accuracies);
   return summary;
 }
 
@@ -55,6 +75,12 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
                                    {"last", summary.last},
                                    {"mean_last_10", summary.mean_last_10},
                                    {"images", summary.images}};
+  }
+  nlohmann::ordered_json held_out;  // null where no picture is held out
+  if (const auto summary = summarise_held_out(state)) {
+    held_out = {{"share", run.held_out},          {"images", summary->accuracy.images},
+                {"best", summary->accuracy.best}, {"best_epoch", summary->best_epoch},
+                {"last", summary->accuracy.last}, {"mean_last_10", summary->accuracy.mean_last_10}};
   }
   const nlohmann::ordered_json results = {
       {"schema", "deda-results-1"},
@@ -76,6 +102,7 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
       {"best_epoch", state.best_epoch},
       {"groups", run.groups},
       {"accuracy", accuracy},
+      {"held_out", held_out},
       {"provenance", nlohmann::ordered_json::parse(to_json(run.made_of))},
   };
   return results.dump(2) + "\n";
@@ -84,6 +111,7 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
 std::string history_csv(const RunDescription& run, const TrainingState& state) {
   std::string text = "epoch,learning_rate,loss";
   for (const auto& group : run.groups) text += "," + csv_field("accuracy." + group);
+  if (run.held_out > 0) text += ",held_out_accuracy";
   text += "\n";
   for (const auto& record : state.history) {
     text += fmt::format("{},{},{}", record.epoch, record.learning_rate, record.loss);
@@ -91,6 +119,8 @@ std::string history_csv(const RunDescription& run, const TrainingState& state) {
       text += group < record.scores.size() ? fmt::format(",{:.4f}", percent * record.scores[group].accuracy())
                                            : ",";
     }
+    if (run.held_out > 0)
+      text += record.held_out ? fmt::format(",{:.4f}", percent * record.held_out->accuracy()) : ",";
     text += "\n";
   }
   return text;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct RunDescription {
       masks;  // sources that the real parts' masks came from, best first; empty: no parts
   std::vector<std::string> groups;  // in the order of the scores, "all" first
   Provenance made_of = {};          // with the run's key (src/pipeline)
+  double held_out = 0;              // train.held_out
 };
 
 // Accuracies of one group in percent. `best` is at the epoch with the best accuracy over all pictures.
@@ -32,6 +34,14 @@ struct GroupSummary {
 };
 // The last ten evaluations; zeros where nothing was evaluated.
 GroupSummary summarise(const TrainingState& state, std::size_t group);
+
+// The same of the held-out pictures, but `best` is at the first epoch that is best for them: the test
+// pictures have no part in it. Nothing where none were evaluated.
+struct HeldOutSummary {
+  GroupSummary accuracy;
+  std::int64_t best_epoch = 0;
+};
+std::optional<HeldOutSummary> summarise_held_out(const TrainingState& state);
 
 std::string results_json(const RunDescription& run, const TrainingState& state);
 std::string history_csv(const RunDescription& run, const TrainingState& state);

@@ -21,6 +21,7 @@ static void to_json(json& j, const EpochRecord& r) {
   j = json{{"epoch", r.epoch},     {"learning_rate", r.learning_rate}, {"loss", r.loss},
            {"seconds", r.seconds}, {"waited_s", r.waited_s},           {"images_per_s", r.images_per_s},
            {"scores", r.scores}};
+  if (r.held_out) j["held_out"] = *r.held_out;
 }
 static void from_json(const json& j, EpochRecord& r) {
   j.at("epoch").get_to(r.epoch);
@@ -30,6 +31,7 @@ static void from_json(const json& j, EpochRecord& r) {
   j.at("waited_s").get_to(r.waited_s);
   j.at("images_per_s").get_to(r.images_per_s);
   j.at("scores").get_to(r.scores);
+  if (const auto held_out = j.find("held_out"); held_out != j.end()) r.held_out = held_out->get<GroupScore>();
 }
 
 std::string to_json(const TrainingState& s) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct EpochRecord {
   double waited_s = 0;             // of these, rank 0 waited for data
   double images_per_s = 0;         // all ranks together
   std::vector<GroupScore> scores;  // empty where this epoch was not evaluated; the first one is all pictures
+  std::optional<GroupScore> held_out = {};  // of held-out training pictures, evaluated with the others
 };
 
 struct TrainingState {

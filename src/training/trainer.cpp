@@ -43,12 +43,13 @@ double seconds_since(Clock::time_point start) {
 class Trainer {
  public:
   Trainer(const comm::Communicator& ranks, const TrainRequest& request, const TrainingSamples& samples,
-          const TestSamples& tests)
+          const TestSamples& tests, const TestSamples& held_out)
       : ranks_{ranks},
         request_{request},
         config_{request.config},
         samples_{samples},
         tests_{tests},
+        held_out_{held_out},
         run_{request.run},
         steps_per_epoch_{(samples.count + config_.batch_size - 1) / config_.batch_size},
         device_{request.compute.place.device},
@@ -262,10 +263,12 @@ class Trainer {
         .seconds = state_.seconds,
         .waited_s = state_.waited_s,
         .images_per_s = state_.seconds > 0 ? static_cast<double>(state_.samples) / state_.seconds : 0.0,
-        .scores = {}};
+        .scores = {},
+        .held_out = {}};
     const bool last = state_.epoch == config_.epochs;
     bool improved = false;
-    if (tests_.count > 0 && (last || state_.epoch % config_.evaluate_every == 0)) {
+    const bool evaluation_due = last || state_.epoch % config_.evaluate_every == 0;
+    if (evaluation_due && tests_.count > 0) {
       record.scores = evaluate(learner_.network(), tests_, ranks_, device_, config_);
       improved = record.scores.front().accuracy() > state_.best_accuracy;
       if (improved) {
@@ -274,6 +277,11 @@ class Trainer {
       }
       events_.write(state_.global_step, "accuracy", record.scores.front().accuracy(),
                     {{"epoch", state_.epoch}, {"best", state_.best_accuracy}});
+    }
+    if (evaluation_due && held_out_.count > 0) {
+      record.held_out = evaluate(learner_.network(), held_out_, ranks_, device_, config_).front();
+      events_.write(state_.global_step, "held_out_accuracy", record.held_out->accuracy(),
+                    {{"epoch", state_.epoch}});
     }
     events_.write(state_.global_step, "epoch", state_.epoch,
                   {{"loss", record.loss},
@@ -325,6 +333,8 @@ class Trainer {
     progress_.finish();
     save_weights("last.safetensors");
     save_results();
+    // All that tells the finished run is on disk: checkpoints would only be read to continue it.
+    if (ranks_.is_root() && !config_.keep_finished_checkpoints) checkpoints_.remove_all();
     events_.write(state_.global_step, "finished", true);
   }
 
@@ -333,6 +343,7 @@ class Trainer {
   const TrainConfig& config_;
   const TrainingSamples& samples_;
   const TestSamples& tests_;
+  const TestSamples& held_out_;
   RunDescription run_;
   std::int64_t steps_per_epoch_;
   at::Device device_;
@@ -353,6 +364,10 @@ class Trainer {
 };
 
 }  // namespace
+
+void remove_checkpoints(const std::filesystem::path& folder) {
+  CheckpointFolder(folder, 1).remove_all();
+}
 
 std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& key) {
   const auto path = folder / "state.json";
@@ -398,7 +413,7 @@ void check_shares(const TrainConfig& config, const TrainingSamples& samples, int
 }
 
 TrainingState train(const comm::Communicator& ranks, const TrainRequest& request,
-                    const TrainingSamples& samples, const TestSamples& tests) {
+                    const TrainingSamples& samples, const TestSamples& tests, const TestSamples& held_out) {
   check_shares(request.config, samples, ranks.size());
   apply_torch_threads(request.compute.threads.torch);
   apply_precision(request.config.precision);
@@ -409,7 +424,7 @@ TrainingState train(const comm::Communicator& ranks, const TrainRequest& request
     make_folder(request.folder);
     lock.emplace(request.folder);
   });
-  return Trainer(ranks, request, samples, tests).run();
+  return Trainer(ranks, request, samples, tests, held_out).run();
 }
 
 }  // namespace deda::training

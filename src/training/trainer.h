@@ -26,6 +26,10 @@ struct TrainRequest {
   std::int64_t trace_steps = 0;
 };
 
+// Checkpoints of a run that has finished, which train() removes unless train.keep_finished_checkpoints: for
+// one that was killed before it could.
+void remove_checkpoints(const std::filesystem::path& folder);
+
 // The state of a run that has finished in this folder with this key (RunDescription::made_of), else nothing.
 // Cheap: reads state.json.
 std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& key);
@@ -37,8 +41,9 @@ void check_shares(const TrainConfig& config, const TrainingSamples& samples, int
 // Collective. Returns when all epochs are done. Throws Stopped after a signal or deadline (checkpoint
 // written, also in the middle of an epoch), ModelError naming epoch and step when the loss or a parameter is
 // no longer finite (the last good checkpoint stays), DataError and IoError on all ranks when one of them has
-// one.
+// one. `held_out`: evaluated whenever `tests` are; it decides nothing.
 TrainingState train(const comm::Communicator& ranks, const TrainRequest& request,
-                    const TrainingSamples& samples, const TestSamples& tests);
+                    const TrainingSamples& samples, const TestSamples& tests,
+                    const TestSamples& held_out = {});
 
 }  // namespace deda::training

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <map>
+#include <numeric>
 #include <thread>
 
 #include "augment/part_pool.h"
@@ -281,6 +282,49 @@ TEST(Generate, ItsStoreFillsThePoolsVersions) {
   }
   EXPECT_EQ(pool.versions(1), 0) << "a class without an identifier";
   EXPECT_GT(made.size(), 0u);
+}
+
+// What keys of training rely on (src/pipeline/plan.cpp): byte for byte, rejected copies counted.
+TEST(Generate, TheFirstCopiesOfALargerStoreAreThoseOfASmallerOne) {
+  World world;
+  // Between the first CDP's two copies, so that one of them is rejected.
+  const auto& source = *world.source;
+  const auto copies = world.generator()->edit({{source.framed(0), 0, source.source(0)}}).front();
+  world.config.most_area_ratio = (copies[0].change.area_ratio + copies[1].change.area_ratio) / 2;
+  generate(world.ranks, world.request("two", 1));
+  world.config.copies = 5;
+  generate(world.ranks, world.request("five", 1));
+  const io::StoreReader two(world.path / "two"), five(world.path / "five"), real(world.path / "real");
+  using Name = std::pair<std::int64_t, std::int32_t>;  // CDP and number of the copy
+  std::map<Name, io::RecordView> first;
+  for (std::size_t i = 0; i < five.size(); ++i) {
+    const auto record = five.at(i);
+    if (record.info.version <= 2) first[{record.info.source_index, record.info.version}] = record;
+  }
+  ASSERT_EQ(first.size(), two.size());
+  ASSERT_LT(two.size(), 12u) << "of six usable CDPs, one copy at least is rejected";
+  ASSERT_GT(two.size(), 0u);
+  for (std::size_t i = 0; i < two.size(); ++i) {
+    const auto record = two.at(i);
+    const auto& same = first.at({record.info.source_index, record.info.version});
+    EXPECT_TRUE(
+        std::equal(record.pixels.begin(), record.pixels.end(), same.pixels.begin(), same.pixels.end()))
+        << record.info.source_index << ", copy " << record.info.version;
+    EXPECT_EQ(record.info.seed, same.info.seed);
+    EXPECT_EQ(record.info.box, same.info.box);
+  }
+  std::vector<std::size_t> training(static_cast<std::size_t>(cdps));
+  std::iota(training.begin(), training.end(), 0u);
+  const augment::PartPool expected(world.dataset, training, {real, two}, {}),
+      limited(world.dataset, training, {real, five}, {.most_version = 2}),
+      whole(world.dataset, training, {real, five}, {});
+  EXPECT_EQ(limited.synthetic(), expected.synthetic());
+  EXPECT_GT(whole.synthetic(), expected.synthetic());
+  for (std::size_t item = 0; item < training.size(); ++item) {
+    ASSERT_EQ(limited.versions(item), expected.versions(item)) << item;
+    for (int place = 1; place <= limited.versions(item); ++place)
+      EXPECT_EQ(limited.cdp(item, place).version, expected.cdp(item, place).version);
+  }
 }
 
 TEST(Generate, ListsAllThatIsWrongWithAConfiguration) {

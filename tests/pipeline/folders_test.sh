@@ -47,6 +47,49 @@ check "named alike" test "$(basename "$(folder_of train --out "$work/alone" --me
 check "p_aug = 0 is plain training" test "$(folder_of train --out "$out" --set augment.p_aug=0)" = "$(folder_of train --out "$out" --methods plain)"
 check "strength = 0 has no copies" test "$(folder_of train --out "$out" --set diffusion.strength=0)" = "$(folder_of train --out "$out" --methods deda-real)"
 
+for equal in "augment.p_aug=0 plain" "diffusion.strength=0 deda-real"; do
+  setting=${equal% *} method=${equal#* }
+  run 2 --out "$work/$setting" --set "$setting"
+  check "$setting: the numbers of $method" cmp -s "$(folder_of train --out "$work/$setting" --set "$setting")/history.csv" "$(folder_of train --out "$out" --methods "$method")/history.csv"
+done
+check "checkpoints of finished runs are gone" test -z "$(find "$out" -name 'checkpoint-*')"
+
+# The first two of four copies are those of a store of two.
+drawn=(--set augment.p_aug=1 --set augment.p_syn=1)
+two=(--out "$work/two" "${drawn[@]}" --set generate.copies=2)
+of_four=(--out "$work/four" "${drawn[@]}" --set generate.copies=2 --set generate.store_copies=4)
+four=(--out "$work/four" "${drawn[@]}" --set generate.copies=4)
+run 2 "${two[@]}"; run 2 "${of_four[@]}"; run 2 "${four[@]}"
+check "one store of four" test "$(folder_of generate "${of_four[@]}")" = "$(folder_of generate "${four[@]}")"
+check "and another of two" test "$(basename "$(folder_of generate "${two[@]}")")" != "$(basename "$(folder_of generate "${four[@]}")")"
+check "the same training on two of it" test "$(basename "$(folder_of train "${two[@]}")")" = "$(basename "$(folder_of train "${of_four[@]}")")"
+check "with the same numbers" cmp -s "$(folder_of train "${two[@]}")/history.csv" "$(folder_of train "${of_four[@]}")/history.csv"
+check "which are others with all four" bash -c "! cmp -s '$(folder_of train "${four[@]}")/history.csv' '$(folder_of train "${of_four[@]}")/history.csv'"
+
+# A third of each class's six training pictures held out: of identifiers, copies and training, not of the parts.
+held=(--out "$work/held" --set train.held_out=0.34)
+named "${held[@]}" >planned
+run 2 "${held[@]}"
+made "$work/held" >found
+check "held out: every planned folder, and no other" diff planned found
+check "all parts are there" test "$(basename "$(folder_of decouple "${held[@]}")")" = "$(basename "$(folder_of decouple --out "$out" --methods deda-real)")"
+check "seeds share what is made without the held-out pictures" test "$(folder_of generate "${held[@]}")" = "$(folder_of generate "${held[@]}" --set run.seed=2)"
+check "four of six CDPs a class are learnt from, twelve pictures have copies, six are evaluated" python3 - "$(folder_of invert "${held[@]}")" "$(folder_of generate "${held[@]}")" "$(folder_of train "${held[@]}")" <<'CHECK'
+import json, sys
+invert, generate, train = sys.argv[1:]
+read = lambda path: json.load(open(path))
+assert [record["cdps"] for record in read(invert + "/identifiers.json")["classes"]] == [4, 4, 4]
+sources = read(generate + "/manifest.json")["sources"]
+assert len(sources) == 12, sources
+held_out = read(train + "/results.json")["held_out"]
+assert held_out["images"] == 6 and held_out["share"] == 0.34, held_out
+assert open(train + "/history.csv").readline().endswith(",held_out_accuracy\n")
+CHECK
+"$program" train "${config[@]}" "${held[@]}" >again.txt 2>&1
+check "called again it has finished, and tells both accuracies" bash -c "grep -q 'finished already' again.txt && grep -Eq '^held out of training .* 6\$' again.txt"
+"$program" evaluate "${config[@]}" "${held[@]}" --weights last --split held_out >evaluated.txt 2>&1
+check "deda evaluate finds the same pictures" grep -Eq '^all .* 6$' evaluated.txt
+
 # Exclusions: another store, trained anew, both in the report.
 echo "images/train/00000.png" >exclude.txt
 excluded=(--set 'augment.p_syn=0' --set "decouple.exclude=\"$work/exclude.txt\"")

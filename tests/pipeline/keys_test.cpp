@@ -31,14 +31,17 @@ const std::map<std::string, Settings> bases{
     {"cosine", {"train.schedule=cosine"}},
     {"unguided", {"generate.guidance=1"}},
     {"own timestep", {"invert.most_timestep=700"}},
+    {"held out", {"train.held_out=0.25"}},
     {"names", {"generate.identifier=class_name"}},
     {"weights", {}},  // with a weights file
+    {"nine copies", {"generate.store_copies=9"}},
 };
 
 struct Row {
   const char* key;
   const char* value;
-  const char* changes;  // first stage whose key changes; all that need it follow. "": none
+  // First stage whose key changes; all that need it follow, but where it says "alone". "": none.
+  const char* changes;
   const char* base = "deda";
 };
 
@@ -193,6 +196,10 @@ const std::vector<Row> rows{
 
     {"generate.copies", "2", "generate"},
     {"generate.copies", "2", "", "real"},
+    {"generate.copies", "2", "train", "nine copies"},  // of the same store
+    {"generate.store_copies", "3", ""},                // as many as copies
+    {"generate.store_copies", "9", "generate alone"},  // training uses the same three of them
+    {"generate.store_copies", "9", "", "real"},
     {"generate.steps", "10", "generate"},
     {"generate.guidance", "5", "generate"},
     {"generate.sampler", "\"ddim_leading\"", "generate"},
@@ -291,10 +298,19 @@ const std::vector<Row> rows{
     {"train.minimum_learning_rate", "0.001", ""},
     {"train.minimum_learning_rate", "0.001", "train", "cosine"},
     {"train.label_smoothing", "0.1", "train"},
+    {"train.held_out", "0.25", "invert"},
+    {"train.held_out", "0.25", "generate", "names"},
+    {"train.held_out", "0.25", "train", "real"},
+    {"train.held_out", "0.25", "train", "plain"},
+    {"train.held_out", "0.5", "invert", "held out"},
+    {"train.held_out_seed", "2", ""},
+    {"train.held_out_seed", "2", "invert", "held out"},
+    {"run.seed", "7", "train", "held out"},
     {"train.evaluate_every", "2", "train"},
     {"train.evaluation_batch", "2", ""},
     {"train.checkpoint_every", "2", ""},
     {"train.keep_checkpoints", "3", ""},
+    {"train.keep_finished_checkpoints", "true", ""},
     {"train.device", "\"cpu\"", ""},
     {"train.precision", "\"bf16\"", "train"},
     {"train.memory_order", "\"channels_last\"", ""},
@@ -331,6 +347,7 @@ std::string from_on(const std::string& first, const Keys& present) {
       {"decouple", {Stage::decouple, Stage::invert, Stage::generate, Stage::train}},
       {"invert", {Stage::invert, Stage::generate, Stage::train}},
       {"generate", {Stage::generate, Stage::train}},
+      {"generate alone", {Stage::generate}},
       {"train", {Stage::train}}};
   std::string names;
   for (const Stage stage : needers.at(first)) {

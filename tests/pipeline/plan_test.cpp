@@ -27,10 +27,12 @@ std::vector<Stage> stages_of(const Plan& plan) {
 }
 
 // A finished store of one picture without parts.
-void write_store(const std::filesystem::path& folder, const std::string& stage, const std::string& key) {
+void write_store(const std::filesystem::path& folder, const std::string& stage, const std::string& key,
+                 const std::string& provenance = {}) {
   io::StoreDescription description;
   description.stage = stage;
   description.key = key;
+  description.provenance = provenance;
   description.configuration = "{}";
   description.class_names = {"a"};
   description.sources = {"picture.png"};
@@ -97,9 +99,10 @@ TEST(Plan, ProvenanceNamesSettingsNeedsAndInputs) {
   EXPECT_EQ(provenance.key, plan.at(Stage::train).key);
   EXPECT_EQ(provenance.needs,
             (std::map<std::string, std::string>{{"decouple", plan.at(Stage::decouple).key},
-                                                {"generate", plan.at(Stage::generate).key}}));
+                                                {"generate", plan.at(Stage::generate).needed_as}}));
   const auto settings = nlohmann::json::parse(provenance.settings);
   EXPECT_EQ(settings.at("augment.p_aug"), 0.5);
+  EXPECT_EQ(settings.at("generate.copies"), 3);
   EXPECT_FALSE(settings.contains("train.device"));
   EXPECT_EQ(nlohmann::json::parse(provenance.configuration).at("train").at("device"), "auto");
 }
@@ -161,6 +164,29 @@ TEST(Plan, AStoreThatASettingNamesCountsByItsKey) {
   write_store(example.folder / "copies", "generate", "89ab");
   EXPECT_THROW(with("copies"), DataError) << "of another stage";
   EXPECT_THROW(with("nowhere"), DataError);
+}
+
+// As many copies as a store holds are used of one that a setting names.
+TEST(Plan, ANamedStoreOfSyntheticCdpsIsTheOneThatThePlanWouldMake) {
+  const test::ExampleExperiment example;
+  const auto with = [&](const std::string& setting) { return example.plan({setting}); };
+  const auto name = [&](const Plan& plan, const std::string& folder, const std::string& key) {
+    const auto& store = plan.at(Stage::generate);
+    write_store(example.folder / folder, "generate", key, to_json(plan.provenance_of(store)));
+    return with("train.synthetic_store=" + example.quoted(folder)).at(Stage::train).key;
+  };
+  const auto three = with("generate.copies=3"), nine = with("generate.copies=9"),
+             three_of_nine = with("generate.store_copies=9");
+  const auto key_of = [](const Plan& plan) { return plan.at(Stage::generate).key; };
+  EXPECT_EQ(key_of(nine), key_of(three_of_nine));
+  EXPECT_EQ(three_of_nine.at(Stage::train).key, three.at(Stage::train).key);
+  EXPECT_EQ(name(three, "three", key_of(three)), three.at(Stage::train).key);
+  EXPECT_EQ(name(nine, "nine", key_of(nine)), nine.at(Stage::train).key);
+  EXPECT_NE(nine.at(Stage::train).key, three.at(Stage::train).key);
+  // What it was made of does not give its key: made by another version. It counts by its key.
+  const auto other = name(three, "other", "89ab");
+  EXPECT_NE(other, three.at(Stage::train).key);
+  EXPECT_EQ(name(nine, "another", "89ab"), other);
 }
 
 TEST(NodeState, FollowsWhatIsOnDisk) {

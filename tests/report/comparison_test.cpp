@@ -572,6 +572,36 @@ TEST(RunResults, HoldWhatTheyWereMadeOf) {
   EXPECT_FALSE(runs[1].provenance.has_value());
 }
 
+TEST(RunResults, HoldTheAccuracyOfHeldOutPictures) {
+  const test::TemporaryFolder folder;
+  write_run(folder / "a", {{"held_out",
+                            {{"share", 0.1},
+                             {"images", 6},
+                             {"best", 70},
+                             {"best_epoch", 2},
+                             {"last", 60},
+                             {"mean_last_10", 65}}}});
+  write_atomically(folder / "a" / "history.csv",
+                   "epoch,learning_rate,loss,accuracy.all,held_out_accuracy\n1,0.1,2,,\n2,0.1,2,1,70\n");
+  write_run(folder / "b", {{"held_out", nullptr}});
+  write_run(folder / "c", Json::object());  // of an earlier version
+  write_run(folder / "d", {{"held_out", {{"best", 70}}}});
+  std::vector<std::string> problems;
+  const auto runs = find_runs(folder.path(), problems);
+  ASSERT_EQ(runs.size(), 3u);
+  ASSERT_TRUE(runs[0].held_out.has_value());
+  EXPECT_EQ(runs[0].held_out->best, 70);
+  EXPECT_EQ(runs[0].held_out->last, 60);
+  EXPECT_EQ(runs[0].held_out->mean_last_10, 65);
+  EXPECT_EQ(runs[0].held_out->images, 6);
+  ASSERT_EQ(runs[0].history.size(), 2u);
+  EXPECT_FALSE(runs[0].history[0].held_out.has_value());
+  EXPECT_EQ(runs[0].history[1].held_out, 70);
+  EXPECT_FALSE(runs[1].held_out.has_value());
+  EXPECT_FALSE(runs[2].held_out.has_value());
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("d/results.json")));
+}
+
 TEST(RunResults, NameTheFileOfADamagedProvenance) {
   const test::TemporaryFolder folder;
   Json no_object = Json::parse(to_json(*run("deda", 1, 80, 60).provenance)), incomplete = no_object;

@@ -18,6 +18,7 @@ namespace deda::training {
 using comm::Communicator;
 using test::Visit;
 using testing::HasSubstr;
+using testing::Not;
 
 class TrainerTest : public testing::Test {
  protected:

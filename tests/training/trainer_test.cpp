@@ -53,8 +53,44 @@ TEST_F(TrainerTest, ContinuesWithAnotherNumberOfRanksOnTheSameSamples) {
   EXPECT_EQ(gathered(visits), expected_visits(2));
 }
 
+TEST_F(TrainerTest, EvaluatesHeldOutPicturesWithoutTheirHavingAPart) {
+  const auto alone = request("alone", 3);
+  auto order = request("with held-out pictures", 3);
+  order.config.evaluate_every = 2;
+  order.run.held_out = 0.2;
+  order.run.made_of.key = alone.run.made_of.key;  // weights name it
+  const auto train_with_held_out = [&](const TrainRequest& request, test::Incidents incidents = {}) {
+    auto held_out = test::made_up_tests(ranks_, 7);
+    return train(ranks_, request, test::made_up_training(ranks_, pictures, batch_size, incidents),
+                 test::made_up_tests(ranks_, tests), held_out);
+  };
+  run(ranks_, alone);
+  auto stopped = order;
+  stopped.folder = folder_ / "stopped";
+  const auto state = train_with_held_out(order);
+  EXPECT_THROW(train_with_held_out(stopped, {.stop_epoch = 3, .stop_step = 1}), Stopped);
+  clear_stop_request();
+  train_with_held_out(stopped);
+  ASSERT_EQ(state.history.size(), 3u);
+  EXPECT_FALSE(state.history[0].held_out.has_value()) << "evaluated with the test pictures alone";
+  ASSERT_TRUE(state.history[1].held_out.has_value());
+  EXPECT_EQ(state.history[1].held_out->total, 7);
+  if (!ranks_.is_root()) return;
+  EXPECT_EQ(bytes_of("with held-out pictures", "last.safetensors"), bytes_of("alone", "last.safetensors"));
+  EXPECT_EQ(bytes_of("stopped", "history.csv"), bytes_of("with held-out pictures", "history.csv"));
+  const auto history = read_text(order.folder / "history.csv");
+  EXPECT_THAT(history, HasSubstr("loss,accuracy.all,accuracy.even,held_out_accuracy\n"));
+  EXPECT_THAT(read_text(alone.folder / "history.csv"), Not(HasSubstr("held_out")));
+  const auto results = nlohmann::json::parse(read_text(order.folder / "results.json")).at("held_out");
+  EXPECT_EQ(results.at("share"), 0.2);
+  EXPECT_EQ(results.at("images"), 7);
+  EXPECT_DOUBLE_EQ(results.at("last").get<double>(), percent * state.history[2].held_out->accuracy());
+  EXPECT_TRUE(nlohmann::json::parse(read_text(alone.folder / "results.json")).at("held_out").is_null());
+}
+
 TEST_F(TrainerTest, WithADamagedCheckpointGoesBackToTheOneBeforeAndEndsTheSame) {
-  const auto order = request("damaged", 2);
+  auto order = request("damaged", 2);
+  order.config.keep_finished_checkpoints = true;  // as if killed just before the end
   run(ranks_, order);
   const auto expected = bytes_of("damaged", "last.safetensors");
   ranks_.barrier("read");
@@ -69,6 +105,30 @@ TEST_F(TrainerTest, WithADamagedCheckpointGoesBackToTheOneBeforeAndEndsTheSame) 
   run(ranks_, order, {}, &visits);
   EXPECT_EQ(gathered(visits).front().epoch, 2) << "continued after the first epoch";
   EXPECT_EQ(bytes_of("damaged", "last.safetensors"), expected);
+}
+
+TEST_F(TrainerTest, LeavesNoCheckpointOfAFinishedRunUnlessAsked) {
+  const auto kept = [&](const TrainRequest& request) {
+    ranks_.barrier("looking");
+    return CheckpointFolder(request.folder, 2).files().size();
+  };
+  auto order = request("tidy", 2), keeping = request("keeping", 2);
+  keeping.config.keep_finished_checkpoints = true;
+  keeping.run.made_of.key = order.run.made_of.key;  // weights name it
+  EXPECT_THROW(run(ranks_, order, {.stop_epoch = 2, .stop_step = 1}), Stopped);
+  clear_stop_request();
+  EXPECT_GT(kept(order), 0u) << "a stopped run needs them";
+  run(ranks_, order);
+  run(ranks_, keeping);
+  EXPECT_EQ(kept(order), 0u);
+  EXPECT_EQ(kept(keeping), 2u);
+  for (const char* file : {"best.safetensors", "last.safetensors", "history.csv"})
+    EXPECT_EQ(bytes_of("tidy", file), bytes_of("keeping", file)) << file;
+  EXPECT_TRUE(finished_run(order.folder, order.run.made_of.key).has_value());
+  ranks_.barrier("looked");
+  if (ranks_.is_root()) remove_checkpoints(keeping.folder);
+  EXPECT_EQ(kept(keeping), 0u);
+  EXPECT_TRUE(finished_run(keeping.folder, keeping.run.made_of.key).has_value());
 }
 
 TEST_F(TrainerTest, StopsWithANameWhenTheLossIsNoNumberAnyMore) {

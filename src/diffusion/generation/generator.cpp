@@ -74,6 +74,31 @@ EditObserver observer_into(EditRecord& record) {
   };
 }
 
+// Rows of one record per copy in the order of CDPs, each with its copies, as traces have them.
+EditRecord joined_by_cdp(const std::vector<EditRecord>& copies) {
+  const auto join = [&](const auto& field) {
+    std::vector<at::Tensor> parts;
+    for (const auto& copy : copies) parts.push_back(field(copy));
+    return parts.front().defined() ? at::stack(parts, 1).flatten(0, 1) : at::Tensor{};
+  };
+  EditRecord joined;
+  joined.sigmas = copies.front().sigmas;
+  joined.noise = join([](const EditRecord& copy) { return copy.noise; });
+  joined.final_latents = join([](const EditRecord& copy) { return copy.final_latents; });
+  for (const auto field :
+       {&DecodedCdps::image, &DecodedCdps::pixel, &DecodedCdps::latent, &DecodedCdps::argb})
+    joined.decoded.*field = join([&](const EditRecord& copy) { return copy.decoded.*field; });
+  for (std::size_t k = 0; k < copies.front().steps.size(); ++k) {
+    using Step = EditRecord::Step;
+    auto& step = joined.steps.emplace_back();
+    step.timestep = copies.front().steps[k].timestep;
+    for (const auto field : {&Step::sample, &Step::unconditional, &Step::conditional, &Step::guided,
+                             &Step::after, &Step::fresh_noise})
+      step.*field = join([&](const EditRecord& copy) { return copy.steps[k].*field; });
+  }
+  return joined;
+}
+
 }  // namespace
 
 std::vector<ClassPrompt> prompts_of_names(const DiffusionModel& model, const std::string& prompt,
@@ -158,59 +183,76 @@ DecodedCdps Generator::decode(const at::Tensor& latents) const {
 std::vector<std::vector<EditedCopy>> Generator::edit(const std::vector<CdpToEdit>& cdps,
                                                      EditRecord* record) const {
   const at::NoGradGuard no_gradients;
-  const auto copies = static_cast<std::size_t>(settings_.generate.copies);
+  const auto copies = settings_.generate.copies;
   // Texts of the unit's classes, each once, in order of appearance.
-  std::vector<std::size_t> classes;
+  std::vector<std::size_t> classes, text_of;
   std::vector<TextCondition> texts;
-  std::vector<EditRow> rows;
-  for (std::size_t i = 0; i < cdps.size(); ++i) {
-    auto text = std::find(classes.begin(), classes.end(), cdps[i].class_id);
+  for (const auto& cdp : cdps) {
+    auto text = std::find(classes.begin(), classes.end(), cdp.class_id);
     if (text == classes.end()) {
-      texts.push_back(prompts_.at(cdps[i].class_id).text);
-      text = classes.insert(classes.end(), cdps[i].class_id);
+      texts.push_back(prompts_.at(cdp.class_id).text);
+      text = classes.insert(classes.end(), cdp.class_id);
     }
-    for (std::size_t k = 1; k <= copies; ++k)
-      rows.push_back({static_cast<std::int64_t>(i), static_cast<std::size_t>(text - classes.begin()),
-                      seed_of_copy(settings_.seed, cdps[i].source, static_cast<std::int64_t>(k))});
+    text_of.push_back(static_cast<std::size_t>(text - classes.begin()));
   }
   auto encoded = encode(cdps);
-  const auto edited_latents =
-      editor_.edit(encoded.latents, texts, rows, record != nullptr ? observer_into(*record) : EditObserver{});
-  auto decoded = decode(edited_latents);
-  // All of the unit is on its way before the host waits for the first time.
-  const auto latents = on_host(edited_latents), all_argb = on_host(decoded.argb);
   std::vector<std::vector<EditedCopy>> edited(cdps.size());
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    const auto& cdp = cdps[row / copies];
-    EditedCopy copy;
-    copy.copy = static_cast<std::int32_t>(row % copies) + 1;
-    copy.seed = rows[row].seed;
-    const auto argb = all_argb.slice(0, static_cast<std::int64_t>(row), static_cast<std::int64_t>(row) + 1);
-    if (!is_finite(latents[static_cast<std::int64_t>(row)]) || !is_finite(argb)) {
-      copy.outcome = io::Outcome::failed;
-      copy.reason = "its numbers are not finite";
-    } else {
-      copy.decoded = rgba_pictures(argb).front();
-      copy.square = copy.decoded;
-      clean_alpha(copy.square, {settings_.generate.least_alpha, settings_.generate.least_component_share});
-      copy.change = compare_silhouettes(cdp.framed.rgba, copy.square);
-      copy.reason = rejection(copy.change, settings_.generate);
-      if (!copy.reason.empty()) copy.outcome = io::Outcome::rejected;
+  std::vector<EditRecord> records;  // one a copy
+  for (std::int64_t k = 1; k <= copies; ++k) {
+    // A copy of each CDP is a batch of its own: sums depend on a batch's shape, and with all copies in one
+    // batch the first of them would have other last digits in a store of nine than in a store of three.
+    std::vector<EditRow> rows;
+    for (std::size_t i = 0; i < cdps.size(); ++i)
+      rows.push_back(
+          {static_cast<std::int64_t>(i), text_of[i], seed_of_copy(settings_.seed, cdps[i].source, k)});
+    EditRecord made;
+    const auto edited_latents =
+        editor_.edit(encoded.latents, texts, rows, record != nullptr ? observer_into(made) : EditObserver{});
+    auto decoded = decode(edited_latents);
+    // All of the batch is on its way before the host waits for it.
+    const auto latents = on_host(edited_latents), all_argb = on_host(decoded.argb);
+    for (std::size_t i = 0; i < cdps.size(); ++i) {
+      const auto row = static_cast<std::int64_t>(i);
+      edited[i].push_back(finish_copy(cdps[i], static_cast<std::int32_t>(k), rows[i].seed, latents[row],
+                                      all_argb.slice(0, row, row + 1)));
     }
-    edited[row / copies].push_back(std::move(copy));
-  }
-  if (record != nullptr) {
-    for (auto* tensor : {&encoded.offset, &encoded.mean, &encoded.deviation, &encoded.latents, &decoded.image,
-                         &decoded.pixel, &decoded.latent, &decoded.argb})
-      *tensor = on_host(*tensor);
-    record->encoded = std::move(encoded);
-    record->decoded = std::move(decoded);
-    record->final_latents = latents;
+    if (record == nullptr) continue;
     std::vector<at::Tensor> noise;
     for (const auto& row : rows) noise.push_back(edit_noise(row.seed, 0, latents.slice(0, 0, 1).sizes()));
-    record->noise = at::cat(noise);
+    made.noise = at::cat(noise);
+    made.final_latents = latents;
+    for (auto* tensor : {&decoded.image, &decoded.pixel, &decoded.latent, &decoded.argb})
+      *tensor = on_host(*tensor);
+    made.decoded = std::move(decoded);
+    records.push_back(std::move(made));
+  }
+  if (record != nullptr) {
+    for (auto* tensor : {&encoded.offset, &encoded.mean, &encoded.deviation, &encoded.latents})
+      *tensor = on_host(*tensor);
+    *record = joined_by_cdp(records);
+    record->encoded = std::move(encoded);
   }
   return edited;
+}
+
+// Cleaned and checked on the CPU. `argb`: its row.
+EditedCopy Generator::finish_copy(const CdpToEdit& cdp, std::int32_t number, std::uint64_t seed,
+                                  const at::Tensor& latent, const at::Tensor& argb) const {
+  EditedCopy copy;
+  copy.copy = number;
+  copy.seed = seed;
+  if (!is_finite(latent) || !is_finite(argb)) {
+    copy.outcome = io::Outcome::failed;
+    copy.reason = "its numbers are not finite";
+    return copy;
+  }
+  copy.decoded = rgba_pictures(argb).front();
+  copy.square = copy.decoded;
+  clean_alpha(copy.square, {settings_.generate.least_alpha, settings_.generate.least_component_share});
+  copy.change = compare_silhouettes(cdp.framed.rgba, copy.square);
+  copy.reason = rejection(copy.change, settings_.generate);
+  if (!copy.reason.empty()) copy.outcome = io::Outcome::rejected;
+  return copy;
 }
 
 void Generator::rehearse(std::size_t cdps) const {
@@ -219,8 +261,7 @@ void Generator::rehearse(std::size_t cdps) const {
   const auto sources =
       at::randn({static_cast<std::int64_t>(cdps), model_->autoencoder->config().latent_channels, side, side});
   std::vector<EditRow> rows;
-  for (std::size_t i = 0; i < cdps * static_cast<std::size_t>(settings_.generate.copies); ++i)
-    rows.push_back({static_cast<std::int64_t>(i) / settings_.generate.copies, 0, i});
+  for (std::size_t i = 0; i < cdps; ++i) rows.push_back({static_cast<std::int64_t>(i), 0, i});
   const auto latents = editor_.edit(sources, {editor_.unconditional()}, rows);
   const auto argb = decode(latents).argb.to(at::kCPU);  // waits until all of it has been computed
 }

@@ -79,7 +79,8 @@ class Generator {
             std::vector<ClassPrompt> prompts);
 
   // Copies 1..K of every CDP, [cdps][K]; a pure function of its arguments and of the order of the CDPs in the
-  // batch (rounding). Numbers that are not finite make a copy failed. Safe from many threads.
+  // batch (rounding). The first copies are the same bytes for every K. Numbers that are not finite make a
+  // copy failed. Safe from many threads.
   std::vector<std::vector<EditedCopy>> edit(const std::vector<CdpToEdit>& cdps,
                                             EditRecord* record = nullptr) const;
 
@@ -94,6 +95,8 @@ class Generator {
  private:
   EncodedCdps encode(const std::vector<CdpToEdit>& cdps) const;
   DecodedCdps decode(const at::Tensor& latents) const;
+  EditedCopy finish_copy(const CdpToEdit& cdp, std::int32_t number, std::uint64_t seed,
+                         const at::Tensor& latent, const at::Tensor& argb) const;
 
   std::shared_ptr<const DiffusionModel> model_;
   GeneratorSettings settings_;

@@ -5,7 +5,7 @@
 
 Without diffusers, or with --plain, the UNet is that of plain_unet.py and there are no figures of the autoencoder.
 
-Batches as ours: all copies of all CDPs and both halves of guidance at once, sources encoded once, texts before the clock
+Batches: all copies of all CDPs (ours from pictures to pictures: a copy of each CDP) and both halves of guidance at once, sources encoded once, texts before the clock
 starts; plain_unet.py's sampler, which is a few numbers a step. Keys and values of the texts are made in every step, since diffusers has no place for them; textual inversion encodes a
 prompt per sample and trains the embedding matrix, as the public script does, on latents that are there already."""
 import torch
