@@ -2,7 +2,7 @@
 # The environment of every deda job, on any site: sourced by the batch scripts before the first stage.
 # What differs between sites stands in one short file, slurm/sites/<name>.sh; name yours in DEDA_SITE (default: none).
 #
-# After this file: DEDA_BIN is the program, DEDA_LAUNCH starts it on all ranks ("srun ..." in an allocation, "mpirun ..." elsewhere).
+# After this file: DEDA_BIN is the program.
 deda_home=${DEDA_HOME:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 
 if [ -n "${DEDA_SITE:-}" ]; then
@@ -46,19 +46,3 @@ fi
 
 export DEDA_BIN=${DEDA_BIN:-$deda_home/build/jobs/deda}
 if [ ! -x "$DEDA_BIN" ]; then echo "slurm/env.sh: no program at $DEDA_BIN; build it (bash cmake/setup.sh && cmake --build build) or set DEDA_BIN" >&2; exit 2; fi
-
-# DEDA_LAUNCHER=srun|mpirun|none; DEDA_RANKS is for mpirun (default: one rank per core, at most 2).
-if [ -z "${DEDA_LAUNCHER:-}" ]; then
-  if [ -n "${SLURM_JOB_ID:-}" ]; then DEDA_LAUNCHER=srun; else DEDA_LAUNCHER=mpirun; fi
-fi
-# shellcheck disable=SC2034  # DEDA_LAUNCH is for pipeline.sh
-case $DEDA_LAUNCHER in
-  srun) DEDA_LAUNCH=(srun --kill-on-bad-exit=1 --mpi="${DEDA_SRUN_MPI:-pmix}") ;;
-  mpirun)
-    cores=$(env -u OMP_NUM_THREADS nproc)   # nproc obeys OMP_NUM_THREADS
-    DEDA_LAUNCH=(mpirun -n "${DEDA_RANKS:-$((cores < 2 ? cores : 2))}")
-    if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
-    export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none ;;
-  none) DEDA_LAUNCH=() ;;
-  *) echo "slurm/env.sh: DEDA_LAUNCHER=$DEDA_LAUNCHER; use srun, mpirun or none" >&2; exit 2 ;;
-esac

@@ -16,7 +16,7 @@ void set_deadline(double seconds_from_now);
 
 // How long before the end of an allocation work stops: 300 s, at most a quarter of a limit that is known.
 inline constexpr double most_margin_s = 300.0;
-inline constexpr double margin_share = 0.25;  // slurm/pipeline.sh has the same numbers
+inline constexpr double margin_share = 0.25;  // slurm/study.sbatch has the same numbers
 double stop_margin(double limit_s, double most_s = most_margin_s);
 
 // Deadlines of the environment: DEDA_DEADLINE_S (seconds from now; ConfigError where it is no number), and

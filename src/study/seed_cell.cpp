@@ -25,6 +25,9 @@ RunValues values_of(const report::RunResults& results, const std::string& group)
     values.mean_last_10 = finite(found->second.mean_last_10);
     values.images = found->second.images;
   }
+  // The last epoch's: held-out pictures are there to choose settings by, and choosing an epoch by them as
+  // well would flatter it.
+  if (results.held_out) values.held_out = finite(results.held_out->last);
   values.evaluations =
       std::count_if(results.history.begin(), results.history.end(),
                     [&](const report::EpochRow& row) { return row.accuracy.count(group) > 0; });

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# slurm/pipeline.sbatch, pipeline.sh and env.sh against a pretended Slurm (squeue, scontrol, srun) and a pretended program: when a job
+# slurm/study.sbatch and env.sh against a pretended Slurm (squeue, scontrol, srun) and a pretended program: when a job
 # requeues itself, when it does not, and what it says. Seconds, no cluster.
 #   scripts_test.sh SOURCE_DIR WORK_DIR
 set -uo pipefail
@@ -28,35 +28,33 @@ cat >bin/srun <<'SH'
 while [ "${1#-}" != "$1" ]; do shift; done
 exec "$@"
 SH
-# The program: `plan --commands` prints the lines of CONFIG.stages, `plan --progress` the pieces of work that are there;
-# a stage is a shell command, run in place.
+# The program: `study run` does what the file run.does says, `study status --progress` prints the pieces of work that are there.
 cat >bin/deda <<'SH'
 #!/bin/bash
-stage=$1; shift
-config=; progress=0; commands=0
-while [ $# -gt 0 ]; do case $1 in --config) config=$2; shift ;; --progress) progress=1 ;; --commands) commands=1 ;; esac; shift; done
-case $stage in
-  plan) [ -r "$config" ] || exit 3
-    [ "$progress" = 0 ] || cat pieces 2>/dev/null; [ "$commands" = 0 ] || while read -r line; do echo "$line --config $config"; done <"$config" ;;
-  inspect) exit 0 ;;
-  *) echo "[$stage $config end=${SLURM_JOB_END_TIME:-none} tmp=${TMPDIR:-none}]"; eval "$(cat "$stage.does" 2>/dev/null)" ;;
+[ "$1" = study ] || exit 9
+what=$2; shift 2
+progress=0
+for word in "$@"; do [ "$word" != --progress ] || progress=1; done
+case $what in
+  status) [ "$progress" = 0 ] || cat pieces 2>/dev/null ;;
+  report) echo "[report $*]" ;;
+  run) echo "[run $* end=${SLURM_JOB_END_TIME:-none} tmp=${TMPDIR:-none}]"; eval "$(cat run.does 2>/dev/null)" ;;
 esac
 SH
 chmod +x bin/*
-echo decouple >one.toml; echo train >two.toml; echo other >three.toml
 
 job() {   # job ENVIRONMENT... -- ARGUMENTS...: one start of the batch job
   local environment=()
   while [ "$1" != -- ]; do environment+=("$1"); shift; done; shift
   rm -f requeued; code=0
   env -i PATH="$work/bin:$PATH" HOME="$work" DEDA_HOME="$source_dir" DEDA_BIN="$work/bin/deda" SLURM_JOB_ID=7 DEDA_REQUEUE_WAIT_S=0 \
-    DEDA_HELD_WAIT_S=0 "${environment[@]}" timeout 60 bash "$source_dir/slurm/pipeline.sbatch" "$@" >log 2>&1 || code=$?
+    "${environment[@]}" timeout 60 bash "$source_dir/slurm/study.sbatch" "$@" >log 2>&1 || code=$?
 }
 now() { date +%s; }
 iso() { date -d "@$1" +%Y-%m-%dT%H:%M:%S; }
 
 # The end of the job is not known: no end. Said once, work runs.
-echo 'echo piece >>pieces' >decouple.does
+echo 'echo piece >>pieces' >run.does
 for answer in '' N/A Unknown NONE 'slurm_load_jobs error'; do
   echo "$answer" >squeue; echo "$answer" >squeue.start
   job -- one.toml
@@ -65,9 +63,11 @@ for answer in '' N/A Unknown NONE 'slurm_load_jobs error'; do
   check "squeue prints \"$answer\": said once" test "$(grep -c 'the end of job 7 is not known' log)" = 1
 done
 rm squeue squeue.start
-job -- one.toml
+job -- one.toml --seeds 1-3 --set a.b=1
 check "squeue fails: the work is done" ended 0
 check "squeue fails: no end" says 'end=none'
+check "arguments go to the driver" says '^\[run one.toml --seeds 1-3 --set a.b=1'
+check "and to the report" says '^\[report one.toml --seeds 1-3 --set a.b=1'
 job SLURM_JOB_END_TIME=0 -- one.toml
 check "an end of 0 is none" says 'end=none'
 job SLURM_JOB_END_TIME=$(($(now) - 60)) -- one.toml
@@ -78,81 +78,71 @@ check "an end that squeue knows is passed on" says 'end=1'
 check "and nothing is said" silent 'not known'
 
 # 75: requeued where a piece of work was finished in this start, and only there.
-echo 'echo piece >>pieces; exit 75' >decouple.does
+echo 'echo piece >>pieces; exit 75' >run.does
 job -- one.toml
 check "stopped after some work: requeued" requeued
 check "with 75" ended 75
-echo 'exit 75' >decouple.does
+check "no report of what is half done" silent '^\[report'
+echo 'exit 75' >run.does
 job -- one.toml
 check "stopped without work: not requeued" kept
 check "75 all the same" ended 75
 check "and says why" says 'no piece of work was finished in this start'
 job SLURM_RESTART_COUNT=20 -- one.toml
 check "requeued often enough" says 'already requeued 20 times'
-echo 'echo piece >>pieces; exit 75' >decouple.does
+echo 'echo piece >>pieces; exit 75' >run.does
 touch scontrol_fails
 job -- one.toml
 check "scontrol fails: 75" ended 75
 check "and a sentence" says 'submit the same command again to continue'
 rm scontrol_fails
 
-# Several configurations.
-echo 'echo piece >>pieces' >decouple.does; echo 'echo piece >>pieces' >train.does; echo 'exit 3' >other.does
-job -- one.toml two.toml --seeds 1
-check "two configurations: both ran" test "$(grep -c '^\[' log)" = 2
-check "two configurations: done" ended 0
-job -- three.toml two.toml
-check "one fails, the other runs" says '^\[train two.toml'
-check "and the code is the failed one's" ended 3
-check "which is named" says 'three.toml: exit code 3'
-echo 'echo piece >>pieces; exit 75' >train.does
-job -- three.toml two.toml one.toml
-check "one stopped: requeued" requeued
-check "nothing begins after a stop" silent '^\[decouple'
-job -- none.toml two.toml
-check "a configuration that is not there: the other still runs" says '^\[train'
+# Failures, and a driver that is killed.
+echo 'exit 1' >run.does
+job -- one.toml
+check "some items failed: 1" ended 1
+check "with a report all the same" says '^\[report'
+check "not requeued" kept
+echo 'exit 2' >run.does
+job -- one.toml
+check "a wrong study: 2" ended 2
+check "without a report" silent '^\[report'
+echo 'echo x >>tries; [ "$(wc -l <tries)" -gt 2 ] || kill -9 $$' >run.does
+job -- one.toml
+check "a driver that is killed is started again" ended 0
+check "and this is said" test "$(grep -c 'started again' log)" = 2
+echo 'kill -9 $$' >run.does
+job -- one.toml
+check "but not for ever" test "$(grep -c '^\[run' log)" = 4
 job --
-check "no configuration: usage" says usage
-job -- one.toml --seeds
-check "an option without its value: usage" says '--seeds needs a value'
+check "no study: usage" says usage
 check "2" ended 2
 
-# 76: another run writes the folder.
-echo 'exit 76' >train.does
-job -- two.toml one.toml
-check "held: the other configuration runs" says '^\[decouple one.toml'
-check "held: 76" ended 76
-check "held: not requeued" kept
-echo '[ -e freed ] || { touch freed; exit 76; }' >train.does
-job DEDA_HELD_WAIT_S=1 -- two.toml
-check "held for a while: waits and goes on" ended 0
-check "and says so" says 'another run writes its folder'
-
 # Slurm's signal in a job that is hardly longer than its lead: work goes on; the second signal counts.
-cat >train.does <<'SH'
+cat >run.does <<'SH'
 trap 'echo told to stop; exit 75' USR2
-kill -USR2 $(ps -o ppid= -p $$); for i in $(seq 20); do sleep 0.05; done
-echo piece >>pieces; [ ! -e again ] || { kill -USR2 $(ps -o ppid= -p $$); sleep 5 & wait $!; }
+kill -USR2 $PPID; for i in $(seq 20); do sleep 0.05; done
+echo piece >>pieces; [ ! -e again ] || { kill -USR2 $PPID; sleep 5 & wait $!; }
 SH
 short=(SLURM_JOB_START_TIME="$(now)" SLURM_JOB_END_TIME=$(($(now) + 240)))
-job "${short[@]}" -- two.toml
+job "${short[@]}" -- one.toml
 check "a short limit: the early signal is passed over" ended 0
 check "and it says so" says 'the time limit of 240 s is short'
 touch again
-job "${short[@]}" -- two.toml
+job "${short[@]}" -- one.toml
 check "the second signal stops" says 'told to stop'
 check "requeued" requeued
 rm again
-job SLURM_JOB_START_TIME="$(now)" SLURM_JOB_END_TIME=$(($(now) + 7200)) -- two.toml
+job SLURM_JOB_START_TIME="$(now)" SLURM_JOB_END_TIME=$(($(now) + 7200)) -- one.toml
 check "a long limit: the first signal stops" says 'told to stop'
+echo 'echo piece >>pieces' >run.does
 
 # Things that are missing.
-echo 'echo piece >>pieces' >decouple.does
 job TMPDIR=$work/nowhere -- one.toml
 check "TMPDIR that is no folder: left out" says 'tmp=none'
 check "and named" says "TMPDIR=$work/nowhere is no folder"
 rm -f requeued; code=0
-env -i PATH="$work/bin:$PATH" DEDA_HOME="$source_dir" DEDA_BIN="$work/bin/deda" DEDA_LAUNCHER=none bash "$source_dir/slurm/pipeline.sbatch" one.toml >log 2>&1 || code=$?
+env -i PATH="$work/bin:$PATH" DEDA_HOME="$source_dir" DEDA_BIN="$work/bin/deda" bash "$source_dir/slurm/study.sbatch" one.toml >log 2>&1 || code=$?
 check "no HOME, no USER: works" ended 0
 cat >home.sh <<'SH'
 source "$1/cmake/setup.sh"; deda_build_dir=/build; deda_cache

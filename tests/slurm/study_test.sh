@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# slurm/pipeline.sbatch on a real two-node Slurm: it runs all stages over both nodes; told to stop in the middle of the training it
-# leaves with 75, requeues itself, continues, and ends with the bytes of a run that nobody disturbed.
-#   pipeline_test.sh SOURCE_DIR PROGRAM WORK_DIR
+# slurm/study.sbatch on a real two-node Slurm: it runs all stages, trainings on both nodes at once; told to stop in the middle of them it
+# leaves with 75, requeues itself, continues, and ends with the bytes and the tables of a study that nobody disturbed.
+#   study_test.sh SOURCE_DIR PROGRAM WORK_DIR
 set -uo pipefail
 source_dir=$1; program=$2; work=$3/run
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,15 +19,16 @@ wait_for() {  # wait_for JOB SECONDS: until it has ended
   return 1
 }
 submit() {    # submit OUTPUT: prints the job number
-  sbatch --parsable -N 2 --ntasks-per-node 1 -t 10 -o "$1.log" "$source_dir/slurm/pipeline.sbatch" "$here/pipeline.toml" \
-    --methods deda --seeds 1 --set "dataset.root=\"$1/toy\"" --set "run.output=\"$1\""
+  sbatch --parsable -N 2 --ntasks-per-node 1 -t 10 -o "$1.log" "$source_dir/slurm/study.sbatch" --config "$here/study.toml" \
+    --name two --set augment.method=deda --seeds 1-2 --set "dataset.root=\"$1/toy\"" --out "$1"
 }
 
 # Undisturbed.
 quiet=$(submit "$work/quiet") || { echo "sbatch refused"; exit 1; }
 check "the undisturbed job completes" wait_for "$quiet" 150
-check "it used both nodes" grep -q "nodes dn\[1-2\]" "$work/quiet.log"
-check "it wrote its report" test -s "$work/quiet/report.html"
+for node in dn1 dn2; do check "a training ran on $node" grep -q "start train-.* on $node" "$work/quiet.log"; done
+check "no step waited for another" bash -c "! grep -rq 'step creation' '$work/quiet/study-two/logs'"
+check "it wrote its report" test -s "$work/quiet/study-two/report/report.html"
 
 # Told to stop while it trains.
 stopped=$(submit "$work/stopped")
@@ -50,9 +51,12 @@ check "the requeued job completes" wait_for "$stopped" 150
 check "its log tells of the second start" grep -q "start 1," "$work/stopped.log"
 
 same_results() {
-  cmp "$work"/quiet/decouple-*/segment-000000.h5 "$work"/stopped/decouple-*/segment-000000.h5 &&
-    cmp "$work"/quiet/train-*/history.csv "$work"/stopped/train-*/history.csv &&
-    cmp "$work"/quiet/train-*/last.safetensors "$work"/stopped/train-*/last.safetensors
+  local run
+  cmp "$work"/quiet/decouple-*/segment-000000.h5 "$work"/stopped/decouple-*/segment-000000.h5 || return 1
+  for run in "$work"/quiet/train-*; do
+    cmp "$run/history.csv" "$work/stopped/${run##*/}/history.csv" && cmp "$run/last.safetensors" "$work/stopped/${run##*/}/last.safetensors" || return 1
+  done
+  cmp "$work/quiet/study-two/report/two.csv" <(sed "s#$work/stopped#$work/quiet#g" "$work/stopped/study-two/report/two.csv")
 }
 check "the stopped and continued run ends with the bytes of the undisturbed one" same_results
 
