@@ -1,6 +1,7 @@
 #include "study/child_process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 
 #include "core/error.h"
+#include "core/escaped_name.h"
 #include "core/posix_file.h"
 
 extern char** environ;
@@ -51,6 +53,8 @@ int start_child(const ChildCommand& command) {
   cpu_set_t cores;
   CPU_ZERO(&cores);
   for (const int core : command.cores) CPU_SET(core, &cores);
+  const std::string missing = fmt::format("deda: error: cannot start {}: is it there, and may it be run?\n",
+                                          path_text(arguments.front()));
   const pid_t parent = ::getpid();
   constexpr int not_found = 127;
   const pid_t child = ::fork();
@@ -69,6 +73,7 @@ int start_child(const ChildCommand& command) {
     ::dup2(output.get(), STDOUT_FILENO);
     ::dup2(output.get(), STDERR_FILENO);
     ::execvpe(argument_pointers[0], argument_pointers.data(), environment_pointers.data());
+    [[maybe_unused]] const auto told = ::write(STDERR_FILENO, missing.data(), missing.size());
     ::_exit(not_found);
   }
   return child;

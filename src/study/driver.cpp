@@ -84,9 +84,11 @@ class Driver {
         slot_is_free_(launcher.slots().size(), true) {
     make_folder(plan.folder() / "logs");
     const auto& slots = launcher.slots();
-    const auto together = [&](const std::string& node) {
+    const auto together = [&slots](const std::string& node) {
       return std::count_if(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.node == node; });
     };
+    for (const Slot& slot : slots)
+      largest_node_ = std::max(largest_node_, static_cast<std::size_t>(together(slot.node)));
     if (plan.study.ranks > 1 && !slots.empty() && slots.front().device.starts_with("GPU") &&
         std::none_of(slots.begin(), slots.end(),
                      [&](const Slot& slot) { return together(slot.node) >= plan.study.ranks; }))
@@ -261,6 +263,13 @@ class Driver {
                        [&](std::size_t needed) { return states_[needed].status == Status::done; });
   }
 
+  // A training takes a slot for each of the study's ranks, as far as one node has them; other stages start on
+  // one.
+  std::size_t least_slots(std::size_t i) const {
+    const auto ranks = item(i).node.stage == pipeline::Stage::train ? plan_.study.ranks : 1;
+    return std::min(static_cast<std::size_t>(ranks), largest_node_);
+  }
+
   std::vector<std::size_t> free_slots() const {
     const auto lost = launcher_.lost_nodes();
     std::vector<std::size_t> free;
@@ -291,12 +300,14 @@ class Driver {
     });
     for (std::size_t r = 0; r < ready.size() && !free.empty() && !halted_; ++r) {
       const std::size_t i = ready[r];
-      const std::size_t others = ready.size() - r - 1;
-      std::size_t wanted =
-          static_cast<std::size_t>(item(i).node.stage == pipeline::Stage::train ? plan_.study.ranks : 1);
-      if (takes_several_slots(item(i).node.stage))
+      std::size_t wanted = least_slots(i);
+      if (takes_several_slots(item(i).node.stage)) {
+        // What is free, but for one of each other that could start beside it.
+        const auto others = static_cast<std::size_t>(
+            std::count_if(ready.begin() + static_cast<std::ptrdiff_t>(r) + 1, ready.end(),
+                          [&](std::size_t other) { return least_slots(other) < free.size(); }));
         wanted = std::clamp<std::size_t>(free.size() > others ? free.size() - others : 1, 1, most_slots());
-      wanted = std::min(wanted, slot_is_free_.size());
+      }
       if (wanted > free.size()) continue;
       // On one node where that is possible; a run's own ranks never spread over nodes for want of better
       // slots.
@@ -585,6 +596,7 @@ class Driver {
   std::vector<ItemState> states_;
   std::vector<std::vector<std::size_t>> dependents_;
   std::vector<bool> slot_is_free_;
+  std::size_t largest_node_ = 1;  // slots of the node that has most
   std::map<int, Running> running_;
   std::set<std::pair<std::size_t, std::string>> avoided_;  // item and node on which it failed
   std::map<std::string, std::set<std::size_t>> failed_on_, failed_alike_;

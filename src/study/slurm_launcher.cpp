@@ -81,8 +81,8 @@ class SlurmLauncher final : public Launcher {
         "--nodelist=" + slots_[first].node,
         fmt::format("--ntasks={}", launch.ranks),
         fmt::format("--cpus-per-task={}", std::max<std::int64_t>(1, share.cores * count / launch.ranks))};
+    if (share.overlaps || launch.ranks > share.cores * count) command.arguments.emplace_back("--overcommit");
     if (share.overlaps) {
-      command.arguments.emplace_back("--overcommit");
       command.arguments.emplace_back("--mem=0");  // takes none from the others
     } else if (share.megabytes > 0) {
       command.arguments.push_back(fmt::format("--mem={}M", share.megabytes * count));
