@@ -112,7 +112,7 @@ deda study report "${study[@]}" --out one --strict
 check "holes: exit code 1 with --strict" test "$code" = 1
 deda study report "${study[@]}" --out one
 check "holes: 0 without" test "$code" = 0
-check "holes are counted" says '0 of 4 cells'
+check "holes are counted" says '0 of 2 cells'
 deda study status "${study[@]}" --out one --json
 check "status is JSON" python3 -c 'import json; assert json.load(open("log"))["done"] == 2'
 
