@@ -11,4 +11,4 @@ gpus=$(compgen -G '/dev/nvidia[0-9]*' | wc -l) || gpus=0   # pipefail: no match 
 if [ "$gpus" -gt 0 ]; then export DEDA_RANKS=${DEDA_RANKS:-$gpus}; fi
 # V100s (sm_70) need a LibTorch for CUDA 12.6: those for CUDA 13 no longer hold kernels for them. Set it before cmake/setup.sh, too:
 #   export LIBTORCH_ROOT=/opt/libtorch-2.7.1-cu126
-# A V100 has no bf16: with train.precision = "auto" training is in fp16 there.
+# A V100 has neither bf16 nor TF32: train.precision = "fp32". Networks that make masks and CDPs take fp16 there by themselves ("auto").

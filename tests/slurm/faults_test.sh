@@ -5,7 +5,7 @@
 #   node lost       runs on the other node go on, its own run again there; done is only what left a result
 #   time limit      stops before the end with 75, and no attempt counts as a failure
 #   faults_test.sh FAKE_STUDY WORK_DIR [driver] [srun] [node] [time]
-# Without names: the first three. DEDA_TEST_ALL=1: all, and drivers are killed a hundred times instead of three. The seed of the moments is printed;
+# Without names: the first three. DEDA_TEST_ALL=1: all, and drivers are killed a hundred times instead of twice. The seed of the moments is printed;
 # DEDA_TEST_SEED sets it.
 set -uo pipefail
 # shellcheck disable=SC2034  # program: for the functions
@@ -23,10 +23,10 @@ run_at_least() { [ "$(stages_that_run "$1" | wc -l)" -ge "$2" ]; }
 says_what_is_there() { grep -q "^$2 of $2 done" "$1/log" && [ "$(count_of "$1" results.json)" = "$2" ]; }
 
 driver_killed() {   # driver_killed TIMES
-  local times=$1 folder=$work/driver round pids process seconds begin late=0 longest=0 seed=${DEDA_TEST_SEED:-$RANDOM} runs=0
+  local times=$1 folder=$work/driver round pids process seconds begin late=0 longest=0 seed=${DEDA_TEST_SEED:-$RANDOM} runs=0 items=$((12 + $1 * 4))
   RANDOM=$seed
   # More work than can be done between the kills.
-  local job; job=$(submit "$folder" "$form" $((24 + times * 4)) 5)
+  local job; job=$(submit "$folder" "$form" $items 4)
   for ((round = 1; round <= times; ++round)); do
     wait_until 60 run_at_least "$folder" 1 || break
     sleep "$((RANDOM % 4)).$((RANDOM % 10))"
@@ -50,7 +50,7 @@ driver_killed() {   # driver_killed TIMES
   check "driver killed: no stage runs on for 15 s" [ "$late" = 0 ]
   check "driver killed: as often as was meant" [ "$round" -gt "$times" ]
   check "driver killed: the last one ends with 0" [ "$(cat "$folder/ended" 2>/dev/null)" = 0 ]
-  check "driver killed: all done" says_what_is_there "$folder" $((24 + times * 4))
+  check "driver killed: all done" says_what_is_there "$folder" $items
   check "driver killed: nothing failed" [ "$(ended_as "$folder" failed)" = 0 ]
 }
 
@@ -74,9 +74,9 @@ srun_killed() {
 }
 
 node_lost() {
-  local folder=$work/node job file node first untouched=0 again=0 items=16
+  local folder=$work/node job file node first untouched=0 again=0 items=12
   # Steps that wait for cores of the lost node are to be noticed sooner than the usual two minutes.
-  job=$(FAKE_STUDY_MOST_WAIT_S=15 submit "$folder" "$form --no-kill" $items 6)
+  job=$(FAKE_STUDY_MOST_WAIT_S=10 submit "$folder" "$form --no-kill" $items 6)
   wait_until 60 run_at_least "$folder" 8 || failed "node lost: eight do not run"
   sleep 1
   grep -l " gn2 " "$folder"/out/*/starts >"$folder/of_gn2"; grep -l " gn1 " "$folder"/out/*/starts >"$folder/of_gn1"
@@ -118,7 +118,7 @@ time_limit() {
 for part in $which; do
   before=$problems
   case $part in
-    driver) driver_killed "$([ "$all" = 1 ] && echo 100 || echo 3)" ;;
+    driver) driver_killed "$([ "$all" = 1 ] && echo 100 || echo 2)" ;;
     srun) srun_killed ;;
     node) node_lost ;;
     time) time_limit ;;
