@@ -23,10 +23,11 @@ std::vector<AllocatedNode> nodes_of_job(
 
 struct SlurmOptions {
   std::filesystem::path program;
-  std::string mpi = "pmix";
+  std::string mpi = "pmix";  // of srun --mpi; "mpirun": where srun starts no MPI, by mpirun within the step
   std::int64_t threads = 1;
   std::int64_t slots_per_node = 0;  // at most; 0: one per GPU, else one per `threads` cores
   bool cpu_only = false;
+  double most_wait_s = 120;  // for a step to begin; then its srun is killed and later steps overlap
 };
 // Steps of the allocation that this process runs in. ConfigError where there is none, IoError where Slurm
 // does not tell what it has.

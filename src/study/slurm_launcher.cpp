@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <map>
 #include <regex>
 #include <sstream>
@@ -37,6 +38,26 @@ std::string output_of(const std::string& command) {
   return text;
 }
 
+// True as soon as the program, or Slurm on its node, has said something. What srun says by itself, as "srun:
+// Job step creation temporarily disabled, retrying", tells nothing.
+bool has_begun(const std::filesystem::path& log) {
+  std::ifstream lines(log);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("srun: ")) return true;
+  }
+  return false;
+}
+
+// "srun: error: Node failure on n2", "srun: error: Unable to create step for job 7: ..."; not how the program
+// ended: "srun: error: n2: task 0: Exited with exit code 3".
+bool srun_complains_in(const std::filesystem::path& log) {
+  std::ifstream lines(log);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("srun: error: ") && line.find(": task") == std::string::npos) return true;
+  }
+  return false;
+}
+
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string{} : std::string{value};
@@ -48,7 +69,8 @@ class SlurmLauncher final : public Launcher {
     if (job_.empty())
       throw ConfigError("there is no allocation", "--launcher slurm",
                         "Call it in a batch script, or take --launcher local.");
-    auto nodes = nodes_of_job(output_of("scontrol -o show job -d " + job_), [](const std::string& list) {
+    const std::string job = output_of("scontrol -o show job -d " + job_);
+    auto nodes = nodes_of_job(job, [](const std::string& list) {
       std::vector<std::string> names;
       std::istringstream lines(output_of("scontrol show hostnames '" + list + "'"));
       for (std::string name; lines >> name;) names.push_back(name);
@@ -58,7 +80,10 @@ class SlurmLauncher final : public Launcher {
       throw IoError("scontrol does not tell the job's nodes", "job " + job_,
                     "Is scontrol in PATH of the batch script?");
     for (const auto& node : nodes) add_slots(node);
-    ask();
+    // The same answer holds the end: the controller need not be asked twice.
+    std::smatch end;
+    if (std::regex_search(job, end, std::regex(R"( EndTime=(\S+))"))) take_end(end[1].str());
+    asked_ = steady_s();
   }
 
   const std::vector<Slot>& slots() const override { return slots_; }
@@ -71,17 +96,19 @@ class SlurmLauncher final : public Launcher {
     if (early > 0) std::this_thread::sleep_for(std::chrono::duration<double>(early));
     last_start_ = steady_s();
     const std::size_t first = launch.slots.front();
-    const Share& share = shares_[first];
+    Share share = shares_[first];
+    share.overlaps = share.overlaps || steps_hang_;
     const auto count = static_cast<std::int64_t>(launch.slots.size());
+    const bool by_mpirun = options_.mpi == "mpirun";
+    const std::int64_t tasks = by_mpirun ? 1 : launch.ranks;
     ChildCommand command;
     command.arguments = {
         "srun",
         share.overlaps ? "--overlap" : "--exact",
         "--nodes=1",
         "--nodelist=" + slots_[first].node,
-        fmt::format("--ntasks={}", launch.ranks),
-        fmt::format("--cpus-per-task={}", std::max<std::int64_t>(1, share.cores * count / launch.ranks))};
-    if (share.overlaps || launch.ranks > share.cores * count) command.arguments.emplace_back("--overcommit");
+        fmt::format("--ntasks={}", tasks),
+        fmt::format("--cpus-per-task={}", std::max<std::int64_t>(1, share.cores * count / tasks))};
     if (share.overlaps) {
       command.arguments.emplace_back("--mem=0");  // takes none from the others
     } else if (share.megabytes > 0) {
@@ -90,13 +117,27 @@ class SlurmLauncher final : public Launcher {
     if (share.gpu)
       command.arguments.push_back(
           fmt::format("--gres=gpu:{}", share.overlaps ? share.devices_of_node : count));
-    command.arguments.insert(command.arguments.end(), {"--kill-on-bad-exit=1", "--mpi=" + options_.mpi,
-                                                       "--input=none", "--job-name=" + launch.item});
+    command.arguments.insert(command.arguments.end(),
+                             {"--kill-on-bad-exit=1", by_mpirun ? "--mpi=none" : "--mpi=" + options_.mpi,
+                              "--input=none", "--job-name=" + launch.item});
     if (share.overlaps && share.gpu) {
       std::vector<std::int64_t> devices;
       for (const std::size_t slot : launch.slots) devices.push_back(shares_[slot].device);
       command.arguments.emplace_back("env");
       command.arguments.push_back(fmt::format("CUDA_VISIBLE_DEVICES={}", fmt::join(devices, ",")));
+    }
+    if (by_mpirun) {
+      // Within a step that Slurm does not know as MPI: what it has put into the environment would send mpirun
+      // to Slurm for more tasks, and a single rank to a process manager that is not there.
+      command.arguments.insert(
+          command.arguments.end(),
+          {"sh", "-c",
+           "unset $(env | sed -n 's/^\\(\\(SLURM\\|PMI\\|PMIX\\|OMPI_COMM\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); "
+           "exec \"$@\"",
+           "sh"});
+      if (launch.ranks > 1)
+        command.arguments.insert(command.arguments.end(),
+                                 {"mpirun", "-n", std::to_string(launch.ranks), "--bind-to", "none"});
     }
     command.arguments.push_back(options_.program.string());
     command.arguments.insert(command.arguments.end(), launch.arguments.begin(), launch.arguments.end());
@@ -109,15 +150,24 @@ class SlurmLauncher final : public Launcher {
     command.set["OMPI_MCA_fs_ufs_lock_algorithm"] = "3";
     command.output = launch.log;
     const int process = start_child(command);
-    running_.push_back(process);
+    steps_[process] = {launch.item, launch.log, steady_s()};
     return process;
   }
 
   std::vector<ChildEnd> ended() override {
-    const auto ended = ended_children(running_);
+    kill_what_never_begins();
+    std::vector<int> processes;
+    for (const auto& [process, step] : steps_) processes.push_back(process);
+    const auto ended = ended_children(processes);
     for (const auto& end : ended) {
-      std::erase(running_, end.process);
-      if (end.exit_code != 0 || end.signal != 0) suspicious_ = true;  // it may be the node
+      // srun's code does not tell: it is 0 for a step whose node is gone. What srun says does, and before
+      // anything more is started there, Slurm is asked which nodes are left.
+      if (srun_complains_in(steps_[end.process].log)) {
+        nodes_in_doubt_ = true;
+      } else if (end.exit_code != 0 || end.signal != 0) {
+        suspicious_ = true;
+      }
+      steps_.erase(end.process);
     }
     return ended;
   }
@@ -160,26 +210,47 @@ class SlurmLauncher final : public Launcher {
     }
   }
 
+  // srun may wait for ever, and without a word: after the loss of a node Slurm 22.05 takes the cores of the
+  // job's ended steps for busy, and no step with cores of its own begins any more. The killed srun counts as
+  // lost, and later steps overlap: those begin.
+  void kill_what_never_begins() {
+    constexpr double look_every_s = 5;
+    const double now = steady_s();
+    if (now - looked_for_waiting_ < look_every_s) return;
+    looked_for_waiting_ = now;
+    const auto waits = [&](const Step& step) {
+      return !step.begun && now - step.since >= options_.most_wait_s && !has_begun(step.log);
+    };
+    if (std::none_of(steps_.begin(), steps_.end(), [&](const auto& entry) { return waits(entry.second); }))
+      return;
+    // The program may just be silent. Steps that run, by their names; the batch script is one of them, so an
+    // empty answer is none.
+    const std::string running = output_of(fmt::format("squeue -h -s -j {} -o '|%j|'", job_));
+    if (running.empty()) return;
+    for (auto& [process, step] : steps_) {
+      if (!waits(step)) continue;
+      step.begun = true;  // or killed: not to be looked at again
+      if (running.find('|' + step.item + '|') != std::string::npos) continue;
+      std::ofstream(step.log, std::ios::app)
+          << fmt::format("the step had not begun after {:.0f} s: its srun is killed\n", now - step.since);
+      kill(process);
+      steps_hang_ = true;
+    }
+  }
+
   // Rarely, and soon after something ended badly: when the job ends, and which nodes it still has.
   void ask_when_it_is_time() {
-    constexpr double rarely_s = 600, soon_s = 30;
-    if (steady_s() - asked_ > (suspicious_ ? soon_s : rarely_s)) ask();
+    constexpr double rarely_s = 600, soon_s = 30, at_once_s = 2;
+    if (steady_s() - asked_ > (nodes_in_doubt_ ? at_once_s : suspicious_ ? soon_s : rarely_s)) ask();
   }
 
   void ask() {
     asked_ = steady_s();
-    suspicious_ = false;
+    suspicious_ = nodes_in_doubt_ = false;
     std::istringstream line(output_of(fmt::format("squeue -h -j {} -o '%e %N'", job_)));
     std::string end, list;
     line >> end >> list;
-    std::tm time{};
-    // Not "N/A" and not nothing: an end that nobody knows is none.
-    if (end.size() == 19 && ::strptime(end.c_str(), "%Y-%m-%dT%H:%M:%S", &time) != nullptr) {
-      time.tm_isdst = -1;
-      end_ = std::mktime(&time);
-    } else if (const auto known = variable("SLURM_JOB_END_TIME"); end_ <= 0 && !known.empty()) {
-      end_ = std::atoll(known.c_str());
-    }
+    take_end(end);
     if (list.empty()) return;
     std::istringstream names(output_of("scontrol show hostnames '" + list + "'"));
     std::vector<std::string> alive;
@@ -189,6 +260,17 @@ class SlurmLauncher final : public Launcher {
       if (std::find(alive.begin(), alive.end(), slot.node) == alive.end() &&
           std::find(lost_.begin(), lost_.end(), slot.node) == lost_.end())
         lost_.push_back(slot.node);
+    }
+  }
+
+  void take_end(const std::string& text) {
+    std::tm time{};
+    // Not "N/A" and not nothing: an end that nobody knows is none.
+    if (text.size() == 19 && ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &time) != nullptr) {
+      time.tm_isdst = -1;
+      end_ = std::mktime(&time);
+    } else if (const auto known = variable("SLURM_JOB_END_TIME"); end_ <= 0 && !known.empty()) {
+      end_ = std::atoll(known.c_str());
     }
   }
 
@@ -222,11 +304,17 @@ class SlurmLauncher final : public Launcher {
   std::string job_;
   std::vector<Slot> slots_;
   std::vector<Share> shares_;
-  std::vector<int> running_;
+  struct Step {
+    std::string item;
+    std::filesystem::path log;
+    double since = 0;
+    bool begun = false;
+  };
+  std::map<int, Step> steps_;  // by their srun
   std::vector<std::string> lost_;
-  double last_start_ = 0, asked_ = -1e9;
+  double last_start_ = 0, asked_ = -1e9, looked_for_waiting_ = 0;
   std::time_t end_ = 0;
-  bool suspicious_ = false;
+  bool suspicious_ = false, nodes_in_doubt_ = false, steps_hang_ = false;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A study of fake stages (fake_stage.sh) as a program, for tests on a real Slurm: fake_study OUTPUT LAUNCHER
-// ITEMS SECONDS [SLOTS]. Every fourth item is needed by the three after it. Ends as `deda study run` does: 0
-// all done, 75 stopped, 1 else.
+// ITEMS SECONDS [SLOTS]. Ends as `deda study run` does: 0 all done, 75 stopped, 1 else. Environment:
+// FAKE_STUDY_CHAINED, every fourth item is needed by the three after it; FAKE_STUDY_MOST_WAIT_S, for a step
+// to begin; DEDA_SRUN_MPI as for deda.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -46,6 +47,8 @@ int main(int argc, char** argv) {
       study::SlurmOptions options;
       options.program = program;
       options.slots_per_node = slots;
+      if (const char* mpi = std::getenv("DEDA_SRUN_MPI")) options.mpi = mpi;
+      if (const char* wait = std::getenv("FAKE_STUDY_MOST_WAIT_S")) options.most_wait_s = std::atof(wait);
       launcher = study::make_slurm_launcher(options);
     } else {
       study::LocalOptions options;

@@ -1,0 +1,18 @@
+# shellcheck shell=bash
+# Slurm whose srun cannot start this Open MPI (`srun --mpi=list` names no pmix, or MPI_Init says "not built with SLURM's PMI support").
+# `export DEDA_SITE=slurm_no_pmix`.
+#
+#   #SBATCH --nodes=2
+#   #SBATCH --gpus-per-node=4
+#   #SBATCH --ntasks-per-node=4 --cpus-per-task=16    # mpirun places as many ranks on a node as the job has tasks there
+#   #SBATCH --time=24:00:00
+#   #SBATCH --requeue --no-kill
+#   #SBATCH --open-mode=append
+#   #SBATCH --signal=B:USR2@300
+
+#   module load gcc/12 openmpi/4.1 hdf5/1.14-parallel opencv cuda/12.6
+# A study: each step is one task, which starts its ranks by mpirun, apart from Slurm, on the step's node (a run with one rank needs no mpirun).
+export DEDA_SRUN_MPI=mpirun
+# slurm/pipeline.sbatch: mpirun over the whole allocation. It starts its own daemons by srun, which needs no PMIx.
+export DEDA_LAUNCHER=mpirun
+if [ -n "${SLURM_NTASKS:-}" ]; then export DEDA_RANKS=$SLURM_NTASKS; fi
