@@ -109,6 +109,7 @@ class SlurmLauncher final : public Launcher {
         "--nodelist=" + slots_[first].node,
         fmt::format("--ntasks={}", tasks),
         fmt::format("--cpus-per-task={}", std::max<std::int64_t>(1, share.cores * count / tasks))};
+    if (share.overlaps || tasks > share.cores * count) command.arguments.emplace_back("--overcommit");
     if (share.overlaps) {
       command.arguments.emplace_back("--mem=0");  // takes none from the others
     } else if (share.megabytes > 0) {
@@ -147,6 +148,8 @@ class SlurmLauncher final : public Launcher {
     }
     command.unset_prefixes = asked_with();
     command.set["OMP_NUM_THREADS"] = "1";
+    if (by_mpirun)
+      command.set["OMPI_MCA_rmaps_base_oversubscribe"] = "1";  // a study's ranks may be more than the cores
     command.set["OMPI_MCA_fs_ufs_lock_algorithm"] = "3";
     command.output = launch.log;
     const int process = start_child(command);
