@@ -5,7 +5,7 @@
 # HDF5 would refuse to open its files; stores have one writer each and need no locks of HDF5:
 export HDF5_USE_FILE_LOCKING=FALSE
 # Open MPI locks in collective writes over several nodes, else 4.1 loses bytes (slurm/README.md). By fcntl(2), which such file systems may refuse as well:
-# then let one process write each store (a node per stage: -N 1 for slurm/pipeline.sbatch; a study's stages are on one node each anyway).
+# that is no loss here, a study's stages are on one node each.
 
 # Who runs what: a study claims its items by link(2), which needs no locks, so any number of drivers may share the folder. Two calls of a single stage at once
 # are what writer.lock guards against, and cannot here: start none by hand in a folder that a study works on.

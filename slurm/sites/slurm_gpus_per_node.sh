@@ -9,10 +9,9 @@
 #   #SBATCH --open-mode=append
 #   #SBATCH --signal=B:USR2@300
 #
-# Where the site wants memory by GPU: --mem-per-gpu=60G. --gpus-per-task and --ntasks-per-gpu work, too, for studies; slurm/pipeline.sbatch wants a task per
-# GPU: --ntasks-per-node=4 --cpus-per-task=16.
+# Where the site wants memory by GPU: --mem-per-gpu=60G. --gpus-per-task and --ntasks-per-gpu work, too.
 # srun would take what the job was asked with (SLURM_GPUS_PER_NODE) for each step, and the second step would wait: the study's steps start without these
-# variables, and pipeline.sbatch runs one step at a time.
+# variables.
 
 #   module load gcc/12 openmpi/4.1 hdf5/1.14-parallel opencv cuda/12.6
 export DEDA_SRUN_MPI=${DEDA_SRUN_MPI:-pmix}

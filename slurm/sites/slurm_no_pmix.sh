@@ -4,7 +4,7 @@
 #
 #   #SBATCH --nodes=2
 #   #SBATCH --gpus-per-node=4
-#   #SBATCH --ntasks-per-node=4 --cpus-per-task=16    # mpirun places as many ranks on a node as the job has tasks there
+#   #SBATCH --ntasks-per-node=1 --cpus-per-task=64
 #   #SBATCH --time=24:00:00
 #   #SBATCH --requeue --no-kill
 #   #SBATCH --open-mode=append
@@ -13,6 +13,3 @@
 #   module load gcc/12 openmpi/4.1 hdf5/1.14-parallel opencv cuda/12.6
 # A study: each step is one task, which starts its ranks by mpirun, apart from Slurm, on the step's node (a run with one rank needs no mpirun).
 export DEDA_SRUN_MPI=mpirun
-# slurm/pipeline.sbatch: mpirun over the whole allocation. It starts its own daemons by srun, which needs no PMIx.
-export DEDA_LAUNCHER=mpirun
-if [ -n "${SLURM_NTASKS:-}" ]; then export DEDA_RANKS=$SLURM_NTASKS; fi
