@@ -70,7 +70,9 @@ class BrokenInputs : public testing::Test {
     std::printf("%-22s %5d inputs, at most %ld MB of memory\n", "all", inputs, usage.ru_maxrss / 1024);
     const bool all = testing::UnitTest::GetInstance()->test_to_run_count() ==
                      testing::UnitTest::GetInstance()->total_test_count();
-    EXPECT_GE(inputs, all ? 1000 : 1);
+    // The one on real pictures, run alone where there are none, feeds nothing.
+    const bool skipped = testing::UnitTest::GetInstance()->skipped_test_count() > 0;
+    EXPECT_GE(inputs, all ? 1000 : skipped ? 0 : 1);
     EXPECT_LT(usage.ru_maxrss / 1024, most_megabytes);
   }
 

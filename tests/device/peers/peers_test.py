@@ -40,7 +40,7 @@ def problems_of(peer):
 def main():
     peers = [peer for peer, libraries in NEEDS.items() if all(there(library) for library in libraries)]
     if not peers:
-        print("no peer has its libraries here")
+        print("skipped: no peer has its libraries in this Python")
         sys.exit(SKIPPED)
     problems = [problem for peer in peers for problem in problems_of(peer)]
     print(f"checked: {', '.join(peers)}")
