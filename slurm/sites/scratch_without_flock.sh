@@ -10,6 +10,6 @@ export HDF5_USE_FILE_LOCKING=FALSE
 # Who runs what: a study claims its items by link(2), which needs no locks, so any number of drivers may share the folder. Two calls of a single stage at once
 # are what writer.lock guards against, and cannot here: start none by hand in a folder that a study works on.
 
-# Where another file system with locks is large enough for results, take that instead: `deda study run FILE.toml --out /work/$USER/deda`. Data may stay on the
+# Where another file system with locks is large enough for results, take that instead: `deda study run FILE.toml --out /project/$USER/deda`. Data may stay on the
 # scratch: reading needs no locks.
 export DEDA_SRUN_MPI=${DEDA_SRUN_MPI:-pmix}
