@@ -20,6 +20,7 @@
 #include "jobs/job.h"
 #include "pipeline/state.h"
 #include "study/driver.h"
+#include "study/measure.h"
 #include "study/plan_report.h"
 #include "study/slurm_allocation.h"
 #include "study/status.h"
@@ -41,7 +42,7 @@ struct Options {
   std::int64_t ranks = 0, threads = 0;
   // plan
   std::string why, export_as;
-  bool json = false;
+  bool json = false, measure = false;
   // run
   std::string launcher = "auto", gpus;
   std::int64_t slots = 0, most_slots = 0;
@@ -176,23 +177,6 @@ study::Machine machine_of(const Options& options) {
   return study::Machine::a100;
 }
 
-ExitCode plan_it(const Options& options) {
-  const auto plan = make_plan(options);
-  if (!options.why.empty()) {
-    fmt::print("{}", study::why_text(plan, options.why));
-    return ExitCode::done;
-  }
-  if (!options.export_as.empty()) {
-    fmt::print("{}", options.export_as == "commands" ? study::as_commands(plan, "deda")
-                                                     : study::as_snakemake(plan, "deda"));
-    return ExitCode::done;
-  }
-  keep_plan(plan, options.replan);
-  const auto status = study::status_of(plan, machine_of(options));
-  fmt::print("{}", options.json ? study::to_json(plan) + '\n' : study::plan_text(plan, status));
-  return ExitCode::done;
-}
-
 fs::path this_program() {
   std::error_code error;
   const auto program = fs::read_symlink("/proc/self/exe", error);
@@ -229,29 +213,105 @@ std::unique_ptr<study::Launcher> make_launcher(const Options& options, const Stu
   return study::make_local_launcher(local);
 }
 
-ExitCode run_it(const Options& options) {
-  const auto plan = make_plan(options);
-  keep_plan(plan, options.replan);
-  const auto launcher = make_launcher(options, plan);
+study::DriverOptions drive_options(const Options& options, const fs::path& study_folder) {
   study::DriverOptions drive;
   drive.retry_failed = options.retry_failed;
   drive.machine = machine_of(options);
+  drive.short_runs = study::read_measured(study_folder);
   drive.most_slots = options.most_slots;
   drive.lease_s = options.lease_s;
   drive.tell = [](const std::string& line) { log_info("{}", line); };
-  const auto result = study::drive(plan, *launcher, drive);
-  if (!result.failed.empty()) {
-    std::vector<Problem> problems;
-    for (const auto& failure : result.failed)
-      problems.push_back({fmt::format("{}: {}", failure.title, failure.message),
-                          failure.log.empty() ? failure.item : failure.log,
-                          {}});
-    if (!result.blocked.empty())
-      problems.push_back({fmt::format("{} items wait for one of them", result.blocked.size()), {}, {}});
-    problems.push_back({fmt::format("{} of {} items are done", result.done, result.items),
-                        plan.folder().string(), "Mend the cause, then call the same with --retry-failed."});
-    throw Error(ExitCode::failure, std::move(problems));
+  return drive;
+}
+
+// What failed, with its logs, and what waits for it.
+[[noreturn]] void throw_failures(const study::DriverResult& result, const fs::path& folder) {
+  std::vector<Problem> problems;
+  for (const auto& failure : result.failed)
+    problems.push_back({fmt::format("{}: {}", failure.title, failure.message),
+                        failure.log.empty() ? failure.item : failure.log,
+                        {}});
+  if (!result.blocked.empty())
+    problems.push_back({fmt::format("{} items wait for one of them", result.blocked.size()), {}, {}});
+  problems.push_back({fmt::format("{} of {} items are done", result.done, result.items), folder.string(),
+                      "Mend the cause, then call the same with --retry-failed."});
+  throw Error(ExitCode::failure, std::move(problems));
+}
+
+// Short runs of every kind that is not known yet, on the slots that the study itself would have.
+void measure(const Options& options, const StudyPlan& plan) {
+  auto known = study::read_measured(plan.folder());
+  FileDigests digests;
+  const auto runs = study::short_runs_of(plan, known, machine_of(options) == study::Machine::cpu_core, digests);
+  if (!digests.save()) log_warning("{}", FileDigests::not_kept());
+  if (runs.runs.empty()) {
+    log_info("nothing to measure: every kind of item is known or done");
+    return;
   }
+  const auto launcher = make_launcher(options, runs.plan);
+  auto drive = drive_options(options, plan.folder());
+  drive.most_slots = 1;  // an item's time on one slot is what is asked for
+  const auto result = study::drive(runs.plan, *launcher, drive);
+  const auto measured = study::measured_by(runs);
+  for (const auto& [kind, cost] : measured) known[kind] = cost;
+  study::write_measured(plan.folder(), known);
+  if (!result.failed.empty()) throw_failures(result, runs.plan.folder());
+  if (result.stopped)
+    throw Stopped(fmt::format("stopped ({}): {} of {} kinds are measured", result.stop_reason, measured.size(),
+                              runs.runs.size()));
+  // Their results are of no use to anybody; their logs and ledger stay.
+  for (const auto& item : runs.plan.items) {
+    std::error_code error;
+    if (item.node.stage != pipeline::Stage::toy) fs::remove_all(item.node.folder, error);
+  }
+  if (measured.size() < runs.runs.size())
+    log_warning("{} of {} kinds could not be measured: short runs of them were interrupted; their logs are in {}",
+                runs.runs.size() - measured.size(), runs.runs.size(), path_text(runs.plan.folder() / "logs"));
+}
+
+study::Engine engine_of(const Options& options) {
+  study::Engine engine;
+  if (!options.program.empty()) engine.program = options.program.string();
+  engine.on_cpu = machine_of(options) == study::Machine::cpu_core;
+  return engine;
+}
+
+// For times of a study that nobody works on.
+std::int64_t slots_here(const Options& options, const StudyPlan& plan) {
+  return options.slots > 0 ? options.slots
+                           : static_cast<std::int64_t>(make_launcher(options, plan)->slots().size());
+}
+
+ExitCode plan_it(const Options& options) {
+  const auto plan = make_plan(options);
+  if (!options.why.empty()) {
+    fmt::print("{}", study::why_text(plan, options.why, engine_of(options)));
+    return ExitCode::done;
+  }
+  if (!options.export_as.empty()) {
+    fmt::print("{}", options.export_as == "commands" ? study::as_commands(plan, engine_of(options))
+                                                     : study::as_snakemake(plan, engine_of(options)));
+    return ExitCode::done;
+  }
+  keep_plan(plan, options.replan);
+  if (options.measure) measure(options, plan);
+  const auto status = study::status_of(plan, machine_of(options), slots_here(options, plan));
+  fmt::print("{}", options.json ? study::to_json(plan) + '\n' : study::plan_text(plan, status));
+  return ExitCode::done;
+}
+
+ExitCode run_it(const Options& options) {
+  const auto plan = make_plan(options);
+  keep_plan(plan, options.replan);
+  if (options.launcher == "print") {
+    auto engine = engine_of(options);
+    engine.left_only = true;
+    fmt::print("{}", study::as_commands(plan, engine));
+    return ExitCode::done;
+  }
+  const auto launcher = make_launcher(options, plan);
+  const auto result = study::drive(plan, *launcher, drive_options(options, plan.folder()));
+  if (!result.failed.empty()) throw_failures(result, plan.folder());
   if (result.stopped)
     throw Stopped(
         fmt::format("stopped ({}): {} of {} items are done", result.stop_reason, result.done, result.items));
@@ -366,20 +426,25 @@ Job make_study_job() {
                              "print the items for another engine: commands, snakemake")
                 ->check(CLI::IsMember({"commands", "snakemake"}));
             plan->add_flag("--json", options->json, "everything, for programs");
+            plan->add_flag("--measure", options->measure,
+                           "run every kind of item shortly (trainings 30 steps), for times of this machine "
+                           "before anything is done; in an allocation on its slots");
             for (auto* each : {plan, run})
               each->add_flag("--replan", options->replan, "give up the plan that is there; results stay");
             // Scripts give all of them the same arguments: what only `run` heeds, the others take without
             // showing it.
             for (auto* each : {plan, run, status, report}) {
               const std::string group = each == run ? "OPTIONS" : "";
-              each->add_option("--launcher", options->launcher, "auto (slurm in an allocation), local, slurm")
-                  ->check(CLI::IsMember({"auto", "local", "slurm"}))
+              const std::string plan_group = each == plan ? "OPTIONS" : group;  // for times and --measure
+              each->add_option("--launcher", options->launcher,
+                               "auto (slurm in an allocation), local, slurm; print: the commands of what is left")
+                  ->check(CLI::IsMember({"auto", "local", "slurm", "print"}))
                   ->group(group);
               each->add_option("--slots", options->slots,
                                "runs at once (default: one per GPU, else per --threads cores); under Slurm "
                                "on each node")
                   ->check(CLI::PositiveNumber)
-                  ->group(group);
+                  ->group(plan_group);
               each->add_option("--gpus", options->gpus,
                                "GPUs to use, as CUDA_VISIBLE_DEVICES names them: 0,1")
                   ->group(group);

@@ -546,7 +546,14 @@ std::string to_json(const Plan& plan) {
 
 Plan plan_from(const std::string& text) {
   try {
-    const auto json = nlohmann::ordered_json::parse(text);
+    return plan_from(nlohmann::ordered_json::parse(text));
+  } catch (const nlohmann::json::exception& error) {
+    throw DataError(fmt::format("is no plan: {}", error.what()), "plan");
+  }
+}
+
+Plan plan_from(const nlohmann::ordered_json& json) {
+  try {
     Plan plan;
     plan.output = path_of_name(json.at("output").get<std::string>());
     plan.configuration = json.at("configuration").dump();

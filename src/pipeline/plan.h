@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -94,5 +95,6 @@ Plan merged(const std::vector<Plan>& plans);
 // For other processes; plan_from throws DataError for what to_json did not write.
 std::string to_json(const Plan& plan);
 Plan plan_from(const std::string& json);
+Plan plan_from(const nlohmann::ordered_json& json);
 
 }  // namespace deda::pipeline

@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::string_view plain = "plain";
 constexpr std::string_view no_effect = "-";
+// Beside the groups of test pictures: training pictures that were held out to choose settings by.
+constexpr std::string_view held_out = "held-out training pictures";
 
 const std::vector<double>& values_of(const std::map<std::string, std::vector<double>>& by_group,
                                      const std::string& group) {
@@ -30,8 +32,14 @@ const std::vector<double>& values_of(const std::map<std::string, std::vector<dou
 
 std::string mean_and_deviation(const std::vector<double>& values) {
   if (values.empty()) return "missing";
+  if (std::isnan(mean(values))) return std::string{no_effect};
   return values.size() == 1 ? fmt::format("{:.1f}", values[0])
                             : fmt::format("{:.1f} ± {:.1f}", mean(values), deviation(values));
+}
+
+// "-" for what a run does not have.
+std::string number_text(fmt::format_string<double&> format, double value) {
+  return std::isnan(value) ? std::string{no_effect} : fmt::format(format, value);
 }
 
 std::string title_of_group(const std::string& group) {
@@ -110,7 +118,7 @@ std::vector<Line> lines_of(const Comparison& comparison) {
       Line line{
           title_of(method), method.settings, std::to_string(method.seeds[i]), method.kinds[i], {}, false};
       for (const std::string& group : comparison.groups)
-        line.cells.push_back(fmt::format("{:.1f}", values_of(method.last, group)[i]));
+        line.cells.push_back(number_text("{:.1f}", values_of(method.last, group)[i]));
       lines.push_back(std::move(line));
     }
     if (!method.settings_known) continue;  // a mean would look as if it could be set against others
@@ -128,17 +136,21 @@ std::vector<Line> lines_of(const Comparison& comparison) {
         title_of(method) + " - " + title_of(base), method.settings, "mean", kinds_of_mean(kinds), {}, true};
     for (const std::string& group : comparison.groups)
       line.cells.push_back(
-          fmt::format("{:+.1f}", mean(values_of(method.last, group)) - mean(values_of(base.last, group))));
+          number_text("{:+.1f}", mean(values_of(method.last, group)) - mean(values_of(base.last, group))));
     lines.push_back(std::move(line));
   }
   return lines;
 }
 
 double last_accuracy(const RunResults& run, const std::string& group) {
+  if (group == held_out)
+    return run.held_out ? run.held_out->last : std::numeric_limits<double>::quiet_NaN();
   const auto found = run.accuracy.find(group);
   return found == run.accuracy.end() ? std::numeric_limits<double>::quiet_NaN() : found->second.last;
 }
 double best_accuracy(const RunResults& run, const std::string& group) {
+  if (group == held_out)
+    return run.held_out ? run.held_out->best : std::numeric_limits<double>::quiet_NaN();
   const auto found = run.accuracy.find(group);
   return found == run.accuracy.end() ? std::numeric_limits<double>::quiet_NaN() : found->second.best;
 }
@@ -201,6 +213,9 @@ class Table {
       if (!run->masks.empty()) kinds_of_masks_.insert(run->masks);
       if (run->finished && comparison_.groups.empty()) comparison_.groups = run->groups;
     }
+    if (std::any_of(runs.begin(), runs.end(),
+                    [](const RunResults* run) { return run->finished && run->held_out.has_value(); }))
+      comparison_.groups.emplace_back(held_out);
     for (const RunGroup& group : grouped_.groups) add(group);
     note_earlier_runs();
     note_missing_seeds();
@@ -505,6 +520,7 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
   for (const std::string& group : comparison.groups) {
     add_chart("Accuracy: " + title_of_group(group), "top-1, %",
               [&](const EpochRow& row) -> std::optional<double> {
+                if (group == held_out) return row.held_out;
                 const auto found = row.accuracy.find(group);
                 return found == row.accuracy.end() ? std::nullopt : std::optional{found->second};
               });

@@ -39,7 +39,7 @@ struct Comparison {
   std::string dataset, network;
   std::int64_t epochs = 0;
   std::vector<std::string> columns;    // headings of what the methods' settings differ in, as "p_aug"
-  std::vector<std::string> groups;     // of test pictures, "all" first
+  std::vector<std::string> groups;     // of test pictures, "all" first; held-out training pictures last
   std::vector<MethodSummary> methods;  // plain first, then by name and settings
   std::vector<std::string> kinds;      // of processor or device, A, B, ...: equal results are promised on one
   std::vector<std::string> notes;      // what is missing or unequal, in words

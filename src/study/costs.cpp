@@ -8,10 +8,6 @@ namespace {
 
 using pipeline::Stage;
 
-std::string kind_of(const Item& item) {
-  return std::string{pipeline::name_of(item.node.stage)} + ' ' + item.node.work.kind;
-}
-
 // The number before `unit` in "resnet18 448px b16": 448; 0 where there is none.
 double number_before(const std::string& kind, const std::string& unit) {
   const auto end = kind.find(unit);
@@ -22,36 +18,54 @@ double number_before(const std::string& kind, const std::string& unit) {
 }
 
 // Training pictures a second at 224 px: planning values for fp32 on a V100 and TF32 on an A100 (published
-// throughputs, +-30 %); of one CPU core measured with ResNet-18 and scaled by operations.
+// throughputs, +-30 %); of one CPU core measured with ResNet-18 at 56 px (Xeon, AVX-512) and scaled by
+// operations.
 double pictures_per_second(const std::string& kind, Machine machine) {
   struct Row {
     const char* network;
     double cpu_core, v100, a100;
   };
-  constexpr Row rows[] = {{"resnet18", 7, 960, 2240},
-                          {"resnet50", 2.4, 360, 900},
-                          {"densenet121", 2.6, 280, 640},
-                          {"vit_b_16", 0.6, 100, 320}};
+  constexpr Row rows[] = {{"resnet18", 2.8, 960, 2240},
+                          {"resnet50", 1.0, 360, 900},
+                          {"densenet121", 1.0, 280, 640},
+                          {"vit_b_16", 0.25, 100, 320}};
   for (const Row& row : rows) {
     if (kind.starts_with(row.network))
       return machine == Machine::cpu_core ? row.cpu_core : machine == Machine::v100 ? row.v100 : row.a100;
   }
-  return machine == Machine::cpu_core ? 2 : 300;
+  return machine == Machine::cpu_core ? 0.8 : 300;
 }
 
 constexpr double planning_side = 224;
 
 }  // namespace
 
+std::string kind_of(const Item& item) {
+  return std::string{pipeline::name_of(item.node.stage)} + ' ' + item.node.work.kind;
+}
+
 double startup_seconds(Machine machine) {
   return machine == Machine::cpu_core ? 1.0 : 15.0;  // a GPU's context and libraries
 }
 
-bool takes_several_slots(Stage stage) {
-  return stage == Stage::decouple || stage == Stage::invert || stage == Stage::generate;
+std::vector<ScheduledItem> schedule_of(const StudyPlan& plan, std::size_t largest_node) {
+  std::vector<ScheduledItem> items;
+  for (const Item& item : plan.items) {
+    const Stage stage = item.node.stage;
+    items.push_back(
+        {.seconds = 0,
+         .least_slots = stage == Stage::train
+                            ? std::min(static_cast<std::size_t>(std::max<std::int64_t>(1, plan.study.ranks)),
+                                       std::max<std::size_t>(1, largest_node))
+                            : 1,
+         .spreads = stage == Stage::decouple || stage == Stage::invert || stage == Stage::generate,
+         .needs = item.node.needs});
+  }
+  return items;
 }
 
-Costs::Costs(const StudyPlan& plan, Machine machine) : plan_{plan}, machine_{machine} {
+Costs::Costs(const StudyPlan& plan, Machine machine, std::map<std::string, MeasuredKind> short_runs)
+    : plan_{plan}, machine_{machine}, short_runs_{std::move(short_runs)} {
   for (std::size_t i = 0; i < plan.items.size(); ++i) places_[plan.items[i].name] = i;
 }
 
@@ -61,7 +75,7 @@ double Costs::guess(const Item& item) const {
   const double fast = machine_ == Machine::a100 ? 1.0 : 2.4;  // times an A100's seconds
   switch (item.node.stage) {
     case Stage::toy:
-      return work.amount * 0.01;
+      return work.amount * 0.05;
     case Stage::decouple: {
       const bool networks =
           work.kind.find("sam") != std::string::npos || work.kind.find("semantic") != std::string::npos;
@@ -75,8 +89,8 @@ double Costs::guess(const Item& item) const {
       // A sample of inversion 0.026 s, an edited CDP 0.42 s on an A100 at 512 px; the toy model on a CPU is
       // small.
       const double each = item.node.stage == Stage::invert
-                              ? (on_cpu ? 0.4 : 0.026 * fast)
-                              : (on_cpu ? 6.0 : 0.42 * fast) * (guided ? 1.0 : 0.6);
+                              ? (on_cpu ? 0.9 : 0.026 * fast)
+                              : (on_cpu ? 14.0 : 0.42 * fast) * (guided ? 1.0 : 0.6);
       return work.amount * each * std::pow(side / full, 2);
     }
     case Stage::train: {
@@ -119,6 +133,9 @@ Prediction Costs::of(const Item& item) const {
   if (const auto kind = by_kind_.find(kind_of(item)); kind != by_kind_.end() && kind->second.amount > 0)
     return {startup_seconds(machine_) + item.node.work.amount * kind->second.seconds / kind->second.amount,
             Prediction::Source::measured};
+  if (const auto known = short_runs_.find(kind_of(item)); known != short_runs_.end())
+    return {known->second.start_s + item.node.work.amount * known->second.unit_s,
+            Prediction::Source::short_runs};
   const double guessed = guess(item);
   const auto stage = by_stage_.find(std::string{pipeline::name_of(item.node.stage)});
   if (stage != by_stage_.end() && stage->second.guessed > 0)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "study/ledger.h"
+#include "study/schedule.h"
 #include "study/study_plan.h"
 
 namespace deda::study {
@@ -18,15 +19,25 @@ enum class Machine : std::uint8_t { cpu_core, v100, a100 };
 struct Prediction {
   double seconds = 0;  // on one slot
   enum class Source : std::uint8_t {
-    measured,  // items of this kind have run in this output folder
-    scaled,    // others of its stage have: the guess times their ratio
+    measured,    // items of this kind have run in this output folder
+    short_runs,  // `deda study plan --measure` has run two short ones (measure.h)
+    scaled,      // others of its stage have run: the guess times their ratio
     guess,
   } source = Source::guess;
 };
 
+// What short runs tell of a kind, in slot seconds: an item takes start_s + amount * unit_s.
+struct MeasuredKind {
+  double start_s = 0, unit_s = 0;
+};
+
+// Stage and Work::kind: all that the time of a unit depends on beside the machine.
+std::string kind_of(const Item& item);
+
 class Costs {
  public:
-  Costs(const StudyPlan& plan, Machine machine);
+  // `short_runs`: what short runs told, by kind.
+  Costs(const StudyPlan& plan, Machine machine, std::map<std::string, MeasuredKind> short_runs = {});
   // Takes in what has ended since; attempts of other studies of the output folder count where their item is
   // known.
   void learn(const std::map<std::string, std::map<std::int64_t, Attempt>>& attempts);
@@ -42,14 +53,17 @@ class Costs {
   double guess(const Item& item) const;  // seconds without start-up
   const StudyPlan& plan_;
   Machine machine_;
-  std::map<std::string, Sum> by_kind_, by_stage_;  // kind: stage and Work::kind
+  std::map<std::string, MeasuredKind> short_runs_;
+  std::map<std::string, Sum> by_kind_, by_stage_;
   std::map<std::string, std::size_t> places_;      // of items by name
 };
 
 // Start of a process, reading of datasets and weights: of every attempt.
 double startup_seconds(Machine machine);
 
-// Whether a stage may be spread over several slots: its result does not depend on the number of ranks.
-bool takes_several_slots(pipeline::Stage stage);
+// A plan's items as a schedule needs them, all with 0 seconds: a training takes a slot for each of the study's
+// ranks, as far as one node has them (`largest_node` slots); stages whose result does not depend on ranks start
+// on one and spread.
+std::vector<ScheduledItem> schedule_of(const StudyPlan& plan, std::size_t largest_node);
 
 }  // namespace deda::study

@@ -15,6 +15,7 @@
 #include "core/stop.h"
 #include "pipeline/state.h"
 #include "study/policy.h"
+#include "study/schedule.h"
 
 namespace deda::study {
 namespace {
@@ -66,21 +67,26 @@ std::string failure_in(const fs::path& folder) {
   }
 }
 
+DriverIdentity identity_with(const Launcher& launcher) {
+  auto identity = this_driver();
+  identity.slots = static_cast<std::int64_t>(launcher.slots().size());
+  return identity;
+}
+
 class Driver {
  public:
   Driver(const StudyPlan& plan, Launcher& launcher, const DriverOptions& options)
       : plan_{plan},
         launcher_{launcher},
         options_{options},
-        identity_{this_driver()},
+        identity_{identity_with(launcher)},
         claims_{plan.output, identity_, plan.study.name},
         writer_{plan.folder(), plan.study.name, identity_.id},
         reader_{plan.output},
         heartbeat_{plan.folder(), identity_},
         watch_{plan.output, options.lease_s},
-        costs_{plan, options.machine},
+        costs_{plan, options.machine, options.short_runs},
         states_(plan.items.size()),
-        dependents_(plan.items.size()),
         slot_is_free_(launcher.slots().size(), true) {
     make_folder(plan.folder() / "logs");
     const auto& slots = launcher.slots();
@@ -96,9 +102,7 @@ class Driver {
           fmt::format("trainings want {} ranks, and no node has so many GPUs", plan.study.ranks),
           "ranks of the study",
           "Give another number with --ranks; results then differ from those of this one.");
-    for (std::size_t i = 0; i < plan.items.size(); ++i) {
-      for (const std::size_t needed : plan.items[i].node.needs) dependents_[needed].push_back(i);
-    }
+    scheduled_ = schedule_of(plan, largest_node_);
   }
 
   DriverResult run() {
@@ -240,34 +244,25 @@ class Driver {
 
   // Longest chain first: what is predicted for an item and the longest row of those that wait for it.
   void order() {
-    for (std::size_t n = states_.size(); n > 0; --n) {
-      const std::size_t i = n - 1;
-      double behind = 0;
-      for (const std::size_t dependent : dependents_[i]) behind = std::max(behind, states_[dependent].chain);
-      const double own = states_[i].status == Status::done ? 0 : costs_.of(item(i)).seconds;
-      states_[i].chain = own / static_cast<double>(expected_slots(i)) + behind;
-    }
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      scheduled_[i].seconds = states_[i].status == Status::done ? 0 : costs_.of(item(i)).seconds;
+    const auto chains = chains_of(scheduled_, most_slots());
+    for (std::size_t i = 0; i < states_.size(); ++i) states_[i].chain = chains[i];
   }
 
-  std::size_t expected_slots(std::size_t i) const {
-    return takes_several_slots(item(i).node.stage) ? most_slots() : 1;
-  }
   std::size_t most_slots() const {
     const std::size_t all = std::max<std::size_t>(1, slot_is_free_.size());
     return options_.most_slots > 0 ? std::min(all, static_cast<std::size_t>(options_.most_slots)) : all;
   }
 
+  // A wait that is longer than any is was begun by another clock, or before this one was put back.
+  static bool is_over(double not_before, double now) {
+    return not_before <= now || not_before > now + longest_wait_s;
+  }
   bool is_ready(std::size_t i, double now) const {
-    return states_[i].status == Status::open && states_[i].not_before <= now &&
+    return states_[i].status == Status::open && is_over(states_[i].not_before, now) &&
            std::all_of(item(i).node.needs.begin(), item(i).node.needs.end(),
                        [&](std::size_t needed) { return states_[needed].status == Status::done; });
-  }
-
-  // A training takes a slot for each of the study's ranks, as far as one node has them; other stages start on
-  // one.
-  std::size_t least_slots(std::size_t i) const {
-    const auto ranks = item(i).node.stage == pipeline::Stage::train ? plan_.study.ranks : 1;
-    return std::min(static_cast<std::size_t>(ranks), largest_node_);
   }
 
   std::vector<std::size_t> free_slots() const {
@@ -300,15 +295,11 @@ class Driver {
     });
     for (std::size_t r = 0; r < ready.size() && !free.empty() && !halted_; ++r) {
       const std::size_t i = ready[r];
-      std::size_t wanted = least_slots(i);
-      if (takes_several_slots(item(i).node.stage)) {
-        // What is free, but for one of each other that could start beside it.
-        const auto others = static_cast<std::size_t>(
-            std::count_if(ready.begin() + static_cast<std::ptrdiff_t>(r) + 1, ready.end(),
-                          [&](std::size_t other) { return least_slots(other) < free.size(); }));
-        wanted = std::clamp<std::size_t>(free.size() > others ? free.size() - others : 1, 1, most_slots());
-      }
-      if (wanted > free.size()) continue;
+      const auto others = static_cast<std::size_t>(
+          std::count_if(ready.begin() + static_cast<std::ptrdiff_t>(r) + 1, ready.end(),
+                        [&](std::size_t other) { return scheduled_[other].least_slots < free.size(); }));
+      const std::size_t wanted = slots_to_take(scheduled_[i], free.size(), others, most_slots());
+      if (wanted == 0) continue;
       // On one node where that is possible; a run's own ranks never spread over nodes for want of better
       // slots.
       const auto taken = slots_together(free, wanted, i);
@@ -557,15 +548,10 @@ class Driver {
   }
 
   void tell_start() {
-    double left = 0;
-    for (std::size_t i = 0; i < states_.size(); ++i) {
-      if (states_[i].status != Status::done) left += costs_.of(item(i)).seconds;
-    }
-    const auto slots = static_cast<double>(std::max<std::size_t>(1, slot_is_free_.size()));
     options_.tell(fmt::format("study {}: {} items, {} done, {} to do on {} slots ({}); about {} left",
                               plan_.study.name, states_.size(), count(Status::done),
                               count(Status::open) + count(Status::elsewhere), slot_is_free_.size(),
-                              launcher_.name(), duration_text(left / slots)));
+                              launcher_.name(), duration_text(wall_seconds(scheduled_, slot_is_free_.size()))));
   }
 
   DriverResult result() const {
@@ -594,7 +580,7 @@ class Driver {
   DriverWatch watch_;
   Costs costs_;
   std::vector<ItemState> states_;
-  std::vector<std::vector<std::size_t>> dependents_;
+  std::vector<ScheduledItem> scheduled_;
   std::vector<bool> slot_is_free_;
   std::size_t largest_node_ = 1;  // slots of the node that has most
   std::map<int, Running> running_;

@@ -19,6 +19,7 @@ namespace deda::study {
 struct DriverOptions {
   bool retry_failed = false;  // what has failed may be tried again
   Machine machine = Machine::cpu_core;
+  std::map<std::string, MeasuredKind> short_runs = {};  // for costs
   std::int64_t most_slots = 0;  // of one item that can use several; 0: all that are free
   double lease_s = study::lease_s;
   double most_stop_s = 120;    // after which a run that was asked to stop is killed

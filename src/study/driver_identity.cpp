@@ -63,7 +63,8 @@ DriverIdentity this_driver() {
 std::string to_json(const DriverIdentity& driver) {
   return nlohmann::ordered_json{{"id", driver.id},           {"host", driver.host},
                                 {"process", driver.process}, {"process_start", driver.process_start},
-                                {"user", driver.user},       {"job", driver.job}}
+                                {"user", driver.user},       {"job", driver.job},
+                                {"slots", driver.slots}}
       .dump();
 }
 
@@ -72,7 +73,8 @@ DriverIdentity driver_identity_from(const std::string& text, const std::string& 
     const auto json = nlohmann::json::parse(text);
     return {json.at("id").get<std::string>(),       json.at("host").get<std::string>(),
             json.at("process").get<std::int64_t>(), json.at("process_start").get<std::uint64_t>(),
-            json.at("user").get<std::string>(),     json.at("job").get<std::string>()};
+            json.at("user").get<std::string>(),     json.at("job").get<std::string>(),
+            json.value("slots", std::int64_t{0})};
   } catch (const nlohmann::json::exception& error) {
     throw DataError(fmt::format("does not say who made it: {}", error.what()), where);
   }

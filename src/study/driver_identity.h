@@ -12,7 +12,8 @@ struct DriverIdentity {
   std::int64_t process = 0;
   std::uint64_t process_start = 0;  // clock ticks since the host's start, of /proc/PID/stat
   std::string user;
-  std::string job;  // the batch system's; empty: none
+  std::string job;         // the batch system's; empty: none
+  std::int64_t slots = 0;  // how many items it runs at once; 0: not told
 };
 
 DriverIdentity this_driver();

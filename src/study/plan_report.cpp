@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/escaped_name.h"
 #include "core/shell_line.h"
+#include "pipeline/state.h"
 
 namespace deda::study {
 namespace {
@@ -70,9 +71,17 @@ std::vector<std::size_t> waves_of(const StudyPlan& plan) {
   return waves;
 }
 
-std::vector<std::string> command_of(const Item& item, const std::string& program) {
-  std::vector<std::string> command{program};
+// As the local launcher starts it: ranks and threads are the study's, and results follow them.
+std::vector<std::string> command_of(const StudyPlan& plan, const Item& item, const Engine& engine) {
+  std::vector<std::string> command;
+  if (item.node.stage == Stage::train && plan.study.ranks > 1)
+    command = {"mpirun", "-n", std::to_string(plan.study.ranks), "--oversubscribe", "--bind-to", "none"};
+  command.push_back(engine.program);
   command.insert(command.end(), item.node.command.begin(), item.node.command.end());
+  if (engine.on_cpu && plan.study.threads > 0) {
+    command.emplace_back("--set");
+    command.push_back(fmt::format("run.threads={}", plan.study.threads));
+  }
   return command;
 }
 
@@ -100,25 +109,28 @@ std::string plan_text(const StudyPlan& plan, const StudyStatus& status) {
     text += fmt::format(" ({}; --why ITEM tells more)", fmt::join(parts, ", "));
   }
   text += "\n\n";
-  text += fmt::format("{:<9} {:>6} {:>6} {:>6}  {:>10}  {:<24} {}\n", "stage", "items", "done", "left",
-                      "slot time", "per item", "source");
+  text += fmt::format("{:<9} {:>6} {:>6} {:>6}  {:>10}  {:>10}  {:<18} {}\n", "stage", "items", "done", "left",
+                      "slot time", "wall time", "per item", "source");
   double left = 0, bytes = 0;
   for (const auto& stage : status.stages) {
     const auto done = stage.done, open = stage.items - done;
     left += stage.seconds_left;
     text += fmt::format(
-        "{:<9} {:>6} {:>6} {:>6}  {:>10}  {:<24} {}\n", stage.stage, stage.items, done, open,
-        open == 0 ? "-" : hours_text(stage.seconds_left),
+        "{:<9} {:>6} {:>6} {:>6}  {:>10}  {:>10}  {:<18} {}\n", stage.stage, stage.items, done, open,
+        open == 0 ? "-" : hours_text(stage.seconds_left), open == 0 ? "-" : hours_text(stage.wall_left),
         fmt::format("{} on average", hours_text(stage.seconds_in_all /
                                                 static_cast<double>(std::max<std::int64_t>(1, stage.items)))),
         open == 0                  ? "-"
         : stage.source == "guess"  ? "built-in guess, +-30 % on the GPUs it was made for"
         : stage.source == "scaled" ? "guess, scaled by what was measured here"
-                                   : "measured here");
+        : stage.source == "measured" ? "measured here"
+                                     : "measured by short runs");
   }
   for (const auto& item : plan.items) bytes += bytes_of(item);
-  text +=
-      fmt::format("\n{} of slot time left in all (a slot: a GPU, or the cores of a run)\n", hours_text(left));
+  text += fmt::format(
+      "\n{} of slot time left in all, {} on {} {} (a slot: a GPU, or the cores of a run; --slots asks for "
+      "another number)\n",
+      hours_text(left), hours_text(status.left_s), status.slots, status.slots == 1 ? "slot" : "slots");
   text += fmt::format("disk: about {} in all, free {}\n", size_text(bytes),
                       size_text(static_cast<double>(free_bytes(plan.output))));
   for (const auto& line : plan.left_out) text += fmt::format("left out without --with: {}\n", line);
@@ -129,7 +141,7 @@ std::string plan_text(const StudyPlan& plan, const StudyStatus& status) {
   return text;
 }
 
-std::string why_text(const StudyPlan& plan, const std::string& name) {
+std::string why_text(const StudyPlan& plan, const std::string& name, const Engine& engine) {
   std::vector<std::size_t> found;
   for (std::size_t i = 0; i < plan.items.size(); ++i) {
     const auto& item = plan.items[i];
@@ -153,7 +165,7 @@ std::string why_text(const StudyPlan& plan, const std::string& name) {
   }
   const Item& item = plan.items[found.front()];
   std::string text = fmt::format("{}\n  folder   {}\n  command  {}\n", item.name, path_text(item.node.folder),
-                                 shell_line(command_of(item, "deda")));
+                                 shell_line(command_of(plan, item, engine)));
   for (const std::size_t needed : item.node.needs)
     text += fmt::format("  needs    {}\n", plan.items[needed].name);
   for (const auto& [input, digest] : item.node.inputs)
@@ -171,22 +183,28 @@ std::string why_text(const StudyPlan& plan, const std::string& name) {
   return text + fmt::format("wanted by {} {}:\n{}", count, count == 1 ? "cell" : "cells", cells);
 }
 
-std::string as_commands(const StudyPlan& plan, const std::string& program) {
+std::string as_commands(const StudyPlan& plan, const Engine& engine) {
   const auto waves = waves_of(plan);
   const std::size_t count = waves.empty() ? 0 : *std::max_element(waves.begin(), waves.end()) + 1;
-  std::string text = fmt::format("# study {}: {} items; lines of one wave may run at once, each on its own\n",
-                                 plan.study.name, plan.items.size());
+  std::vector<bool> wanted(plan.items.size());
+  for (std::size_t i = 0; i < plan.items.size(); ++i)
+    wanted[i] = !plan.items[i].node.command.empty() &&
+                !(engine.left_only &&
+                  pipeline::state_of(plan.items[i].node).progress == pipeline::Progress::done);
+  std::string text =
+      fmt::format("# study {}: {} of {} items; lines of one wave may run at once, each on its own\n",
+                  plan.study.name, std::count(wanted.begin(), wanted.end(), true), plan.items.size());
   for (std::size_t wave = 0; wave < count; ++wave) {
     text += fmt::format("# wave {}\n", wave + 1);
     for (std::size_t i = 0; i < plan.items.size(); ++i) {
-      if (waves[i] == wave && !plan.items[i].node.command.empty())
-        text += shell_line(command_of(plan.items[i], program)) + '\n';
+      if (waves[i] == wave && wanted[i])
+        text += shell_line(command_of(plan, plan.items[i], engine)) + '\n';
     }
   }
   return text;
 }
 
-std::string as_snakemake(const StudyPlan& plan, const std::string& program) {
+std::string as_snakemake(const StudyPlan& plan, const Engine& engine) {
   // What a stage leaves grows while it runs; the mark is made when it has ended well.
   const auto mark_of = [&](const Item& item) { return (plan.output / ("." + item.name + ".made")).string(); };
   const auto python = [](const std::string& text) {
@@ -214,7 +232,7 @@ std::string as_snakemake(const StudyPlan& plan, const std::string& program) {
     }
     // Braces are Snakemake's own.
     std::string line;
-    for (const char c : shell_line(command_of(item, program)))
+    for (const char c : shell_line(command_of(plan, item, engine)))
       line += c == '{' ? std::string{"{{"} : c == '}' ? std::string{"}}"} : std::string{c};
     text += fmt::format("  output: touch({})\n", python(mark_of(item)));
     text += fmt::format("  shell: {}\n", python(line));

@@ -180,7 +180,7 @@ StudyPlan study_plan_from(const std::string& text, const std::string& where) {
                       "It was written by another version: use that one, or another name for the study.");
     StudyPlan plan;
     plan.study = study_from(json.at("study"));
-    auto nodes = pipeline::plan_from(json.at("plan").dump());
+    auto nodes = pipeline::plan_from(json.at("plan"));
     plan.output = nodes.output;
     plan.study.output = plan.output;
     plan.notes = std::move(nodes.notes);

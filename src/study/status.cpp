@@ -13,7 +13,9 @@
 #include "core/files.h"
 #include "pipeline/state.h"
 #include "study/claims.h"
+#include "study/measure.h"
 #include "study/policy.h"
+#include "study/schedule.h"
 
 namespace deda::study {
 namespace {
@@ -51,12 +53,13 @@ struct ItemStand {
 
 class Looker {
  public:
-  Looker(const StudyPlan& plan, Machine machine)
+  Looker(const StudyPlan& plan, Machine machine, std::int64_t slots)
       : plan_{plan},
+        asked_slots_{slots},
         claims_{plan.output},
         reader_{plan.output},
         watch_{plan.output},
-        costs_{plan, machine},
+        costs_{plan, machine, read_measured(plan.folder())},
         guesses_{plan, machine} {
     status_.name = plan.study.name;
     claims_.refresh();
@@ -70,6 +73,7 @@ class Looker {
     count();
     list_drivers();
     measure();
+    predict();
     for (const auto& line : reader_.damaged())
       status_.notes.push_back("a line of a ledger is no event and is passed over: " + line);
     return std::move(status_);
@@ -141,6 +145,7 @@ class Looker {
   void count() {
     status_.items = static_cast<std::int64_t>(items_.size());
     const double now = seconds_since_1970();
+    left_.assign(items_.size(), 0);
     for (const pipeline::Stage stage : pipeline::all_stages) {
       StageCount sum;
       sum.stage = pipeline::name_of(stage);
@@ -165,11 +170,11 @@ class Looker {
               running.node = attempt->node;
               running.device = attempt->device;
               running.since_s = now - attempt->started;
-              const double here = prediction.seconds * (1 - attempt->work_before) /
-                                  static_cast<double>(std::max<std::int64_t>(1, attempt->slots));
-              running.left_s = std::max(0.0, here - running.since_s);
+              const double slots = static_cast<double>(std::max<std::int64_t>(1, attempt->slots));
+              running.left_s = left_of(prediction, *attempt, items_[i].state.share, running.since_s);
+              left_[i] = running.left_s * slots;
             } else {
-              running.left_s = left;
+              running.left_s = left_[i] = left;
             }
             const auto detail = items_[i].state.detail;
             running.detail = detail.starts_with("process") ? std::string{} : detail;
@@ -177,16 +182,18 @@ class Looker {
               running.rate = rate_in(item.node.folder);
               running.detail = epochs_in(item.node.folder);
             }
-            sum.seconds_left += running.left_s;
+            sum.seconds_left += left_[i];
             status_.running.push_back(std::move(running));
             break;
           }
           case Stand::waiting:
             ++sum.waiting;
+            left_[i] = left;
             sum.seconds_left += left;
             break;
           case Stand::stopped:
             ++sum.stopped;
+            left_[i] = left;
             sum.seconds_left += left;
             break;
           case Stand::failed:
@@ -202,11 +209,24 @@ class Looker {
         weakest = std::max(weakest, prediction.source);
       }
       if (sum.items == 0) continue;
-      sum.source = weakest == Prediction::Source::measured ? "measured"
-                   : weakest == Prediction::Source::scaled ? "scaled"
-                                                           : "guess";
+      sum.source = weakest == Prediction::Source::measured     ? "measured"
+                   : weakest == Prediction::Source::short_runs ? "short runs"
+                   : weakest == Prediction::Source::scaled     ? "scaled"
+                                                               : "guess";
       status_.stages.push_back(std::move(sum));
     }
+  }
+
+  // Wall seconds that a running item still takes. Where nothing of its kind has ended here, what it has done
+  // itself says more than a guess, as soon as it is more than a first impression.
+  static double left_of(const Prediction& prediction, const Attempt& attempt, double share, double since) {
+    constexpr double first_impression = 0.15;
+    const double done = share - attempt.work_before;
+    if (prediction.source > Prediction::Source::short_runs && done >= first_impression)
+      return since / done * (1 - share);
+    const double here = prediction.seconds * (1 - attempt.work_before) /
+                        static_cast<double>(std::max<std::int64_t>(1, attempt.slots));
+    return std::max(0.0, here - since);
   }
 
   static std::string epochs_in(const fs::path& folder) {
@@ -226,7 +246,8 @@ class Looker {
       try {
         const auto driver = driver_identity_from(read_text(entry.path()), entry.path().string());
         status_.drivers.push_back(
-            {driver.id, driver.host, driver.user, driver.job, !watch_.is_dead(plan_.study.name, driver)});
+            {driver.id, driver.host, driver.user, driver.job, driver.slots,
+             !watch_.is_dead(plan_.study.name, driver)});
       } catch (const Error&) {  // half a file of another version
       }
     }
@@ -288,24 +309,43 @@ class Looker {
     for (const auto& [time, change] : edges) most = std::max(most, at_once += change);
     if (most > 0 && last > first)
       status_.slots_busy = std::min(1.0, busy / (static_cast<double>(most) * (last - first)));
-    double left = 0;
-    for (const auto& stage : status_.stages) left += stage.seconds_left;
-    status_.left_s = left / static_cast<double>(std::max<std::int64_t>(1, most));
+    status_.slots = most;
+  }
+
+  // Wall time by playing the schedule that drivers follow.
+  void predict() {
+    std::int64_t at_work = 0;
+    for (const auto& driver : status_.drivers) at_work += driver.alive ? driver.slots : 0;
+    status_.slots = std::max<std::int64_t>(1, at_work > 0       ? at_work
+                                              : asked_slots_ > 0 ? asked_slots_
+                                                                 : status_.slots);
+    const auto slots = static_cast<std::size_t>(status_.slots);
+    auto schedule = schedule_of(plan_, slots);
+    for (std::size_t i = 0; i < schedule.size(); ++i) schedule[i].seconds = left_[i];
+    status_.left_s = wall_seconds(schedule, slots);
+    for (auto& stage : status_.stages) {
+      for (std::size_t i = 0; i < schedule.size(); ++i)
+        schedule[i].seconds =
+            pipeline::name_of(plan_.items[i].node.stage) == stage.stage ? left_[i] : 0.0;
+      stage.wall_left = wall_seconds(schedule, slots);
+    }
   }
 
   const StudyPlan& plan_;
+  std::int64_t asked_slots_;
   Claims claims_;
   LedgerReader reader_;
   DriverWatch watch_;
   Costs costs_, guesses_;  // the second one learns nothing
   std::vector<ItemStand> items_;
+  std::vector<double> left_;  // predicted slot seconds of each item
   StudyStatus status_;
 };
 
 }  // namespace
 
-StudyStatus status_of(const StudyPlan& plan, Machine machine) {
-  return Looker(plan, machine).look();
+StudyStatus status_of(const StudyPlan& plan, Machine machine, std::int64_t slots) {
+  return Looker(plan, machine, slots).look();
 }
 
 std::string to_text(const StudyStatus& status) {
@@ -317,7 +357,8 @@ std::string to_text(const StudyStatus& status) {
     text += fmt::format("; {} of slot time used, slots busy {:.0f} %", duration_text(status.used_s),
                         100 * status.slots_busy);
   if (status.done < status.items && status.left_s > 0)
-    text += fmt::format("; about {} left", duration_text(status.left_s));
+    text += fmt::format("; about {} left on {} {}", duration_text(status.left_s), status.slots,
+                        status.slots == 1 ? "slot" : "slots");
   text += "\n\n";
   text += fmt::format("{:<9} {:>6} {:>6} {:>8} {:>8} {:>8} {:>7} {:>8}  {}\n", "stage", "items", "done",
                       "running", "stopped", "waiting", "failed", "blocked", "slot time left");
@@ -359,6 +400,7 @@ std::string to_json(const StudyStatus& status) {
                       {"failed", stage.failed},
                       {"blocked", stage.blocked},
                       {"seconds_left", stage.seconds_left},
+                      {"wall_left_s", stage.wall_left},
                       {"source", stage.source}});
   for (const auto& each : status.running)
     running.push_back({{"item", each.item},
@@ -380,6 +422,7 @@ std::string to_json(const StudyStatus& status) {
                        {"host", each.host},
                        {"user", each.user},
                        {"job", each.job},
+                       {"slots", each.slots},
                        {"alive", each.alive}});
   return Json{{"schema", "deda-study-status-1"},
               {"study", status.name},
@@ -387,6 +430,7 @@ std::string to_json(const StudyStatus& status) {
               {"done", status.done},
               {"used_s", status.used_s},
               {"slots_busy", status.slots_busy},
+              {"slots", status.slots},
               {"left_s", status.left_s},
               {"stages", stages},
               {"running", running},

@@ -15,8 +15,9 @@ namespace deda::study {
 struct StageCount {
   std::string stage;
   std::int64_t items = 0, done = 0, running = 0, waiting = 0, stopped = 0, failed = 0, blocked = 0;
-  double seconds_left = 0, seconds_in_all = 0;  // predicted, on one slot
-  std::string source;                           // "measured", "scaled", "guess": the weakest of its items'
+  double seconds_left = 0, seconds_in_all = 0;  // predicted slot time
+  double wall_left = 0;                         // predicted, of this stage alone on all slots
+  std::string source;                           // "measured", "short runs", "scaled", "guess": the weakest of its items'
 };
 
 struct RunningItem {
@@ -32,6 +33,7 @@ struct FailedItem {
 
 struct DriverState {
   std::string id, host, user, job;
+  std::int64_t slots = 0;  // 0: it did not tell
   bool alive = false;
 };
 
@@ -46,8 +48,8 @@ struct StudyStatus {
   std::int64_t items = 0, done = 0;
   double used_s = 0;       // slot seconds of attempts that have ended or run
   double slots_busy = 0;   // share of the slots' time since the first start, 0..1; 0: nothing has run
-  double left_s = 0;       // wall time, on as many slots as work now (else as last worked)
-  double error_share = 0;  // typical error of predictions so far, of what was predicted; 0: not known
+  std::int64_t slots = 1;  // those of the drivers at work, else as many as ever worked at once, else as asked
+  double left_s = 0;       // predicted wall time on these slots
   struct KindCost {
     std::string kind;
     std::int64_t items = 0;
@@ -57,7 +59,8 @@ struct StudyStatus {
   std::vector<Attempt> attempts;  // of this study's items, by start: for the timeline
 };
 
-StudyStatus status_of(const StudyPlan& plan, Machine machine);
+// `slots`: what times are told for where no driver is at work; 0: as many as ever worked at once, at least 1.
+StudyStatus status_of(const StudyPlan& plan, Machine machine, std::int64_t slots = 0);
 std::string to_text(const StudyStatus& status);
 std::string to_json(const StudyStatus& status);
 

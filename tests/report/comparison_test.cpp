@@ -115,6 +115,17 @@ TEST(Comparison, GivesMeanSpreadAndDifferenceToPlain) {
   EXPECT_TRUE(comparison.notes.empty());
 }
 
+TEST(Comparison, HasAColumnForHeldOutPicturesWhereARunHasThem) {
+  auto chosen = with(run("deda", 1, 70, 40), "train.held_out", 0.2);
+  chosen.held_out = Accuracy{66, 65, 64, 30};
+  const auto comparison = compare({chosen, run("deda", 1, 71, 41)}).at(0);
+  ASSERT_THAT(comparison.groups, ElementsAre("all", "swapped background", "held-out training pictures"));
+  const std::string text = to_text(comparison);
+  EXPECT_THAT(text, HasSubstr("65.0"));
+  EXPECT_THAT(text, Not(HasSubstr("nan"))) << text;
+  EXPECT_THAT(to_text(compare({run("deda", 1, 71, 41)}).at(0)), Not(HasSubstr("held-out")));
+}
+
 TEST(Comparison, NamesWhatIsMissingAndNeverInventsIt) {
   const auto comparisons = compare({run("plain", 1, 70, 20), run("plain", 2, 71, 21), run("deda", 1, 80, 60),
                                     run("deda", 2, 0, 0, false)});

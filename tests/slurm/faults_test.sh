@@ -4,14 +4,15 @@
 #   srun killed     lost, tried again
 #   node lost       runs on the other node go on, its own run again there; done is only what left a result
 #   time limit      stops before the end with 75, and no attempt counts as a failure
-#   faults_test.sh FAKE_STUDY WORK_DIR [driver] [srun] [node] [time]
-# Without names: the first three. DEDA_TEST_ALL=1: all, and drivers are killed a hundred times instead of twice. The seed of the moments is printed;
+#   requeued        by somebody else, in mid-run: the job that begins again goes on
+#   faults_test.sh FAKE_STUDY WORK_DIR [driver] [srun] [node] [time] [requeue]
+# Without names: the first three. DEDA_TEST_ALL=1: all, drivers are killed a hundred times instead of twice, and jobs requeued twenty times instead of once. The seed of the moments is printed;
 # DEDA_TEST_SEED sets it.
 set -uo pipefail
 # shellcheck disable=SC2034  # program: for the functions
 program=$1; work=$2/faults; shift 2
 all=${DEDA_TEST_ALL:-0}
-if [ "$all" = 1 ]; then which=${*:-driver srun node time}; else which=${*:-driver srun node}; fi
+if [ "$all" = 1 ]; then which=${*:-driver srun node time requeue}; else which=${*:-driver srun node}; fi
 # shellcheck source=study_test_functions.sh
 source "$(dirname "${BASH_SOURCE[0]}")/study_test_functions.sh"
 form="-N2 --gres=gpu:4 --exclusive"
@@ -115,6 +116,32 @@ time_limit() {
   check "time limit: none as a failure" [ "$(ended_as "$folder" lost) $(ended_as "$folder" failed)" = "0 0" ]
 }
 
+requeued() {   # requeued TIMES
+  local times=$1 folder=$work/requeue job round items=$((10 + $1 * 2)) seed=${DEDA_TEST_SEED:-$RANDOM} begin longest=0 took late=0 restarts
+  RANDOM=$seed
+  job=$(submit "$folder" "$form --requeue --open-mode=append" $items 4)
+  for ((round = 1; round <= times; ++round)); do
+    wait_until 120 run_at_least "$folder" 1 || { failed "requeued ($round, seed $seed): nothing runs"; break; }
+    sleep "$((RANDOM % 4)).$((RANDOM % 10))"
+    [ -e "$folder/ended" ] && break
+    begin=$SECONDS
+    scontrol requeue "$job"
+    wait_until 60 no_stage_runs "$folder" || { late=$((late + 1)); echo "after requeue $round (seed $seed) these run on: $(stages_that_run "$folder" | tr '\n' ' ')"; }
+    took=$((SECONDS - begin)); if [ "$took" -gt "$longest" ]; then longest=$took; fi
+    # Slurm lets a requeued job wait for two minutes.
+    wait_until 60 scontrol update JobId="$job" StartTime=now 2>/dev/null || failed "requeued ($round): the job cannot be started sooner"
+  done
+  wait_until $((180 + items * 4)) test -e "$folder/ended" || { failed "requeued: the job did not end"; scancel "$job"; }
+  restarts=$(scontrol show job "$job" | grep -o 'Restarts=[0-9]*' | cut -d= -f2)
+  echo "requeued $restarts times (seed $seed): no stage ran on for more than $longest s; $(ended_as "$folder" stopped) booked as stopped, $(ended_as "$folder" lost) lost, $(ended_as "$folder" failed) failed"
+  check "requeued: as often as was meant" [ "$restarts" = "$times" ]
+  check "requeued: no stage runs on" [ "$late" = 0 ]
+  check "requeued: ends with 0" [ "$(cat "$folder/ended" 2>/dev/null)" = 0 ]
+  check "requeued: all done" says_what_is_there "$folder" $items
+  check "requeued: booked as done once each" [ "$(ended_as "$folder" "done")" = $items ]
+  check "requeued: nothing failed" [ "$(ended_as "$folder" failed)" = 0 ]
+}
+
 for part in $which; do
   before=$problems
   case $part in
@@ -122,6 +149,7 @@ for part in $which; do
     srun) srun_killed ;;
     node) node_lost ;;
     time) time_limit ;;
+    requeue) requeued "$([ "$all" = 1 ] && echo 20 || echo 1)" ;;
     *) echo "no such part: $part"; exit 2 ;;
   esac
   if [ "$problems" -ne "$before" ]; then echo "--- $work/$part/log"; tail -n 40 "$work/$part/log"; fi

@@ -90,12 +90,16 @@ check "three drivers: each item started once" test "$(grep -c ' start ' log)" = 
 deda study report "${study[@]}" --out three
 check "three drivers: the same tables" tables_equal three
 
-"$program" study plan "${study[@]}" --out four --set run.threads=1 --export commands >commands 2>log
-sed -i "s#^deda #$program #" commands
+"$program" study plan "${study[@]}" --out four --program "$program" --export commands >commands 2>log
 bash -e commands >log 2>&1; check "exported commands run" test $? = 0
 deda study plan "${study[@]}" --out four
 deda study report "${study[@]}" --out four
 check "exported commands: the same tables" tables_equal four
+"$program" study run "${study[@]}" --out four --launcher print >printed 2>log
+check "the launcher print: nothing is left" grep -q '^# study small: 0 of 7 items' printed
+"$program" study run "${study[@]}" --out five --ranks 2 --launcher print >printed 2>log
+check "the launcher print: commands with the study's ranks" test "$(grep -c '^mpirun -n 2 .*train' printed)" = 5
+check "the launcher print: starts nothing" test ! -e five/claims
 "$program" study plan "${study[@]}" --out four --export snakemake >Snakefile 2>log
 check "a Snakefile has a rule per item" test "$(grep -c '^rule ' Snakefile)" = 8
 
@@ -105,6 +109,26 @@ check "a second study has nothing to do" bash -c "! grep -q ' start ' log"
 deda study run --config base.toml --set augment.p_syn=0 --set dataset.root=toy --vary train.epochs=1,3 --out one --cpu --name other
 check "another study under the same name: refused" test "$code" = 2
 check "and told" says 'items that this study does not have'
+
+# Times before anything has run, from short runs; they leave no results behind.
+deda study plan "${study[@]}" --out six --measure
+check "measuring works" test "$code" = 0
+check "times are from short runs" says 'measured by short runs'
+check "each kind was measured twice, at two sizes" python3 -c 'import json; k=json.load(open("six/study-small/measured.json"))["kinds"]; assert len(k) == 3 and all(v["unit_s"] > 0 for v in k.values()), k'
+check "short runs leave no results" bash -c '! ls -d six/study-small/measure/train-* 2>/dev/null'
+deda study plan "${study[@]}" --out six --measure
+check "what is known is not measured again" says 'nothing to measure'
+python3 - <<'P'
+import json, os
+os.makedirs("seven/study-small", exist_ok=True)
+plan = json.load(open("one/study-small/plan.json")); plan["schema"] = "deda-study-plan-9"
+json.dump(plan, open("seven/study-small/plan.json", "w"))
+P
+deda study status "${study[@]}" --out seven
+check "a plan of another version: an error that says so" says 'deda-study-plan-9'
+check "and no success" test "$code" -ne 0
+deda study run "${study[@]}" --out seven
+check "it is not overwritten" grep -q 'deda-study-plan-9' seven/study-small/plan.json
 
 # A cell that is missing.
 rm -r one/train-*/ ; mkdir one/keep
