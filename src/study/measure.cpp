@@ -203,8 +203,12 @@ std::map<std::string, MeasuredKind> measured_by(const ShortRuns& runs) {
                  many = runs.plan.items[run.large].node.work.amount;
     if (small < 0 || large < 0 || many <= few) continue;
     MeasuredKind kind;
-    kind.unit_s = std::max(0.0, large - small) / (many - few);
-    kind.start_s = std::max(0.0, small - kind.unit_s * few);
+    if (large > small) {
+      kind.unit_s = (large - small) / (many - few);
+      kind.start_s = std::max(0.0, small - kind.unit_s * few);
+    } else {  // something else took the time: no less than all of the larger one
+      kind.unit_s = large / many;
+    }
     kinds[run.kind] = kind;
   }
   return kinds;

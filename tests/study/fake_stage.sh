@@ -18,11 +18,12 @@ place=$(cat "$folder/place" 2>/dev/null || echo 0)
 tenths=$(awk "BEGIN { print int($seconds * 10) }")
 while [ "$place" -lt "$tenths" ]; do
   sleep 0.1 & wait $!
-  place=$((place + 1)); echo "$place" >"$folder/place.new"; mv "$folder/place.new" "$folder/place"
+  place=$((place + 1)); { echo "$place" >"$folder/place.new" && mv "$folder/place.new" "$folder/place"; } || exit 1
 done
 case $stage in
   train)
-    echo weights >"$folder/last.safetensors"
-    echo '{"finished": true, "failure": "", "epochs": 1, "epochs_done": 1}' >"$folder/results.new"; mv "$folder/results.new" "$folder/results.json" ;;
+    echo weights >"$folder/last.safetensors" || exit 1
+    echo '{"finished": true, "failure": "", "epochs": 1, "epochs_done": 1}' >"$folder/results.new" || exit 1
+    mv "$folder/results.new" "$folder/results.json" ;;
   invert) echo '{"classes": []}' >"$folder/identifiers.json" ;;
 esac

@@ -28,7 +28,7 @@ sleep 1.5
 dd if=/dev/zero of='$work/small/filler' bs=4k 2>/dev/null
 wait \$driver; echo \$? >'$work/full.code'
 cat '$work/small'/out/*/results.json 2>/dev/null | wc -l >'$work/full.before'
-timeout 60 '$program' study plan --config '$source_dir/configs/demo.toml' --vary augment.p_aug=0,1 --out '$work/small/other' >'$work/log.plan' 2>&1; echo \$? >'$work/plan.code'
+timeout 60 '$program' study plan --config '$source_dir/configs/demo.toml' --set augment.p_syn=0 --vary augment.p_aug=0,1 --out '$work/small/other' >'$work/log.plan' 2>&1; echo \$? >'$work/plan.code'
 rm '$work/small/filler'
 timeout 100 '$fake' '$work/small/out' local 8 1 2 >'$work/log.emptied' 2>&1; echo \$? >'$work/emptied.code'
 cat '$work/small'/out/*/results.json | wc -l >'$work/full.after'

@@ -114,7 +114,7 @@ check "and told" says 'items that this study does not have'
 deda study plan "${study[@]}" --out six --measure
 check "measuring works" test "$code" = 0
 check "times are from short runs" says 'measured by short runs'
-check "each kind was measured twice, at two sizes" python3 -c 'import json; k=json.load(open("six/study-small/measured.json"))["kinds"]; assert len(k) == 3 and all(v["unit_s"] > 0 for v in k.values()), k'
+check "each kind was measured twice, at two sizes" python3 -c 'import json; k=json.load(open("six/study-small/measured.json"))["kinds"]; assert len(k) == 3 and all(v["unit_s"] > 0 and v["start_s"] >= 0 for v in k.values()), k'
 check "short runs leave no results" bash -c '! ls -d six/study-small/measure/train-* 2>/dev/null'
 deda study plan "${study[@]}" --out six --measure
 check "what is known is not measured again" says 'nothing to measure'
