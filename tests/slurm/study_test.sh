@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # slurm/study.sbatch on a real two-node Slurm: it runs all stages, trainings on both nodes at once; told to stop in the middle of them it
-# leaves with 75, requeues itself, continues, and ends with the bytes and the tables of a study that nobody disturbed.
+# leaves with 75, requeues itself, continues, and ends with the bytes and the tables of a study that nobody disturbed; which are those of the
+# same study without Slurm.
 #   study_test.sh SOURCE_DIR PROGRAM WORK_DIR
 set -uo pipefail
 source_dir=$1; program=$2; work=$3/run
@@ -50,17 +51,23 @@ done
 check "the requeued job completes" wait_for "$stopped" 150
 check "its log tells of the second start" grep -q "start 1," "$work/stopped.log"
 
-same_results() {
+same_results() {   # same_results OUTPUT: as those of the undisturbed job
   local run
-  cmp "$work"/quiet/decouple-*/segment-000000.h5 "$work"/stopped/decouple-*/segment-000000.h5 || return 1
+  cmp "$work"/quiet/decouple-*/segment-000000.h5 "$work/$1"/decouple-*/segment-000000.h5 || return 1
   for run in "$work"/quiet/train-*; do
-    cmp "$run/history.csv" "$work/stopped/${run##*/}/history.csv" && cmp "$run/last.safetensors" "$work/stopped/${run##*/}/last.safetensors" || return 1
+    cmp "$run/history.csv" "$work/$1/${run##*/}/history.csv" && cmp "$run/last.safetensors" "$work/$1/${run##*/}/last.safetensors" || return 1
   done
-  cmp "$work/quiet/study-two/report/two.csv" <(sed "s#$work/stopped#$work/quiet#g" "$work/stopped/study-two/report/two.csv")
+  cmp "$work/quiet/study-two/report/two.csv" <(sed "s#$work/$1#$work/quiet#g" "$work/$1/study-two/report/two.csv")
 }
-check "the stopped and continued run ends with the bytes of the undisturbed one" same_results
+check "the stopped and continued run ends with the bytes of the undisturbed one" same_results stopped
+
+# Without Slurm.
+local_study=(--config "$here/study.toml" --name two --set augment.method=deda --seeds 1-2 --set "dataset.root=\"$work/local/toy\"" --out "$work/local" --cpu)
+"$program" study run "${local_study[@]}" --slots 1 >"$work/local.log" 2>&1 && "$program" study report "${local_study[@]}" >>"$work/local.log" 2>&1
+check "the same study without Slurm, on one slot: the same bytes" same_results local
 
 if [ "$problems" -ne 0 ]; then
+  echo "--- local.log"; tail -n 20 "$work/local.log"
   echo "--- quiet.log"; tail -n 30 "$work/quiet.log"; echo "--- stopped.log"; tail -n 40 "$work/stopped.log"
 fi
 exit $((problems > 0))
