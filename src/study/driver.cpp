@@ -341,9 +341,18 @@ class Driver {
       return false;
     }
     if (before.progress == Progress::conflict || before.progress == Progress::damaged) {
-      fail(i, before.detail, {});
-      count_failure(i, before.detail);
-      block_dependents();
+      // Half a result is no damage while somebody is just writing it, who may have claimed the item since this
+      // driver last looked.
+      claims_.refresh();
+      reader_.refresh();
+      look_at(i);
+      if (state.status != Status::open) return false;
+      const auto still = pipeline::state_of(item(i).node);
+      if (still.progress == before.progress) {
+        fail(i, still.detail, {});
+        count_failure(i, still.detail);
+        block_dependents();
+      }
       return false;
     }
     const std::int64_t number = claims_.latest(item(i).name) + 1;

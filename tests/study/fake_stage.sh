@@ -25,5 +25,6 @@ case $stage in
     echo weights >"$folder/last.safetensors" || exit 1
     echo '{"finished": true, "failure": "", "epochs": 1, "epochs_done": 1}' >"$folder/results.new" || exit 1
     mv "$folder/results.new" "$folder/results.json" ;;
-  invert) echo '{"classes": []}' >"$folder/identifiers.json" ;;
+  # Half of it first, for an instant: a driver that looks at it then must not take it for damage while its maker lives.
+  invert) printf '{' >"$folder/identifiers.json"; sleep 0.03; echo '{"classes": []}' >"$folder/identifiers.json" ;;
 esac
