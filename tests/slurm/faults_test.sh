@@ -116,6 +116,7 @@ time_limit() {
   check "time limit: none as a failure" [ "$(ended_as "$folder" lost) $(ended_as "$folder" failed)" = "0 0" ]
 }
 
+pending() { scontrol -o show job "$1" 2>/dev/null | grep -q JobState=PENDING; }
 requeued() {   # requeued TIMES
   local times=$1 folder=$work/requeue job round items=$((10 + $1 * 2)) seed=${DEDA_TEST_SEED:-$RANDOM} begin longest=0 took late=0 restarts
   RANDOM=$seed
@@ -128,13 +129,16 @@ requeued() {   # requeued TIMES
     scontrol requeue "$job"
     wait_until 60 no_stage_runs "$folder" || { late=$((late + 1)); echo "after requeue $round (seed $seed) these run on: $(stages_that_run "$folder" | tr '\n' ' ')"; }
     took=$((SECONDS - begin)); if [ "$took" -gt "$longest" ]; then longest=$took; fi
-    # Slurm lets a requeued job wait for two minutes.
+    wait_until 60 pending "$job" || failed "requeued ($round): the job does not wait"
+    rm -f "$folder/ended"   # the script of the first start may have lived to write it
+    # Slurm lets a requeued job wait for two minutes. Not at once: nodes refuse a credential of the second in which they revoked the last one.
+    sleep 5
     wait_until 60 scontrol update JobId="$job" StartTime=now 2>/dev/null || failed "requeued ($round): the job cannot be started sooner"
   done
   wait_until $((180 + items * 4)) test -e "$folder/ended" || { failed "requeued: the job did not end"; scancel "$job"; }
   restarts=$(scontrol show job "$job" | grep -o 'Restarts=[0-9]*' | cut -d= -f2)
   echo "requeued $restarts times (seed $seed): no stage ran on for more than $longest s; $(ended_as "$folder" stopped) booked as stopped, $(ended_as "$folder" lost) lost, $(ended_as "$folder" failed) failed"
-  check "requeued: as often as was meant" [ "$restarts" = "$times" ]
+  check "requeued: as often as was meant" [ "${restarts:-0}" = "$times" ]
   check "requeued: no stage runs on" [ "$late" = 0 ]
   check "requeued: ends with 0" [ "$(cat "$folder/ended" 2>/dev/null)" = 0 ]
   check "requeued: all done" says_what_is_there "$folder" $items
