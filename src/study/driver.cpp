@@ -121,7 +121,7 @@ class Driver {
       } else {
         const double patience = running_.empty() || others_work_ ? look_around_often_s : look_around_every_s;
         if (steady_s() - looked_around_ > patience) look_around();
-        if (!halted_) start_what_fits();
+        if (!halted_ && !launcher_.in_doubt()) start_what_fits();
         if (running_.empty() && !anything_left()) break;
       }
       std::this_thread::sleep_for(poll_every);

@@ -80,7 +80,9 @@ void book(Attempt& attempt, const EndFacts& facts) {
   if (facts.done) {
     attempt.outcome = Outcome::done;
   } else if (is(facts.exit_code, ExitCode::stopped) ||
-             (facts.asked && (signal == SIGTERM || signal == SIGKILL || signal == SIGUSR2))) {
+             (facts.asked && (signal == SIGTERM || signal == SIGKILL || signal == SIGUSR2 ||
+                              facts.first_error.starts_with("srun: ")))) {
+    // srun's word: a step of an allocation that is being taken away.
     attempt.outcome = Outcome::stopped;
   } else if (is(facts.exit_code, ExitCode::held)) {
     fail(Outcome::held, facts.first_error, false);

@@ -161,7 +161,7 @@ class SlurmLauncher final : public Launcher {
     kill_what_never_begins();
     std::vector<int> processes;
     for (const auto& [process, step] : steps_) processes.push_back(process);
-    const auto ended = ended_children(processes);
+    auto ended = ended_children(processes);
     for (const auto& end : ended) {
       // srun's code does not tell: it is 0 for a step whose node is gone. What srun says does, and before
       // anything more is started there, Slurm is asked which nodes are left.
@@ -172,10 +172,19 @@ class SlurmLauncher final : public Launcher {
       }
       steps_.erase(end.process);
     }
-    return ended;
+    return without_doubtful(std::move(ended));
   }
 
-  void ask_to_stop(int handle) override { ::kill(handle, SIGUSR2); }  // never TERM: srun then kills at once
+  // Never TERM: srun then kills at once. A step that has ended already is told of without more delay.
+  void ask_to_stop(int handle) override {
+    const auto doubtful = std::find_if(doubtful_.begin(), doubtful_.end(),
+                                       [&](const Doubtful& each) { return each.end.process == handle; });
+    if (doubtful != doubtful_.end())
+      doubtful->until = 0;
+    else
+      ::kill(handle, SIGUSR2);
+  }
+  bool in_doubt() const override { return !doubtful_.empty(); }
   void kill(int handle) override { ::kill(-handle, SIGKILL); }
 
   std::optional<double> seconds_left() override {
@@ -198,6 +207,39 @@ class SlurmLauncher final : public Launcher {
     bool overlaps = false;
     std::int64_t device = 0, devices_of_node = 0;
   };
+
+  // A job that is requeued, preempted or cancelled loses its steps first; the signal to the batch script, and with
+  // it to this driver, comes a moment later. Until it has had time to come, a step that looks as if it had been
+  // killed has not ended: it would count as a failure of its item, again with each requeue.
+  struct Doubtful {
+    ChildEnd end;
+    double until = 0;
+  };
+  std::vector<ChildEnd> without_doubtful(std::vector<ChildEnd> ended) {
+    constexpr double signal_comes_within_s = 5;
+    const double now = steady_s();
+    const auto is_clear = [](const ChildEnd& end) {
+      const auto is = [&](ExitCode code) { return end.exit_code == static_cast<int>(code); };
+      return end.signal == 0 && (is(ExitCode::done) || is(ExitCode::configuration) || is(ExitCode::data) ||
+                                 is(ExitCode::stopped) || is(ExitCode::held));
+    };
+    std::vector<ChildEnd> told;
+    for (const auto& end : ended) {
+      if (is_clear(end))
+        told.push_back(end);
+      else
+        doubtful_.push_back({end, now + signal_comes_within_s});
+    }
+    for (auto each = doubtful_.begin(); each != doubtful_.end();) {
+      if (each->until > now) {
+        ++each;
+        continue;
+      }
+      told.push_back(each->end);
+      each = doubtful_.erase(each);
+    }
+    return told;
+  }
 
   void add_slots(const AllocatedNode& node) {
     const bool gpus = node.gpus > 0 && !options_.cpu_only;
@@ -314,6 +356,7 @@ class SlurmLauncher final : public Launcher {
     bool begun = false;
   };
   std::map<int, Step> steps_;  // by their srun
+  std::vector<Doubtful> doubtful_;
   std::vector<std::string> lost_;
   double last_start_ = 0, asked_ = -1e9, looked_for_waiting_ = 0;
   std::time_t end_ = 0;

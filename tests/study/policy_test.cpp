@@ -39,6 +39,11 @@ TEST(Book, StopsAreNoFailures) {
   EXPECT_EQ(ended({.exit_code = 143, .asked = true}).outcome, Outcome::stopped);
   EXPECT_EQ(ended({.exit_code = 137, .asked = true}).outcome, Outcome::stopped);
   EXPECT_EQ(ended({.signal = SIGKILL, .asked = true}).outcome, Outcome::stopped);
+  // A step of a job that is just being requeued.
+  const std::string gone = "srun: Check SLURM_JOB_ID environment variable. Expired or invalid job 1";
+  EXPECT_EQ(ended({.exit_code = 1, .asked = true, .first_error = gone}).outcome, Outcome::stopped);
+  EXPECT_EQ(ended({.exit_code = 1, .first_error = gone}).outcome, Outcome::failed);
+  EXPECT_EQ(ended({.exit_code = 1, .asked = true, .first_error = "no room"}).outcome, Outcome::failed);
   EXPECT_EQ(ended({.exit_code = 143}).outcome, Outcome::lost);
   EXPECT_EQ(ended({.signal = SIGKILL}).outcome, Outcome::lost);
   EXPECT_EQ(ended({.exit_code = 76}).outcome, Outcome::held);
