@@ -118,7 +118,7 @@ time_limit() {
 
 pending() { scontrol -o show job "$1" 2>/dev/null | grep -q JobState=PENDING; }
 requeued() {   # requeued TIMES
-  local times=$1 folder=$work/requeue job round items=$((10 + $1 * 2)) seed=${DEDA_TEST_SEED:-$RANDOM} begin longest=0 took late=0 restarts
+  local times=$1 folder=$work/requeue job round items=$((10 + $1 * 5)) seed=${DEDA_TEST_SEED:-$RANDOM} begin longest=0 took late=0 restarts
   RANDOM=$seed
   job=$(submit "$folder" "$form --requeue --open-mode=append" $items 4)
   for ((round = 1; round <= times; ++round)); do
