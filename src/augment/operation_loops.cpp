@@ -88,6 +88,24 @@ ChannelExtremes extremes_plain(const std::uint8_t* pixels, std::size_t pixel_cou
   return found;
 }
 
+void look_up_plain(std::uint8_t* pixels, std::size_t pixel_count, const ChannelTables& tables) {
+  for (std::size_t i = 0; i < pixel_count; ++i, pixels += 3) {
+    for (std::size_t c = 0; c < 3; ++c) pixels[c] = tables[c][pixels[c]];
+  }
+}
+
+// Each pixel is loaded and stored as four bytes, of which the next one overwrites the fourth, and the last as
+// three.
+void gather_plain(const PixelWalk& walk, std::size_t pixel_count, std::uint8_t* out) {
+  std::int32_t x = walk.x, y = walk.y;
+  const auto at = [&] {
+    return walk.pixels + static_cast<std::ptrdiff_t>(y >> 16) * walk.row_bytes +
+           static_cast<std::ptrdiff_t>(x >> 16) * 3;
+  };
+  for (; pixel_count > 1; --pixel_count, x += walk.dx, y += walk.dy, out += 3) std::memcpy(out, at(), 4);
+  if (pixel_count == 1) std::memcpy(out, at(), 3);
+}
+
 void keep_bits_plain(std::uint8_t* bytes, std::size_t count, std::uint8_t mask) {
   keep_bits(bytes, count, mask);
 }
@@ -114,13 +132,49 @@ __attribute__((target("avx2"))) void keep_bits_avx2(std::uint8_t* bytes, std::si
 __attribute__((target("avx2"))) void invert_from_avx2(std::uint8_t* bytes, std::size_t count, int threshold) {
   invert_from(bytes, count, threshold);
 }
+// Eight bytes as 32-bit numbers.
+__attribute__((target("avx2"))) inline __m256i eight_numbers(const std::uint8_t* bytes) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+}
+// blended() of eight of them.
+__attribute__((target("avx2"))) inline __m256i blend8(__m256i other, __m256i value, __m256 factor) {
+  const __m256 difference = _mm256_cvtepi32_ps(_mm256_sub_epi32(value, other));
+  return _mm256_cvttps_epi32(_mm256_add_ps(_mm256_cvtepi32_ps(other), _mm256_mul_ps(factor, difference)));
+}
+// 32 numbers, in four vectors, cut to 0..255 and stored.
+__attribute__((target("avx2"))) inline void store32(__m256i a, __m256i b, __m256i c, __m256i d,
+                                                    std::uint8_t* out) {
+  const __m256i mixed = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  // Packing works in halves of the vectors.
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permutevar8x32_epi32(mixed, order));
+}
+
 __attribute__((target("avx2"))) void blend_with_value_avx2(std::uint8_t* bytes, std::size_t count,
                                                            std::uint8_t value, float factor) {
-  blend_with_value(bytes, count, value, factor);
+  const __m256i other = _mm256_set1_epi32(value);
+  const __m256 factors = _mm256_set1_ps(factor);
+  std::size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    store32(blend8(other, eight_numbers(bytes + i), factors),
+            blend8(other, eight_numbers(bytes + i + 8), factors),
+            blend8(other, eight_numbers(bytes + i + 16), factors),
+            blend8(other, eight_numbers(bytes + i + 24), factors), bytes + i);
+  }
+  blend_with_value(bytes + i, count - i, value, factor);
 }
+
 __attribute__((target("avx2"))) void blend_with_avx2(const std::uint8_t* other, std::uint8_t* bytes,
                                                      std::size_t count, float factor) {
-  blend_with(other, bytes, count, factor);
+  const __m256 factors = _mm256_set1_ps(factor);
+  std::size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    store32(blend8(eight_numbers(other + i), eight_numbers(bytes + i), factors),
+            blend8(eight_numbers(other + i + 8), eight_numbers(bytes + i + 8), factors),
+            blend8(eight_numbers(other + i + 16), eight_numbers(bytes + i + 16), factors),
+            blend8(eight_numbers(other + i + 24), eight_numbers(bytes + i + 24), factors), bytes + i);
+  }
+  blend_with(other + i, bytes + i, count - i, factor);
 }
 
 __attribute__((target("avx2"))) inline __m256i wide(const std::uint8_t* sixteen_bytes) {
@@ -239,55 +293,126 @@ __attribute__((target("avx2"))) ChannelExtremes extremes_avx2(const std::uint8_t
   return found;
 }
 
+__attribute__((target("avx2"))) void gather_avx2(const PixelWalk& walk, std::size_t pixel_count,
+                                                 std::uint8_t* out) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), stride = _mm256_set1_epi32(walk.row_bytes);
+  __m256i x = _mm256_add_epi32(_mm256_set1_epi32(walk.x),
+                               _mm256_mullo_epi32(lane, _mm256_set1_epi32(walk.dx))),
+          y = _mm256_add_epi32(_mm256_set1_epi32(walk.y),
+                               _mm256_mullo_epi32(lane, _mm256_set1_epi32(walk.dy)));
+  const __m256i step_x = _mm256_set1_epi32(8 * walk.dx), step_y = _mm256_set1_epi32(8 * walk.dy);
+  // Four bytes of each pixel become three.
+  const __m256i first_three = _mm256_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1, 0, 1,
+                                               2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+  std::size_t i = 0;
+  for (; i + grey_reach <= pixel_count; i += 8) {
+    const __m256i column = _mm256_srai_epi32(x, 16);
+    const __m256i offset = _mm256_add_epi32(_mm256_mullo_epi32(_mm256_srai_epi32(y, 16), stride),
+                                            _mm256_add_epi32(column, _mm256_slli_epi32(column, 1)));
+    const __m256i pixels = _mm256_shuffle_epi8(
+        _mm256_i32gather_epi32(reinterpret_cast<const int*>(walk.pixels), offset, 1), first_three);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 3 * i), _mm256_castsi256_si128(pixels));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 3 * i + 12), _mm256_extracti128_si256(pixels, 1));
+    x = _mm256_add_epi32(x, step_x);
+    y = _mm256_add_epi32(y, step_y);
+  }
+  PixelWalk rest = walk;
+  rest.x += static_cast<std::int32_t>(i) * walk.dx;
+  rest.y += static_cast<std::int32_t>(i) * walk.dy;
+  gather_plain(rest, pixel_count - i, out + 3 * i);
+}
+
+#define DEDA_VBMI __attribute__((target("avx512f,avx512bw,avx512vbmi")))
+
+// A table of 256 bytes in four vectors.
+struct WideTable {
+  __m512i quarters[4];
+};
+
+DEDA_VBMI inline __m512i look_up64(__m512i bytes, const WideTable& table) {
+  const __m512i low = _mm512_permutex2var_epi8(table.quarters[0], bytes, table.quarters[1]),
+                high = _mm512_permutex2var_epi8(table.quarters[2], bytes, table.quarters[3]);
+  return _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), low, high);
+}
+
+DEDA_VBMI void look_up_vbmi(std::uint8_t* pixels, std::size_t pixel_count, const ChannelTables& tables) {
+  WideTable wide_tables[3];
+  for (std::size_t c = 0; c < 3; ++c) {
+    for (std::size_t quarter = 0; quarter < 4; ++quarter)
+      wide_tables[c].quarters[quarter] = _mm512_loadu_si512(tables[c].data() + 64 * quarter);
+  }
+  // 64 pixels are three vectors; byte k of vector v is of channel (k + v) % 3, since 64 % 3 is 1.
+  constexpr std::uint64_t every_third = 0x9249249249249249u;  // bits 0, 3, ..., 63
+  constexpr std::uint64_t second_third = every_third << 1, last_third = every_third << 2;
+  constexpr std::uint64_t green[3] = {second_third, every_third, last_third},
+                          blue[3] = {last_third, second_third, every_third};
+  std::size_t i = 0;
+  for (; i + 64 <= pixel_count; i += 64) {
+    for (std::size_t v = 0; v < 3; ++v) {
+      std::uint8_t* const at = pixels + 3 * i + 64 * v;
+      const __m512i bytes = _mm512_loadu_si512(at);
+      __m512i out = look_up64(bytes, wide_tables[0]);
+      out = _mm512_mask_blend_epi8(green[v], out, look_up64(bytes, wide_tables[1]));
+      out = _mm512_mask_blend_epi8(blue[v], out, look_up64(bytes, wide_tables[2]));
+      _mm512_storeu_si512(at, out);
+    }
+  }
+  look_up_plain(pixels + 3 * i, pixel_count - i, tables);
+}
+
 #endif
 
 }  // namespace
 
 const OperationLoops& plain_operation_loops() {
-  static constexpr OperationLoops loops{keep_bits_plain,  invert_from_plain, blend_with_value_plain,
-                                        blend_with_plain, grey_plain,        grey_sum_plain,
-                                        smooth_plain,     extremes_plain};
+  static constexpr OperationLoops loops{
+      keep_bits_plain, invert_from_plain, blend_with_value_plain, blend_with_plain, grey_plain,
+      grey_sum_plain,  smooth_plain,      extremes_plain,         look_up_plain,    gather_plain};
   return loops;
 }
 
 const OperationLoops& best_operation_loops() {
 #if defined(__x86_64__)
-  static constexpr OperationLoops avx2{keep_bits_avx2,  invert_from_avx2, blend_with_value_avx2,
-                                       blend_with_avx2, grey_avx2,        grey_sum_avx2,
-                                       smooth_avx2,     extremes_avx2};
+  static const OperationLoops vectors{
+      keep_bits_avx2,
+      invert_from_avx2,
+      blend_with_value_avx2,
+      blend_with_avx2,
+      grey_avx2,
+      grey_sum_avx2,
+      smooth_avx2,
+      extremes_avx2,
+      __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw") ? look_up_vbmi
+                                                                                 : look_up_plain,
+      gather_avx2};
   // The choice is that of composition (pixel_rows.h).
-  if (&best_kernels() != &plain_kernels()) return avx2;
+  if (&best_kernels() != &plain_kernels()) return vectors;
 #endif
   return plain_operation_loops();
 }
 
-void look_up(std::uint8_t* pixels, std::size_t pixel_count, const ChannelTables& tables) {
-  for (std::size_t i = 0; i < pixel_count; ++i, pixels += 3) {
-    const std::uint8_t red = tables[0][pixels[0]], green = tables[1][pixels[1]], blue = tables[2][pixels[2]];
-    pixels[0] = red;
-    pixels[1] = green;
-    pixels[2] = blue;
-  }
-}
-
 std::array<std::array<std::uint32_t, 256>, 3> histograms(const std::uint8_t* pixels,
                                                          std::size_t pixel_count) {
-  // Two counters of each kind: neighbours are often alike, and adding to one waits for the addition before.
-  std::array<std::array<std::uint32_t, 256>, 3> counts{}, others{};
+  // Four counters of each kind: neighbours are often alike, and adding to one waits for the addition before.
+  constexpr std::size_t sets = 4, block = 8;
+  std::array<std::array<std::array<std::uint32_t, 256>, 3>, sets> counts{};
   std::size_t i = 0;
-  for (; i + 2 <= pixel_count; i += 2, pixels += 6) {
-    ++counts[0][pixels[0]];
-    ++counts[1][pixels[1]];
-    ++counts[2][pixels[2]];
-    ++others[0][pixels[3]];
-    ++others[1][pixels[4]];
-    ++others[2][pixels[5]];
+  for (; i + block <= pixel_count; i += block, pixels += 3 * block) {
+    std::uint64_t words[3];  // byte k is of channel k % 3
+    std::memcpy(words, pixels, sizeof words);
+#pragma GCC unroll 24
+    for (std::size_t k = 0; k < 3 * block; ++k)
+      ++counts[k / 3 % sets][k % 3][words[k / 8] >> (8 * (k % 8)) & 255];
   }
-  for (std::size_t c = 0; c < 3; ++c) {
-    if (i < pixel_count) ++counts[c][pixels[c]];
-    for (std::size_t value = 0; value < 256; ++value) counts[c][value] += others[c][value];
+  for (; i < pixel_count; ++i, pixels += 3) {
+    for (std::size_t c = 0; c < 3; ++c) ++counts[0][c][pixels[c]];
   }
-  return counts;
+  for (std::size_t set = 1; set < sets; ++set) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      for (std::size_t value = 0; value < 256; ++value) counts[0][c][value] += counts[set][c][value];
+    }
+  }
+  return counts[0];
 }
 
 }  // namespace deda::augment

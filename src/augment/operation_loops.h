@@ -16,6 +16,13 @@ struct ChannelExtremes {
   std::array<std::uint8_t, 3> least{255, 255, 255}, most{0, 0, 0};
 };
 
+// Where the pixels of a row come from.
+struct PixelWalk {
+  const std::uint8_t* pixels;
+  std::int32_t row_bytes;
+  std::int32_t x, y, dx, dy;
+};
+
 struct OperationLoops {
   // bytes[i] &= mask
   void (*keep_bits)(std::uint8_t* bytes, std::size_t count, std::uint8_t mask);
@@ -34,14 +41,18 @@ struct OperationLoops {
   void (*smooth)(const std::uint8_t* above, const std::uint8_t* row, const std::uint8_t* below,
                  std::size_t count, std::uint8_t* out);
   ChannelExtremes (*extremes)(const std::uint8_t* pixels, std::size_t pixel_count);
+  // Every byte by its channel's table.
+  void (*look_up)(std::uint8_t* pixels, std::size_t pixel_count, const ChannelTables& tables);
+  // Pixels of `out` from those at (x, y), (x + dx, y + dy), ... of a picture; 16.16 fixed point, truncated.
+  // All of them must lie inside; the byte behind the picture's last may be read.
+  void (*gather)(const PixelWalk& walk, std::size_t pixel_count, std::uint8_t* out);
 };
 
 const OperationLoops& plain_operation_loops();
 // AVX2 where the processor has it, else plain.
 const OperationLoops& best_operation_loops();
 
-// Without a faster form: one table for all channels' bytes, tables by channel, counts of values by channel.
-void look_up(std::uint8_t* pixels, std::size_t pixel_count, const ChannelTables& tables);
+// How often each value occurs in each channel.
 std::array<std::array<std::uint32_t, 256>, 3> histograms(const std::uint8_t* pixels, std::size_t pixel_count);
 
 }  // namespace deda::augment

@@ -75,19 +75,8 @@ void clip(std::int64_t start, std::int64_t step, std::int64_t limit, std::int64_
   }
 }
 
-// Pixels first..last-1 of a row, one by one: each is loaded and stored as four bytes, of which the next one
-// overwrites the fourth, and the last as three.
-void gather_row(const std::uint8_t* source, std::size_t row_bytes, std::int64_t x, std::int64_t y,
-                std::int64_t dx, std::int64_t dy, std::int64_t count, std::uint8_t* out) {
-  const auto at = [&] {
-    return source + static_cast<std::size_t>(y >> fixed_shift) * row_bytes +
-           static_cast<std::size_t>(x >> fixed_shift) * channels;
-  };
-  for (; count > 1; --count, x += dx, y += dy, out += channels) std::memcpy(out, at(), 4);
-  if (count == 1) std::memcpy(out, at(), channels);
-}
-
-void transform(const Affine& from, const Picture& picture, OperationScratch& scratch) {
+void transform(const Affine& from, const Picture& picture, const OperationLoops& loops,
+               OperationScratch& scratch) {
   const std::uint8_t* source = copied(picture, scratch);
   const std::int64_t dx = to_fixed(from.a), dy = to_fixed(from.d), next_x = to_fixed(from.b),
                      next_y = to_fixed(from.e);
@@ -111,8 +100,10 @@ void transform(const Affine& from, const Picture& picture, OperationScratch& scr
                       static_cast<std::size_t>((x + first * dx) >> fixed_shift) * channels,
                   end - begin);
     else
-      gather_row(source, picture.row_bytes(), x + first * dx, y + first * dy, dx, dy, last - first,
-                 row + begin);
+      loops.gather({source, static_cast<std::int32_t>(picture.row_bytes()),
+                    static_cast<std::int32_t>(x + first * dx), static_cast<std::int32_t>(y + first * dy),
+                    static_cast<std::int32_t>(dx), static_cast<std::int32_t>(dy)},
+                   static_cast<std::size_t>(last - first), row + begin);
     std::memset(row + end, 0, picture.row_bytes() - end);
   }
 }
@@ -197,9 +188,10 @@ bool is_identity(const std::array<std::uint8_t, 256>& table) {
   return true;
 }
 
-void look_up_unless_identity(const ChannelTables& tables, const Picture& picture) {
+void look_up_unless_identity(const ChannelTables& tables, const Picture& picture,
+                             const OperationLoops& loops) {
   if (is_identity(tables[0]) && is_identity(tables[1]) && is_identity(tables[2])) return;
-  look_up(picture.pixels, picture.pixel_count(), tables);
+  loops.look_up(picture.pixels, picture.pixel_count(), tables);
 }
 
 void identity_table(std::array<std::uint8_t, 256>& table) {
@@ -220,11 +212,11 @@ void auto_contrast(const Picture& picture, const OperationLoops& loops) {
       tables[c][static_cast<std::size_t>(value)] =
           static_cast<std::uint8_t>(std::clamp(static_cast<int>(value * scale + offset), 0, 255));
   }
-  look_up_unless_identity(tables, picture);
+  look_up_unless_identity(tables, picture, loops);
 }
 
 // Pillow's ImageOps.equalize.
-void equalize(const Picture& picture) {
+void equalize(const Picture& picture, const OperationLoops& loops) {
   const auto counts = histograms(picture.pixels, picture.pixel_count());
   ChannelTables tables;
   for (std::size_t c = 0; c < channels; ++c) {
@@ -242,7 +234,7 @@ void equalize(const Picture& picture) {
       before += count[value];
     }
   }
-  look_up_unless_identity(tables, picture);
+  look_up_unless_identity(tables, picture, loops);
 }
 
 // Pillow's conversion to HSV (Convert.c, rgb2hsv_row), float32 where it is float32.
@@ -365,15 +357,15 @@ void apply(Operation operation, float magnitude, int height, int width, std::uin
     case Operation::identity:
       return;
     case Operation::shear_x:
-      return transform(sheared(magnitude, 0), picture, scratch);
+      return transform(sheared(magnitude, 0), picture, loops, scratch);
     case Operation::shear_y:
-      return transform(sheared(0, magnitude), picture, scratch);
+      return transform(sheared(0, magnitude), picture, loops, scratch);
     case Operation::translate_x:
-      return transform({1, 0, -std::trunc(magnitude), 0, 1, 0}, picture, scratch);
+      return transform({1, 0, -std::trunc(magnitude), 0, 1, 0}, picture, loops, scratch);
     case Operation::translate_y:
-      return transform({1, 0, 0, 0, 1, -std::trunc(magnitude)}, picture, scratch);
+      return transform({1, 0, 0, 0, 1, -std::trunc(magnitude)}, picture, loops, scratch);
     case Operation::rotate:
-      return transform(rotated(magnitude, height, width), picture, scratch);
+      return transform(rotated(magnitude, height, width), picture, loops, scratch);
     case Operation::brightness:
       return adjust_brightness(factor, picture, loops);
     case Operation::color:
@@ -390,7 +382,7 @@ void apply(Operation operation, float magnitude, int height, int width, std::uin
     case Operation::auto_contrast:
       return auto_contrast(picture, loops);
     case Operation::equalize:
-      return equalize(picture);
+      return equalize(picture, loops);
     case Operation::hue:
       return shift_hue(magnitude, picture);
   }

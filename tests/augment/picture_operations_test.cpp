@@ -141,6 +141,25 @@ TEST(OperationLoops, BothPathsAgreeBitForBit) {
     both("smooth", [&](const OperationLoops& loops, std::uint8_t* x) {
       loops.smooth(a.data(), a.data() + bytes, a.data() + 2 * bytes, bytes, x);
     });
+    ChannelTables tables;
+    for (auto& table : tables) {
+      for (auto& entry : table) entry = static_cast<std::uint8_t>(random.below(256));
+    }
+    both("look_up", [&](const OperationLoops& loops, std::uint8_t* x) { loops.look_up(x, pixels, tables); });
+    // A walk that stays inside of three rows (`a` and the byte behind them).
+    auto rows = a;
+    rows.push_back(0);
+    const auto dx = static_cast<std::int32_t>(random.below(65537)),
+               dy = static_cast<std::int32_t>((2u << 16) / pixels);
+    const bool back = random.below(2) == 1;
+    const auto last_row = static_cast<std::int32_t>((3u << 16) - 1);
+    const PixelWalk walk{rows.data(),
+                         static_cast<std::int32_t>(bytes),
+                         static_cast<std::int32_t>(random.below(65536)) % 9,
+                         back ? last_row : 0,
+                         dx,
+                         back ? -dy : dy};
+    both("gather", [&](const OperationLoops& loops, std::uint8_t* x) { loops.gather(walk, pixels, x); });
     EXPECT_EQ(plain.grey_sum(a.data(), pixels), best.grey_sum(a.data(), pixels));
     const auto p = plain.extremes(a.data(), pixels), b = best.extremes(a.data(), pixels);
     EXPECT_EQ(p.least, b.least);
