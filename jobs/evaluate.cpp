@@ -163,9 +163,8 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
     if (store->description().class_names != run.dataset.class_names)
       throw DataError("holds parts of other classes than the classifier's", options.masks.string());
     if (context.options.dry_run) return ExitCode::done;
-    const auto mask_scores =
-        training::score_masks(*network, *store, static_cast<int>(config.augment.resize_shorter),
-                              static_cast<int>(config.augment.crop), ranks, device, config.train);
+    const auto mask_scores = training::score_masks(*network, *store, augment::geometry_of(config.augment),
+                                                   ranks, device, config.train);
     ranks.agree("saving the scores", [&] {
       if (!ranks.is_root()) return;
       print_mask_scores(mask_scores, store->description().sources);

@@ -70,6 +70,31 @@ std::int64_t choose_donor(const Choices& choices, const PartPool& pool, const Au
   return donors.order[n];
 }
 
+// The first CDP's picture; -1: the sample stays natural.
+std::int64_t choose_anchor(const Choices& choices, const PartPool& pool, const AugmentConfig& config,
+                           std::size_t sample) {
+  const auto& anchors = pool.anchors().order;
+  if (config.anchor == AnchorChoice::random && !anchors.empty())
+    return anchors[choices.below(Decision::anchor, static_cast<std::uint32_t>(anchors.size()))];
+  return pool.usable(sample) ? static_cast<std::int64_t>(sample) : -1;
+}
+
+// The second CDP's picture; -1: there is none to choose.
+std::int64_t choose_mix(const Choices& choices, const PartPool& pool, const AugmentConfig& config,
+                        std::size_t anchor) {
+  const PartPool::Group& anchors = pool.anchors();
+  if (config.mix == MixChoice::any) {
+    const auto others = static_cast<std::uint32_t>(anchors.order.size()) - 1;
+    if (others == 0) return -1;
+    const std::uint32_t chosen = anchors.order[choices.below(Decision::mix_item, others)];
+    return chosen == anchor ? anchors.order[others] : chosen;  // the last takes the anchor's share
+  }
+  const std::int32_t own = pool.class_of(anchor);
+  const std::uint32_t count = anchors.count_without(own, own);
+  if (count == 0) return -1;
+  return anchors.member_without(choices.below(Decision::mix_item, count), own, own);
+}
+
 double choose_size(const Choices& choices, const AugmentConfig& config, const PartView& cdp, bool mixed,
                    Decision decision) {
   constexpr double native_low = 0.75, native_high = 1.25, native_min = 0.3, native_max = 1.0;
@@ -89,17 +114,21 @@ Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t se
   Draws draws;
   draws.index = static_cast<std::int64_t>(sample);
   draws.epoch = static_cast<std::int32_t>(epoch);
-  const std::size_t anchor = static_cast<std::size_t>(sample);
-  if (config.method == Method::plain || !pool.usable(anchor)) return draws;
+  if (config.method == Method::plain) return draws;
   const Choices choices{seed, epoch, sample};
-  if (choices.uniform(Decision::augmented) >= config.p_aug) return draws;
+  const std::int64_t chosen = choose_anchor(choices, pool, config, static_cast<std::size_t>(sample));
+  if (chosen < 0 || choices.uniform(Decision::augmented) >= config.p_aug) return draws;
+  const auto anchor = static_cast<std::size_t>(chosen);
   CombinationDraws made;
+  made.anchor = chosen;
   made.place = choose_place(choices, pool, anchor, config.p_syn, Decision::synthetic, Decision::version);
   made.version = pool.cdp(anchor, made.place).version;
+  if (made.place == 0 && config.real_cdps == RealCdps::untouched) return draws;
+  const bool in_place = config.placement == Placement::in_place;
+  if (in_place && !pool.knows_place(anchor)) return draws;
   if (choices.uniform(Decision::mix) < config.p_mix) {
-    const std::int32_t own = pool.class_of(anchor);
-    if (const std::uint32_t count = pool.anchors().count_without(own, own); count > 0) {
-      made.mix = pool.anchors().member_without(choices.below(Decision::mix_item, count), own, own);
+    made.mix = choose_mix(choices, pool, config, anchor);
+    if (made.mix >= 0) {
       const auto other = static_cast<std::size_t>(made.mix);
       made.mix_place =
           choose_place(choices, pool, other, config.p_syn, Decision::mix_synthetic, Decision::mix_version);
@@ -109,9 +138,11 @@ Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t se
   made.cip = choose_donor(choices, pool, config, anchor, made.mix);
   if (made.cip < 0) return draws;  // nobody has a background: the sample stays natural
   const bool mixed = made.mix >= 0;
-  made.u1 = choose_size(choices, config, pool.cdp(anchor, made.place), mixed, Decision::size1);
-  made.angle1 = config.rotation_degrees * (2 * choices.uniform(Decision::angle1) - 1);
-  made.flip1 = choices.uniform(Decision::flip1) < config.cdp_flip;
+  if (!in_place) {
+    made.u1 = choose_size(choices, config, pool.cdp(anchor, made.place), mixed, Decision::size1);
+    made.angle1 = config.rotation_degrees * (2 * choices.uniform(Decision::angle1) - 1);
+    made.flip1 = choices.uniform(Decision::flip1) < config.cdp_flip;
+  }
   if (mixed) {
     made.u2 = choose_size(choices, config, pool.cdp(static_cast<std::size_t>(made.mix), made.mix_place),
                           mixed, Decision::size2);

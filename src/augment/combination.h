@@ -33,7 +33,8 @@ enum class Decision : std::uint32_t {
   angle2 = 17,
   flip2 = 18,
   x2 = 20,
-  y2 = 21,  // try t: 20 + 2t, 21 + 2t
+  y2 = 21,  // try t: 20 + 2t, 21 + 2t, up to 50 tries
+  anchor = 200,
 };
 
 // Uniform draws by decision.
@@ -48,9 +49,9 @@ class Choices {
   std::uint32_t epoch_;
 };
 
-// Everything that is decided before pixels are looked at; boxes and areas come out of composition. `sample`
-// is the position in the training list. A sample that stays a natural picture has no combination: nothing is
-// set but index, epoch.
+// Everything that is decided before pixels are looked at; boxes and areas come out of composition, and so
+// does the size of a CDP in place. `sample` is the position in the training list. A sample that stays a
+// natural picture has no combination: nothing is set but index, epoch.
 Draws decide(const AugmentConfig& config, const PartPool& pool, std::uint64_t seed, std::uint32_t epoch,
              std::uint64_t sample);
 

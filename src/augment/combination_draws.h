@@ -9,12 +9,15 @@
 namespace deda::augment {
 
 struct CombinationDraws {
+  std::int64_t anchor =
+      -1;  // training index of the first CDP: the sample's own, but for augment.anchor = random
   std::int32_t version = 0;  // 0 real, 1..K synthetic, as the store counts them: rejected ones leave gaps
   std::int64_t mix = -1;     // training index of the second CDP, -1 none
   std::int32_t mix_version = 0;
   std::int32_t place = 0, mix_place = 0;  // of that version among those that the pool has, from 0
   std::int64_t cip = -1;                  // training index of the CIP donor
-  double u1 = 0, u2 = 0;                  // size: longer side of the box / shorter canvas side
+  double u1 = 0,
+         u2 = 0;  // size: longer side of the box / shorter canvas side; of a CDP in place set by compose
   std::array<std::int32_t, 4> box1{}, box2{};
   bool flip1 = false, flip2 = false;
   double angle1 = 0, angle2 = 0;      // degrees, counter-clockwise

@@ -16,13 +16,24 @@ namespace deda::augment {
 // Working memory of one thread.
 struct ComposerScratch {
   Sprite first, second;
+  OperationScratch operations;
 };
 
-// `draws` must have a combination. `canvas`: the CIP, resized to shorter side `resize_shorter`. `second` is
-// null without a second CDP. `pixels` [crop, crop, 3].
+// Where an object was in its own picture.
+struct OwnPlace {
+  double x = 0, y = 0;  // middle of its box, as shares of the picture's width and height
+  double size = 0;      // longer side of the box / shorter side of the picture
+};
+// `view`, `cdp`: the same CDP. Where pictures are resized to squares, their sides count alike.
+OwnPlace own_place(const PartView& view, const PreparedCdp& cdp, ResizeRule resize);
+
+// `draws` must have a combination. `canvas`: the CIP as canvas_for_training (geometry.h) makes it. `second`
+// is null without a second CDP. `place`: with augment.placement = in_place where the first CDP goes (its box
+// gets that middle and that longer side, and is moved inside where it would reach over the canvas; the crop
+// is moved so that it holds the box), else null. `pixels` [crop, crop, 3].
 void compose(const AugmentConfig& config, const Choices& choices, const io::Image& canvas,
              const PreparedCdp& first, const PreparedCdp* second, const RowKernels& kernels,
-             ComposerScratch& scratch, Draws& draws, std::uint8_t* pixels);
+             ComposerScratch& scratch, Draws& draws, std::uint8_t* pixels, const OwnPlace* place = nullptr);
 
 // Weights of the two classes by visible area (CutMix's rule); {1, 0} without a second CDP or where nothing is
 // visible.

@@ -6,11 +6,23 @@ void AugmentConfig::describe(ConfigVisitor& v) {
   v.choice({.key = "method",
             .help = "plain: natural pictures only; deda: online randomized combination (paper section 3.3)"},
            method, {{"plain", Method::plain}, {"deda", Method::deda}});
-  v.field({.key = "resize_shorter",
-           .help = "pictures and CIPs are resized to that shorter side, as PIL does",
-           .min = 8,
-           .max = 16384},
-          resize_shorter);
+  v.choice({.key = "resize",
+            .help = "shorter: pictures and CIPs keep their aspect (recipe A); square: both sides become "
+                    "resize_shorter (recipes B and C)"},
+           resize, {{"shorter", ResizeRule::shorter}, {"square", ResizeRule::square}});
+  v.field(
+      {.key = "resize_shorter",
+       .help = "pictures and CIPs are resized to that shorter side (resize = square: to that side), as PIL "
+               "does",
+       .min = 8,
+       .max = 16384},
+      resize_shorter);
+  v.field(
+      {.key = "pad",
+       .help = "black pixels added on each side before the random crop of training; test pictures get none",
+       .min = 0,
+       .max = 4096},
+      pad);
   v.field({.key = "crop",
            .help = "side of the network's square input: random crop in training, centre crop in tests",
            .min = 8,
@@ -34,10 +46,30 @@ void AugmentConfig::describe(ConfigVisitor& v) {
            .max = 1},
           p_mix);
   v.choice(
+      {.key = "anchor",
+       .help = "whose CDP a combination has: sample (that of the picture which it replaces) or random (any "
+               "picture's)"},
+      anchor, {{"sample", AnchorChoice::sample}, {"random", AnchorChoice::random}});
+  v.choice(
+      {.key = "real_cdps",
+       .help =
+           "what p_syn leaves with a real CDP: pasted, or untouched (the natural picture; rows b and c of "
+           "figure 9, with p_aug = 1)"},
+      real_cdps, {{"pasted", RealCdps::pasted}, {"untouched", RealCdps::untouched}});
+  v.choice(
+      {.key = "mix", .help = "the second CDP: inter (of another class) or any picture's but the first one's"},
+      mix, {{"inter", MixChoice::inter}, {"any", MixChoice::any}});
+  v.choice(
       {.key = "cip",
        .help =
            "whose background: inter (a class that is not pasted), any picture's, own (the CDP's picture)"},
       cip, {{"inter", CipChoice::inter}, {"any", CipChoice::any}, {"own", CipChoice::own}});
+  v.choice(
+      {.key = "placement",
+       .help =
+           "of the first CDP: random place, size, turn and mirroring, or in_place (as its own picture had "
+           "it; figure 9 without random combination)"},
+      placement, {{"random", Placement::random}, {"in_place", Placement::in_place}});
   v.choice({.key = "scale",
             .help = "relative: longer side of the rotated CDP = u * crop; native: its own relative size "
                     "times U(0.75, 1.25), within 0.3 and 1"},
@@ -83,6 +115,9 @@ void AugmentConfig::describe(ConfigVisitor& v) {
            .min = 1,
            .max = 50},
           placement_tries);
+  v.choice({.key = "label_area",
+            .help = "label weights of two CDPs: by their visible pixels, or by whole ones, hidden or not"},
+           label_area, {{"visible", LabelArea::visible}, {"whole", LabelArea::whole}});
   v.field({.key = "min_mask_share",
            .help = "pictures whose mask covers less give neither CDP nor CIP and stay natural",
            .min = 0,
@@ -93,6 +128,37 @@ void AugmentConfig::describe(ConfigVisitor& v) {
            .min = 0,
            .max = 1},
           max_mask_share);
+  v.choice(
+      {.key = "policy",
+       .help = "operations on the finished 8-bit sample, natural or composed, before normalisation, as "
+               "torchvision's on PIL pictures: randaugment (figure 7), trivialaugment (wide), color_jitter"},
+      policy,
+      {{name_of(Policy::none), Policy::none},
+       {name_of(Policy::randaugment), Policy::randaugment},
+       {name_of(Policy::trivialaugment), Policy::trivialaugment},
+       {name_of(Policy::color_jitter), Policy::color_jitter}});
+  v.field({.key = "randaugment_operations",
+           .help = "randaugment: operations a sample",
+           .min = 1,
+           .max = PolicyDraws::most},
+          randaugment_operations);
+  v.field({.key = "randaugment_magnitude",
+           .help = "randaugment: strength of each operation, bin 0..30 of its range",
+           .min = 0,
+           .max = magnitude_bins - 1},
+          randaugment_magnitude);
+  v.field({.key = "jitter_brightness",
+           .help = "color_jitter: factor 1 + U(-j, j), not below 0",
+           .min = 0,
+           .max = 10},
+          jitter_brightness);
+  v.field({.key = "jitter_contrast", .help = "color_jitter: the same for contrast", .min = 0, .max = 10},
+          jitter_contrast);
+  v.field({.key = "jitter_saturation", .help = "color_jitter: the same for saturation", .min = 0, .max = 10},
+          jitter_saturation);
+  v.field(
+      {.key = "jitter_hue", .help = "color_jitter: hue shift U(-j, j) of the circle", .min = 0, .max = 0.5},
+      jitter_hue);
   v.field({.key = "allow_empty",
            .help = "whether De-DA may train without any usable part (or, with p_syn above 0, without any "
                    "synthetic CDP), which is training on natural pictures; false: an error"},

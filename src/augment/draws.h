@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "augment/combination_draws.h"
+#include "augment/policy_draws.h"
 
 namespace deda::augment {
 
@@ -20,6 +21,7 @@ struct Draws {
   std::int32_t crop_x = 0, crop_y = 0;  // of the canvas: the natural picture, or the CIP
   bool flip = false;                    // final flip of the whole canvas
   MethodDraws method;
+  PolicyDraws policy;  // what was done to the finished sample (policy.h)
 };
 
 // De-DA's decisions; nullptr for a natural picture.

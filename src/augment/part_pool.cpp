@@ -9,6 +9,19 @@
 
 namespace deda::augment {
 
+namespace {
+
+// A box as shares of a picture, both xyxy in pixels of it; nothing where the picture is not known.
+std::array<double, 4> shares_of(const std::array<double, 4>& box,
+                                const std::array<std::int32_t, 4>& picture) {
+  const double width = picture[2] - picture[0], height = picture[3] - picture[1];
+  if (width <= 0 || height <= 0) return {};
+  return {(box[0] - picture[0]) / width, (box[1] - picture[1]) / height, (box[2] - picture[0]) / width,
+          (box[3] - picture[1]) / height};
+}
+
+}  // namespace
+
 PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>& training,
                    const std::vector<io::StoreReader>& stores, const PoolLimits& limits)
     : stores_{stores} {
@@ -19,6 +32,7 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
   }
   items_.resize(classes_.size());
   std::vector<double> share(classes_.size(), -1), shorter(classes_.size(), 0);
+  std::vector<std::array<std::int32_t, 4>> pictures(classes_.size());  // what the CIP covers: all of it
   for (const io::StoreReader& store : stores) {
     const io::StoreDescription& description = store.description();
     if (description.class_names != dataset.class_names) {
@@ -43,12 +57,14 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
         const double height = info.crop[3] - info.crop[1], width = info.crop[2] - info.crop[0];
         share[item] = static_cast<double>(info.mask_area) / std::max(1.0, height * width);
         shorter[item] = std::min(height, width);
+        pictures[item] = info.crop;
         items_[item].cip = view;
         continue;
       }
       if (info.class_id != classes_[item]) continue;  // of another label of a picture that has several
       view.relative_size =
           std::max(info.box[2] - info.box[0], info.box[3] - info.box[1]);  // over the shorter side below
+      std::copy(info.crop.begin(), info.crop.end(), view.lies.begin());    // made relative below
       auto& versions = items_[item].cdps;
       if (versions.size() <= static_cast<std::size_t>(info.version))
         versions.resize(static_cast<std::size_t>(info.version) + 1);
@@ -70,8 +86,13 @@ PartPool::PartPool(const data::Dataset& dataset, const std::vector<std::size_t>&
       ++out_of_limits_;
       continue;
     }
-    for (PartView& view : parts.cdps)
+    for (PartView& view : parts.cdps) {
       view.relative_size = shorter[item] > 0 ? view.relative_size / shorter[item] : 1.0;
+      const auto& picture = pictures[item];
+      view.lies = shares_of(view.lies, picture);
+      if (view.lies[2] > 0)
+        view.picture_aspect = static_cast<double>(picture[2] - picture[0]) / (picture[3] - picture[1]);
+    }
   }
   index();
 }

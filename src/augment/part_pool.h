@@ -20,6 +20,10 @@ struct PartView {
   std::span<const std::uint8_t> pixels;
   double relative_size = 0;  // CDP: longer side of its box / shorter side of its picture
   std::int32_t version = 0;  // CDP: 0 real, 1..K synthetic, as the store counts them
+  // CDP: the part of its picture that its pixels cover, xyxy as shares of the picture's width and height; it
+  // may reach over the edge. All 0: not known.
+  std::array<double, 4> lies{};
+  double picture_aspect = 1;  // CDP: width / height of its picture, where `lies` is known
 };
 
 struct PoolLimits {
@@ -57,6 +61,8 @@ class PartPool {
   const PartView& cdp(std::size_t item, int place) const {
     return items_[item].cdps[static_cast<std::size_t>(place)];
   }
+  // Whether it is known where the item's real CDP lies in its picture.
+  bool knows_place(std::size_t item) const { return items_[item].cdps.front().lies[2] > 0; }
   const PartView& cip(std::size_t item) const { return items_[item].cip; }
   bool has_cip(std::size_t item) const { return !items_[item].cip.pixels.empty(); }
 

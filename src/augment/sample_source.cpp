@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <optional>
 
+#include "augment/policy.h"
 #include "core/error.h"
 #include "core/random.h"
 #include "data/picture.h"
-#include "io/pictures/resize.h"
 
 namespace deda::augment {
 
@@ -22,13 +22,6 @@ std::size_t bytes_of(const io::Image& image) {
   return image.pixels.size();
 }
 
-void crop_into(const io::Image& image, int x, int y, int side, std::uint8_t* pixels) {
-  const std::size_t row_bytes = static_cast<std::size_t>(side) * 3;
-  for (int row = 0; row < side; ++row)
-    std::memcpy(pixels + static_cast<std::size_t>(row) * row_bytes,
-                image.row(y + row) + static_cast<std::size_t>(x) * 3, row_bytes);
-}
-
 }  // namespace
 
 TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool,
@@ -37,6 +30,7 @@ TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::si
       training_{std::move(training)},
       pool_{std::move(pool)},
       config_{config},
+      geometry_{geometry_of(config)},
       seed_{seed},
       budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share *
                                             (test_share - 1))},
@@ -61,8 +55,8 @@ std::shared_ptr<const io::Image> TrainingSource::natural_picture(std::size_t sam
   return naturals_.get(
       sample,
       [&] {
-        return io::resize_shorter_side(data::load_picture(dataset_, dataset_.items[training_[sample]]).image,
-                                       static_cast<int>(config_.resize_shorter));
+        return canvas_for_training(geometry_,
+                                   data::load_picture(dataset_, dataset_.items[training_[sample]]).image);
       },
       bytes_of);
 }
@@ -77,7 +71,7 @@ std::shared_ptr<const io::Image> TrainingSource::canvas(std::size_t sample) {
         image.width = cip.width;
         image.channels = 3;
         image.pixels.assign(cip.pixels.begin(), cip.pixels.end());
-        return io::resize_shorter_side(image, static_cast<int>(config_.resize_shorter));
+        return canvas_for_training(geometry_, image);
       },
       bytes_of);
 }
@@ -107,25 +101,34 @@ void TrainingSource::render_natural(std::int64_t sample, std::uint32_t epoch, st
 
 void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
                             std::uint8_t* pixels, float* label, Draws& draws) {
-  const std::size_t anchor = static_cast<std::size_t>(sample);
+  render_before_policy(sample, epoch, scratch, pixels, label, draws);
+  draws.policy = decide_policy(config_, seed_, epoch, static_cast<std::uint64_t>(sample), side(), side());
+  apply_policy(draws.policy, side(), side(), pixels, scratch.operations);
+}
+
+void TrainingSource::render_before_policy(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
+                                          std::uint8_t* pixels, float* label, Draws& draws) {
   draws = decide(config_, pool_, seed_, epoch, static_cast<std::uint64_t>(sample));
   std::fill_n(label, classes(), 0.0f);
-  const std::int32_t own = dataset_.items[training_[anchor]].class_id;
   const auto* const combination = combination_of(draws);
   if (combination == nullptr) {
     render_natural(sample, epoch, pixels, draws);
-    label[own] = 1.0f;
+    label[dataset_.items[training_[static_cast<std::size_t>(sample)]].class_id] = 1.0f;
     return;
   }
+  const auto anchor = static_cast<std::size_t>(combination->anchor);
   const auto background = canvas(static_cast<std::size_t>(combination->cip));
   const auto first = prepared(anchor, combination->place);
   const auto second = combination->mix >= 0
                           ? prepared(static_cast<std::size_t>(combination->mix), combination->mix_place)
                           : nullptr;
+  std::optional<OwnPlace> place;
+  if (config_.placement == Placement::in_place)
+    place = own_place(pool_.cdp(anchor, 0), *prepared(anchor, 0), config_.resize);
   compose(config_, Choices{seed_, epoch, static_cast<std::uint64_t>(sample)}, *background, *first,
-          second.get(), best_kernels(), scratch, draws, pixels);
+          second.get(), best_kernels(), scratch, draws, pixels, place ? &*place : nullptr);
   const auto [own_weight, other_weight] = label_weights(*combination);
-  label[own] += own_weight;
+  label[pool_.class_of(anchor)] += own_weight;
   if (combination->mix >= 0)
     label[pool_.class_of(static_cast<std::size_t>(combination->mix))] += other_weight;
 }
@@ -144,24 +147,15 @@ TestSource::TestSource(const data::Dataset& dataset, std::vector<std::size_t> te
                        const AugmentConfig& config)
     : dataset_{dataset},
       test_{std::move(test)},
-      config_{config},
+      geometry_{geometry_of(config)},
       budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share)},
       crops_{test_.size(), budget_} {}
 
 void TestSource::render(std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws) {
   const data::Item& item = dataset_.items[test_[static_cast<std::size_t>(sample)]];
-  const int side = static_cast<int>(config_.crop);
   const auto crop = crops_.get(
       static_cast<std::size_t>(sample),
-      [&] {
-        const io::Image resized = io::resize_shorter_side(data::load_picture(dataset_, item).image,
-                                                          static_cast<int>(config_.resize_shorter));
-        io::Image centre(side, side, 3);
-        crop_into(resized, centre_offset(resized.width, side), centre_offset(resized.height, side), side,
-                  centre.pixels.data());
-        return centre;
-      },
-      bytes_of);
+      [&] { return centre_square(geometry_, data::load_picture(dataset_, item).image); }, bytes_of);
   std::memcpy(pixels, crop->pixels.data(), crop->pixels.size());
   std::fill_n(label, classes(), 0.0f);
   label[item.class_id] = 1.0f;
@@ -202,10 +196,6 @@ std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, cons
     good.push_back(candidates[i]);
   }
   return good;
-}
-
-int centre_offset(int size, int crop) {
-  return static_cast<int>(std::nearbyint((size - crop) / 2.0));
 }
 
 }  // namespace deda::augment

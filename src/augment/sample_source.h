@@ -12,6 +12,7 @@
 #include "augment/bounded_cache.h"
 #include "augment/composer.h"
 #include "augment/config.h"
+#include "augment/geometry.h"
 #include "augment/part_pool.h"
 #include "comm/communicator.h"
 #include "data/dataset.h"
@@ -32,6 +33,10 @@ class TrainingSource {
   // picture.
   void render(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch, std::uint8_t* pixels,
               float* label, Draws& draws);
+  // The same without augment.policy: what its operations are applied to. Their draws are left out.
+  void render_before_policy(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
+                            std::uint8_t* pixels, float* label, Draws& draws);
+  const AugmentConfig& config() const { return config_; }
   // The decisions alone, geometry and label included, as render() makes them.
   struct Decided {
     Draws draws;
@@ -49,6 +54,7 @@ class TrainingSource {
   std::vector<std::size_t> training_;
   PartPool pool_;
   AugmentConfig config_;
+  Geometry geometry_;
   std::uint64_t seed_;
   std::shared_ptr<CacheBudget> budget_;
   BoundedCache<io::Image> naturals_, canvases_;
@@ -56,19 +62,19 @@ class TrainingSource {
   std::unique_ptr<BoundedCache<PreparedCdp>> cdps_;
 };
 
-// Test samples: resize the shorter side, centre crop (torchvision's rounding), no randomness.
+// Test samples: resized and cropped in the middle (geometry.h), no randomness.
 class TestSource {
  public:
   TestSource(const data::Dataset& dataset, std::vector<std::size_t> test, const AugmentConfig& config);
   std::int64_t size() const { return static_cast<std::int64_t>(test_.size()); }
   std::int32_t classes() const { return static_cast<std::int32_t>(dataset_.class_names.size()); }
-  std::int32_t side() const { return static_cast<std::int32_t>(config_.crop); }
+  std::int32_t side() const { return geometry_.crop; }
   void render(std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws);
 
  private:
   const data::Dataset& dataset_;
   std::vector<std::size_t> test_;
-  AugmentConfig config_;
+  Geometry geometry_;
   std::shared_ptr<CacheBudget> budget_;
   BoundedCache<io::Image> crops_;
 };
@@ -79,8 +85,5 @@ class TestSource {
 std::vector<std::size_t> readable_pictures(const comm::Communicator& ranks, const data::Dataset& dataset,
                                            const std::vector<std::size_t>& candidates,
                                            std::vector<std::string>& problems);
-
-// Offset of a centre crop as torchvision has it: (size - crop) / 2 rounded half to even.
-int centre_offset(int size, int crop);
 
 }  // namespace deda::augment

@@ -44,14 +44,54 @@ bool pyramid(const Config& c) {
 bool guided(const Config& c) {
   return c.generate.guidance > 1;
 }
-bool relative(const Config& c) {
-  return uses_parts(c) && c.augment.scale == augment::ScaleRule::relative;
+// Settings that came later stand in keys only where they change something: without them old keys hold.
+bool squares(const Config& c) {
+  return c.augment.resize != augment::ResizeRule::shorter;
+}
+bool pads(const Config& c) {
+  return c.augment.pad > 0;
+}
+bool has_policy(const Config& c) {
+  return c.augment.policy != augment::Policy::none;
+}
+bool is_randaugment(const Config& c) {
+  return c.augment.policy == augment::Policy::randaugment;
+}
+bool is_color_jitter(const Config& c) {
+  return c.augment.policy == augment::Policy::color_jitter;
 }
 bool mixes(const Config& c) {
   return uses_parts(c) && c.augment.p_mix > 0;
 }
+bool places_first(const Config& c) {  // the first CDP, at random
+  return uses_parts(c) && c.augment.placement == augment::Placement::random;
+}
+bool places(const Config& c) {  // one or the other
+  return places_first(c) || mixes(c);
+}
+bool has_relative_scale(const Config& c) {
+  return c.augment.scale == augment::ScaleRule::relative;
+}
+bool first_relative(const Config& c) {
+  return places_first(c) && has_relative_scale(c);
+}
 bool mixes_relative(const Config& c) {
-  return mixes(c) && relative(c);
+  return mixes(c) && has_relative_scale(c);
+}
+bool has_random_anchor(const Config& c) {
+  return uses_parts(c) && c.augment.anchor == augment::AnchorChoice::random;
+}
+bool leaves_real_cdps(const Config& c) {
+  return uses_parts(c) && c.augment.real_cdps == augment::RealCdps::untouched;
+}
+bool mixes_any(const Config& c) {
+  return mixes(c) && c.augment.mix == augment::MixChoice::any;
+}
+bool is_in_place(const Config& c) {
+  return uses_parts(c) && c.augment.placement == augment::Placement::in_place;
+}
+bool labels_whole(const Config& c) {
+  return mixes(c) && c.augment.label_area == augment::LabelArea::whole;
 }
 bool from_file(const Config& c) {
   return !c.train.weights.empty();
@@ -236,26 +276,40 @@ std::vector<SettingRow> make_rows() {
       {"pretrain.unet_rate", none, nothing, nullptr, own_model},
 
       {"augment.method", value, train, nullptr, ""},
+      {"augment.resize", value, train, squares, ""},
       {"augment.resize_shorter", value, train, nullptr, ""},
+      {"augment.pad", value, train, pads, ""},
       {"augment.crop", value, train, nullptr, ""},
       {"augment.p_aug", value, train, uses_parts, ""},
       {"augment.p_syn", value, train, uses_parts, ""},
       {"augment.p_mix", value, train, uses_parts, ""},
+      {"augment.anchor", value, train, has_random_anchor, ""},
+      {"augment.real_cdps", value, train, leaves_real_cdps, ""},
+      {"augment.mix", value, train, mixes_any, ""},
       {"augment.cip", value, train, uses_parts, ""},
-      {"augment.scale", value, train, uses_parts, ""},
-      {"augment.scale_min", value, train, relative, ""},
-      {"augment.scale_max", value, train, relative, ""},
+      {"augment.placement", value, train, is_in_place, ""},
+      {"augment.scale", value, train, places, ""},
+      {"augment.scale_min", value, train, first_relative, ""},
+      {"augment.scale_max", value, train, first_relative, ""},
       {"augment.mix_scale_min", value, train, mixes_relative, ""},
       {"augment.mix_scale_max", value, train, mixes_relative, ""},
-      {"augment.max_enlarge", value, train, uses_parts, ""},
+      {"augment.max_enlarge", value, train, places, ""},
       {"augment.edge_sigma", value, train, uses_parts, ""},
-      {"augment.rotation_degrees", value, train, uses_parts, ""},
-      {"augment.cdp_flip", value, train, uses_parts, ""},
+      {"augment.rotation_degrees", value, train, places, ""},
+      {"augment.cdp_flip", value, train, places, ""},
       {"augment.flip", value, train, nullptr, ""},
       {"augment.max_occlusion", value, train, mixes, ""},
       {"augment.placement_tries", value, train, mixes, ""},
+      {"augment.label_area", value, train, labels_whole, ""},
       {"augment.min_mask_share", value, train, uses_parts, ""},
       {"augment.max_mask_share", value, train, uses_parts, ""},
+      {"augment.policy", value, train, has_policy, ""},
+      {"augment.randaugment_operations", value, train, is_randaugment, ""},
+      {"augment.randaugment_magnitude", value, train, is_randaugment, ""},
+      {"augment.jitter_brightness", value, train, is_color_jitter, ""},
+      {"augment.jitter_contrast", value, train, is_color_jitter, ""},
+      {"augment.jitter_saturation", value, train, is_color_jitter, ""},
+      {"augment.jitter_hue", value, train, is_color_jitter, ""},
       {"augment.allow_empty", none, nothing, nullptr, judges_only},
       {"augment.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
       {"augment.ring_batches", none, nothing, nullptr, where_and_how_fast},
@@ -301,9 +355,16 @@ std::vector<SettingRow> make_rows() {
 PipelineConfig effective(PipelineConfig config) {
   auto& augment = config.augment;
   if (augment.method == augment::Method::deda && augment.p_aug == 0) augment.method = augment::Method::plain;
+  if (augment.policy == augment::Policy::color_jitter && augment.jitter_brightness == 0 &&
+      augment.jitter_contrast == 0 && augment.jitter_saturation == 0 && augment.jitter_hue == 0)
+    augment.policy = augment::Policy::none;
   config.decouple.grounding_dino_rules = decoupling::detector_rules(config.decouple);
   const auto& store = config.train.synthetic_store;
   if (store == "none" || (store.empty() && config.diffusion.strength == 0)) augment.p_syn = 0;
+  // Without synthetic CDPs nothing is left that would be pasted.
+  if (augment.method == augment::Method::deda && augment.real_cdps == augment::RealCdps::untouched &&
+      augment.p_syn == 0)
+    augment.method = augment::Method::plain;
   return config;
 }
 

@@ -23,11 +23,17 @@ std::vector<std::vector<io::Image>> compose_samples(const io::StoreReader& store
   config.method = augment::Method::deda;
   config.p_aug = 1.0;
   config.p_syn = 0.0;
+  config.anchor = augment::AnchorChoice::sample;
+  config.real_cdps = augment::RealCdps::pasted;
   augment::PartPool pool(dataset, training, {store}, {config.min_mask_share, config.max_mask_share});
   std::vector<std::vector<io::Image>> samples(items.size());
   if (pool.donors().order.empty()) return samples;
   std::vector<bool> usable;
-  for (const std::int64_t item : items) usable.push_back(pool.usable(static_cast<std::size_t>(item)));
+  for (const std::int64_t item : items) {
+    const auto number = static_cast<std::size_t>(item);
+    usable.push_back(pool.usable(number) &&
+                     (config.placement == augment::Placement::random || pool.knows_place(number)));
+  }
   augment::TrainingSource source(dataset, training, std::move(pool), config, seed);
   augment::ComposerScratch scratch;
   std::vector<float> label(dataset.class_names.size());

@@ -10,8 +10,6 @@
 #include <optional>
 #include <span>
 
-#include "augment/sample_source.h"
-#include "io/pictures/resize.h"
 #include "training/cdp_evaluation.h"
 #include "training/device.h"
 #include "training/normalise.h"
@@ -43,17 +41,10 @@ std::vector<Parts> parts_of(const io::StoreReader& store) {
   return whole;
 }
 
-// [side, side, 3]
-io::Image middle_of_cip(const io::RecordView& record, int resize_shorter, int side) {
+io::Image middle_of_cip(const io::RecordView& record, const augment::Geometry& geometry) {
   io::Image picture(record.info.height, record.info.width, 3);
   std::copy(record.pixels.begin(), record.pixels.end(), picture.pixels.begin());
-  const auto resized = io::resize_shorter_side(picture, resize_shorter);
-  io::Image middle(side, side, 3);
-  const int top = augment::centre_offset(resized.height, side),
-            left = augment::centre_offset(resized.width, side);
-  for (int y = 0; y < side; ++y)
-    std::memcpy(middle.row(y), resized.row(y + top) + 3 * left, static_cast<std::size_t>(side) * 3);
-  return middle;
+  return augment::centre_square(geometry, picture);
 }
 
 void add(std::vector<std::uint8_t>& pixels, const io::Image& picture) {
@@ -63,8 +54,9 @@ void add(std::vector<std::uint8_t>& pixels, const io::Image& picture) {
 }  // namespace
 
 std::vector<MaskScore> score_masks(models::Classifier& network, const io::StoreReader& store,
-                                   int resize_shorter, int side, const comm::Communicator& ranks,
+                                   const augment::Geometry& geometry, const comm::Communicator& ranks,
                                    at::Device device, const TrainConfig& config) {
+  const int side = geometry.crop;
   const auto all = parts_of(store);
   const bool was_training = network.is_training();
   network.eval();
@@ -77,7 +69,7 @@ std::vector<MaskScore> score_masks(models::Classifier& network, const io::StoreR
          i += static_cast<std::size_t>(ranks.size())) {
       std::vector<std::uint8_t> pixels;
       add(pixels, cdp_on_grey(*all[i].cdp, side));
-      add(pixels, middle_of_cip(*all[i].cip, resize_shorter, side));
+      add(pixels, middle_of_cip(*all[i].cip, geometry));
       const auto pictures = normalise(at::from_blob(pixels.data(), {2, side, side, 3}, at::kByte).to(device));
       const auto probabilities = network.forward(pictures).to(at::kDouble).softmax(1).to(at::kCPU);
       const auto id = all[i].cdp->info.class_id;

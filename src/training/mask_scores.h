@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "augment/geometry.h"
 #include "comm/communicator.h"
 #include "io/store/record_store.h"
 #include "models/classifiers/classifier.h"
@@ -20,9 +21,9 @@ struct MaskScore {
 };
 
 // Collective. A score for every item with a CIP and a real CDP (of several the first), by item, on every
-// rank. The network is put into eval mode and back. `resize_shorter`, `side`: pixels, as of test pictures.
+// rank. The network is put into eval mode and back. CIPs are resized and cropped as test pictures are.
 std::vector<MaskScore> score_masks(models::Classifier& network, const io::StoreReader& store,
-                                   int resize_shorter, int side, const comm::Communicator& ranks,
+                                   const augment::Geometry& geometry, const comm::Communicator& ranks,
                                    at::Device device, const TrainConfig& config);
 
 // mask_scores.csv as src/report/README.md describes it.

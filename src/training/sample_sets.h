@@ -18,6 +18,10 @@ struct TrainingSamples {
   std::int32_t height = 0, width = 0;
   // epoch from 1; first_step: batches of that epoch to leave out (continuing in the middle of one).
   std::function<std::unique_ptr<augment::BatchStream>(std::int64_t epoch, std::int64_t first_step)> open;
+  // For traces. The settings that samples are drawn with, as JSON; what a sample was before augment.policy
+  // changed it, pixels [height, width, 3] (empty function: there is no policy).
+  std::string settings = "{}";
+  std::function<void(const augment::Draws& sample, std::uint8_t* pixels)> before_policy;
 };
 
 struct TestSamples {

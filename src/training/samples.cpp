@@ -16,6 +16,16 @@ TrainingSamples training_samples(augment::TrainingSource& source, std::int64_t b
     return augment::open_training(source, static_cast<std::uint32_t>(epoch), batch_size, rank, size,
                                   static_cast<int>(composers), ring_batches, first_step, memory);
   };
+  samples.settings = to_json(config_values(source.config()));
+  if (source.config().policy != augment::Policy::none) {
+    samples.before_policy = [&source](const augment::Draws& sample, std::uint8_t* pixels) {
+      augment::ComposerScratch scratch;
+      augment::Draws draws;
+      std::vector<float> label(static_cast<std::size_t>(source.classes()));
+      source.render_before_policy(sample.index, static_cast<std::uint32_t>(sample.epoch), scratch, pixels,
+                                  label.data(), draws);
+    };
+  }
   return samples;
 }
 

@@ -34,6 +34,7 @@ void for_each_draw(const Whole& whole, const Real& real) {
   whole("index", [](const Draws& d) { return d.index; });
   whole("epoch", [](const Draws& d) { return std::int64_t{d.epoch}; });
   whole("augmented", [](const Draws& d) { return std::int64_t{augment::combination_of(d) != nullptr}; });
+  combined(whole, "anchor", [](const CombinationDraws& c) { return c.anchor; });
   combined(whole, "version", [](const CombinationDraws& c) { return std::int64_t{c.version}; });
   combined(whole, "mix", [](const CombinationDraws& c) { return c.mix; });
   combined(whole, "mix_version", [](const CombinationDraws& c) { return std::int64_t{c.mix_version}; });
@@ -68,6 +69,27 @@ at::Tensor column(const std::vector<Draws>& draws, at::ScalarType type, const Va
   return tensor;
 }
 
+// Operations of a policy: as many in each sample of a run.
+void add_policy(const std::vector<Draws>& draws, models::NamedTensors& tensors) {
+  if (draws.empty() || draws.front().policy.count == 0) return;
+  const auto rows = static_cast<std::int64_t>(draws.size()),
+             columns = std::int64_t{draws.front().policy.count};
+  auto operations = at::empty({rows, columns}, at::kLong),
+       magnitudes = at::empty({rows, columns}, at::kFloat);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const auto& policy = draws[static_cast<std::size_t>(row)].policy;
+    for (std::int64_t k = 0; k < columns; ++k) {
+      operations.mutable_data_ptr<std::int64_t>()[row * columns + k] =
+          static_cast<std::int64_t>(policy.operations[static_cast<std::size_t>(k)]);
+      magnitudes.mutable_data_ptr<float>()[row * columns + k] =
+          policy.magnitudes[static_cast<std::size_t>(k)];
+    }
+  }
+  const auto name = fmt::format("draw.{}", name_of(draws.front().policy.policy));
+  tensors[name] = operations;
+  tensors[name + "_magnitude"] = magnitudes;
+}
+
 }  // namespace
 
 models::NamedTensors draw_tensors(const std::vector<Draws>& draws) {
@@ -77,6 +99,7 @@ models::NamedTensors draw_tensors(const std::vector<Draws>& draws) {
                 [&](const char* name, auto value) {
                   tensors[std::string{"draw."} + name] = column(draws, at::kDouble, value);
                 });
+  add_policy(draws, tensors);
   return tensors;
 }
 
@@ -84,13 +107,24 @@ std::string draw_json(const Draws& draws, const std::vector<float>& label) {
   nlohmann::ordered_json line;
   const auto add = [&](const char* name, auto value) { line[name] = value(draws); };
   for_each_draw(add, add);
+  if (const auto& policy = draws.policy; policy.count > 0) {
+    const std::string name{name_of(policy.policy)};
+    for (std::size_t k = 0; k < static_cast<std::size_t>(policy.count); ++k) {
+      line[name].push_back(static_cast<int>(policy.operations[k]));
+      line[name + "_magnitude"].push_back(policy.magnitudes[k]);
+    }
+  }
   line["label"] = label;
   return line.dump();
 }
 
 StepTracer::StepTracer(std::filesystem::path folder, std::int64_t steps, int rank,
-                       std::map<std::string, std::string> constants)
-    : folder_{std::move(folder)}, steps_{steps}, rank_{rank}, constants_{std::move(constants)} {
+                       std::map<std::string, std::string> constants, BeforePolicy before_policy)
+    : folder_{std::move(folder)},
+      steps_{steps},
+      rank_{rank},
+      constants_{std::move(constants)},
+      before_policy_{std::move(before_policy)} {
   if (steps_ > 0) make_folder(folder_);
 }
 
@@ -111,6 +145,13 @@ void StepTracer::saw(const at::Tensor& input, const at::Tensor& label, const at:
   tensors_["label"] = label.detach();
   tensors_["output"] = output.detach().to(at::kFloat);
   tensors_.merge(draw_tensors(draws));
+  if (!before_policy_ || draws.empty()) return;
+  const auto height = input.size(2), width = input.size(3);
+  auto before = at::empty({static_cast<std::int64_t>(draws.size()), height, width, 3}, at::kByte);
+  for (std::size_t i = 0; i < draws.size(); ++i)
+    before_policy_(draws[i], before.mutable_data_ptr<std::uint8_t>() +
+                                 static_cast<std::ptrdiff_t>(i) * height * width * 3);
+  tensors_[fmt::format("before_{}", name_of(draws.front().policy.policy))] = before;
 }
 
 void StepTracer::finish(const models::Classifier& network, std::int64_t global_step, std::int64_t epoch,

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,7 +19,9 @@
 
 namespace deda::training {
 
-// Draws of a batch under their names: integers as int64, real numbers as float64, each [B].
+// Draws of a batch under their names: integers as int64, real numbers as float64, each [B]. With
+// augment.policy also draw.POLICY [B, operations] int64 (numbers of augment/picture_operations.h) and
+// draw.POLICY_magnitude float32, signed as handed to the operation.
 models::NamedTensors draw_tensors(const std::vector<augment::Draws>& draws);
 // One JSON object with the same names, without the prefix `draw.`, and `label` [classes].
 std::string draw_json(const augment::Draws& draws, const std::vector<float>& label);
@@ -26,9 +29,11 @@ std::string draw_json(const augment::Draws& draws, const std::vector<float>& lab
 class StepTracer {
  public:
   // Rank 0 writes step-000012.safetensors; rank r its own share (input, label, output, draws) to
-  // step-000012.rank-r.safetensors. `constants` go into every file's metadata.
+  // step-000012.rank-r.safetensors. `constants` go into every file's metadata. `before_policy`: as in
+  // TrainingSamples; its pictures are traced as before_POLICY [B, H, W, 3] uint8.
+  using BeforePolicy = std::function<void(const augment::Draws& sample, std::uint8_t* pixels)>;
   StepTracer(std::filesystem::path folder, std::int64_t steps, int rank,
-             std::map<std::string, std::string> constants);
+             std::map<std::string, std::string> constants, BeforePolicy before_policy = {});
   bool wants_more() const { return written_ < steps_; }
   // Before the first step: what the step starts from.
   void start(const models::Classifier& network, const std::vector<at::Tensor>& momentum);
@@ -44,6 +49,7 @@ class StepTracer {
   std::int64_t steps_, written_ = 0;
   int rank_;
   std::map<std::string, std::string> constants_;
+  BeforePolicy before_policy_;
   models::NamedTensors tensors_;
 };
 

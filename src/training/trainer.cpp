@@ -88,13 +88,14 @@ class Trainer {
         {"weight_decay", fmt::format("{}", config_.weight_decay)},
         {"label_smoothing", fmt::format("{}", config_.label_smoothing)},
         {"ranks", std::to_string(ranks_.size())},
+        {"augment", samples_.settings},
         {"device", describe(device_)},
         {"precision", config_.precision == Precision::fp32   ? "fp32"
                       : config_.precision == Precision::tf32 ? "tf32"
                                                              : "bf16"}};
     ranks_.agree("making the trace folder", [&] {
       tracer_ = std::make_unique<StepTracer>(*request_.trace, request_.trace_steps, ranks_.rank(),
-                                             std::move(constants));
+                                             std::move(constants), samples_.before_policy);
     });
   }
 

@@ -162,5 +162,98 @@ TEST(Combination, OwnAndAnyBackgroundsAreChoices) {
   EXPECT_GT(same_class, 100);
 }
 
+// Rows b and c of the paper's figure 9: a synthetic CDP with probability 0.25, else the untouched picture.
+TEST(Combination, LeavesPicturesWithARealCdpUntouched) {
+  test::MadeUpParts parts;
+  const PartPool pool = parts.pool(200, 4, 3);
+  AugmentConfig config;
+  config.p_aug = 1;
+  config.p_mix = 0;
+  config.real_cdps = RealCdps::untouched;
+  config.cip = CipChoice::own;
+  const Shares shares = measure(config, pool, 200);
+  EXPECT_NEAR(shares.augmented, 0.25, 0.009);
+  EXPECT_EQ(shares.synthetic_main, shares.augmented);
+  EXPECT_EQ(combined(config, pool, 1, 0).mix, -1);
+  // Which ones are synthetic, and which version, is what pasting all of them draws.
+  AugmentConfig pasted = config;
+  pasted.real_cdps = RealCdps::pasted;
+  for (std::uint64_t item = 0; item < 200; ++item) {
+    const auto left = combined(config, pool, 1, item), all = combined(pasted, pool, 1, item);
+    EXPECT_EQ(is_combined(config, pool, 1, item), all.version > 0);
+    if (left.version > 0) {
+      EXPECT_EQ(left.version, all.version);
+    }
+  }
+}
+
+TEST(Combination, AnchorsCanBeAnyPictures) {
+  test::MadeUpParts parts;
+  std::vector<PartPool::ItemParts> items(6);
+  for (int item = 1; item < 6; ++item)
+    items[static_cast<std::size_t>(item)] = {{parts.disc(8, 8, 1, 2, 3)}, parts.flat(8, 8, 9)};
+  const PartPool pool({0, 0, 1, 1, 2, 2}, std::move(items));
+  AugmentConfig config;
+  config.anchor = AnchorChoice::random;
+  config.p_aug = 1;
+  std::vector<int> anchors(6);
+  for (std::uint32_t epoch = 1; epoch <= 1000; ++epoch) {
+    for (std::uint64_t item = 0; item < 6; ++item) {
+      const Draws draws = decide(config, pool, seed, epoch, item);
+      ASSERT_NE(combination_of(draws), nullptr) << "one without parts is replaced as well";
+      EXPECT_EQ(draws.index, static_cast<std::int64_t>(item));
+      const auto& made = *combination_of(draws);
+      ++anchors[static_cast<std::size_t>(made.anchor)];
+      EXPECT_NE(pool.class_of(static_cast<std::size_t>(made.anchor)),
+                pool.class_of(static_cast<std::size_t>(made.cip)));
+    }
+  }
+  EXPECT_EQ(anchors[0], 0);
+  for (std::size_t item = 1; item < 6; ++item) EXPECT_NEAR(anchors[item], 1200, 4 * 31);
+  config.anchor = AnchorChoice::sample;
+  for (std::uint64_t item = 1; item < 6; ++item)
+    EXPECT_EQ(combined(config, pool, 1, item).anchor, static_cast<std::int64_t>(item));
+}
+
+TEST(Combination, SecondObjectsCanBeOfAnyClass) {
+  test::MadeUpParts parts;
+  const PartPool pool = parts.pool(12, 3), single = parts.pool(1, 1);
+  AugmentConfig config;
+  config.p_aug = config.p_mix = 1;
+  config.mix = MixChoice::any;
+  std::vector<int> chosen(12);
+  for (std::uint32_t epoch = 1; epoch <= 2000; ++epoch)
+    ++chosen[static_cast<std::size_t>(combined(config, pool, epoch, 5).mix)];
+  EXPECT_EQ(chosen[5], 0) << "never the first one itself";
+  for (std::size_t item = 0; item < 12; ++item) {
+    if (item != 5) {
+      EXPECT_NEAR(chosen[item], 2000 / 11, 4 * 13);
+    }
+  }
+  EXPECT_EQ(combined(config, single, 1, 0).mix, -1);
+}
+
+TEST(Combination, InPlaceTheFirstObjectIsNeitherTurnedNorScaledAndOtherDrawsStay) {
+  test::MadeUpParts parts;
+  parts.lies = {0.2, 0.3, 0.6, 0.8};
+  const PartPool pool = parts.pool(60, 3, 2);
+  AugmentConfig random, in_place;
+  random.p_aug = in_place.p_aug = 1;
+  in_place.placement = Placement::in_place;
+  for (std::uint64_t item = 0; item < 60; ++item) {
+    const auto here = combined(in_place, pool, 1, item), anywhere = combined(random, pool, 1, item);
+    EXPECT_EQ(here.angle1, 0);
+    EXPECT_FALSE(here.flip1);
+    EXPECT_EQ(here.u1, 0) << "set where pixels are looked at";
+    EXPECT_EQ(here.cip, anywhere.cip);
+    EXPECT_EQ(here.version, anywhere.version);
+    EXPECT_EQ(here.mix, anywhere.mix);
+    EXPECT_EQ(here.u2, anywhere.u2);
+    EXPECT_EQ(here.angle2, anywhere.angle2);
+  }
+  parts.lies = {};
+  EXPECT_FALSE(is_combined(in_place, parts.pool(6, 3), 1, 0)) << "a place that nobody knows";
+}
+
 }  // namespace
 }  // namespace deda::augment

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
+#include "augment/geometry.h"
 #include "augment/made_up_parts.h"
 #include "core/random.h"
 
@@ -282,6 +284,153 @@ TEST(Compose, IsCloseToADoublePrecisionComposer) {
   }
   const double psnr = 10 * std::log10(255.0 * 255.0 / (squares / (64 * 64)));
   EXPECT_GT(psnr, 34) << "only the edge pixels may differ, by less than a quarter of their contrast";
+}
+
+// Figure 9's "in place": a real CDP on its own background is the picture that it came from.
+TEST(Compose, InPlaceARealCdpOnItsOwnBackgroundGivesThePictureBack) {
+  constexpr int height = 90, width = 130, left = 70, top = 12, cdp_side = 50;
+  io::Image background(height, width, 3);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < 3; ++c)
+        background.row(y)[3 * x + c] = static_cast<std::uint8_t>(60 + x / 2 + y / 3 + 20 * c);
+    }
+  }
+  test::MadeUpParts parts;
+  // With a margin that is transparent, as decoupling cuts.
+  constexpr int margin = 6;
+  PartView cut = parts.disc(cdp_side, cdp_side, 200, 90, 30);
+  auto& pixels = parts.pixels.emplace_back(
+      static_cast<std::size_t>((cdp_side + 2 * margin) * (cdp_side + 2 * margin) * 4));
+  io::Image picture = background;
+  for (int y = 0; y < cdp_side; ++y) {
+    for (int x = 0; x < cdp_side; ++x) {
+      const std::uint8_t* from = &cut.pixels[static_cast<std::size_t>(4 * (y * cdp_side + x))];
+      std::copy_n(
+          from, 4,
+          &pixels[static_cast<std::size_t>(4 * ((y + margin) * (cdp_side + 2 * margin) + x + margin))]);
+      if (from[3] != 0) std::copy_n(from, 3, picture.row(top + y) + 3 * (left + x));
+    }
+  }
+  cut = {cdp_side + 2 * margin, cdp_side + 2 * margin, 4, pixels, 0};
+  cut.lies = {static_cast<double>(left - margin) / width, static_cast<double>(top - margin) / height,
+              static_cast<double>(left + cdp_side + margin) / width,
+              static_cast<double>(top + cdp_side + margin) / height};
+  cut.picture_aspect = static_cast<double>(width) / height;
+  const PreparedCdp cdp = prepare_cdp(cut);
+
+  AugmentConfig config = small_config();
+  config.placement = Placement::in_place;
+  config.p_mix = 0;
+  config.flip = 0;
+  const PartPool pool({0}, {{{cut}, parts.flat(height, width, 0)}});
+  ComposerScratch scratch;
+  for (const int pad : {0, 7}) {
+    config.pad = pad;
+    const Geometry geometry = geometry_of(config);
+    const io::Image canvas = canvas_for_training(geometry, background),
+                    whole = canvas_for_training(geometry, picture);
+    const OwnPlace place = own_place(cut, cdp, config.resize);
+    EXPECT_NEAR(place.x, (left + cdp_side / 2.0) / width, 0.01);
+    EXPECT_NEAR(place.y, (top + cdp_side / 2.0) / height, 0.01);
+    EXPECT_NEAR(place.size, static_cast<double>(cdp_side) / height, 0.01);
+    std::set<std::pair<int, int>> crops;
+    for (std::uint32_t epoch = 1; epoch <= 40; ++epoch) {
+      Draws draws = decide(config, pool, 5, epoch, 0);
+      ASSERT_NE(combination_of(draws), nullptr);
+      std::vector<std::uint8_t> composed(64 * 64 * 3), natural(composed.size());
+      compose(config, Choices{5, epoch, 0}, canvas, cdp, nullptr, best_kernels(), scratch, draws,
+              composed.data(), &place);
+      crops.insert({draws.crop_x, draws.crop_y});
+      const auto& box = combination_of(draws)->box1;
+      EXPECT_GE(box[0], 0);
+      EXPECT_GE(box[1], 0);
+      EXPECT_LE(box[0] + box[2], 64);
+      EXPECT_LE(box[1] + box[3], 64);
+      EXPECT_NEAR(combination_of(draws)->u1, place.size * 80 / 64, 1e-9);
+      crop_into(whole, draws.crop_x, draws.crop_y, 64, natural.data());
+      double squares = 0;
+      for (std::size_t i = 0; i < natural.size(); ++i) {
+        const double difference = natural[i] - composed[i];
+        squares += difference * difference;
+      }
+      EXPECT_GT(10 * std::log10(255.0 * 255.0 / (squares / static_cast<double>(natural.size()))), 30)
+          << "only the outline may differ, by a part of a pixel";
+    }
+    EXPECT_GT(crops.size(), 10u) << "the crop is still drawn";
+  }
+}
+
+TEST(Compose, InPlaceOnAnotherBackgroundItKeepsItsRelativeMiddleAndSize) {
+  test::MadeUpParts parts;
+  parts.lies = {0.6, 0.1, 0.9, 0.3};  // 60 x 20 pixels of 200 x 100
+  const PartView view = [&] {
+    PartView made = parts.disc(20, 60, 250, 0, 0);
+    made.picture_aspect = 2;
+    return made;
+  }();
+  const PreparedCdp cdp = prepare_cdp(view);
+  const OwnPlace place = own_place(view, cdp, ResizeRule::shorter);
+  EXPECT_NEAR(place.x, 0.75, 1e-9);
+  EXPECT_NEAR(place.y, 0.2, 1e-9);
+  EXPECT_NEAR(place.size, 0.6, 1e-9) << "60 pixels of the shorter side's 100";
+  EXPECT_NEAR(own_place(view, cdp, ResizeRule::square).size, 0.3, 1e-9) << "0.3 of either side";
+  AugmentConfig config = small_config();
+  config.placement = Placement::in_place;
+  config.p_mix = 0;
+  const PartPool pool({0}, {{{view}, parts.flat(9, 9, 0)}});
+  ComposerScratch scratch;
+  std::vector<std::uint8_t> pixels(64 * 64 * 3);
+  for (const auto& [height, width] : {std::pair{80, 120}, {140, 80}, {80, 80}}) {
+    const io::Image canvas(height, width, 3);
+    for (std::uint32_t epoch = 1; epoch <= 30; ++epoch) {
+      Draws draws = decide(config, pool, 5, epoch, 0);
+      compose(config, Choices{5, epoch, 0}, canvas, cdp, nullptr, best_kernels(), scratch, draws,
+              pixels.data(), &place);
+      const auto& box = combination_of(draws)->box1;
+      EXPECT_EQ(box[2], 48) << "0.6 of 80";
+      EXPECT_EQ(box[3], 16);
+      const double x = draws.crop_x + box[0] + box[2] / 2.0, y = draws.crop_y + box[1] + box[3] / 2.0;
+      EXPECT_NEAR(x, std::min(0.75 * width, width - 24.0), 0.51) << "moved inside where it would reach over";
+      EXPECT_NEAR(y, 0.2 * height, 0.51);
+      EXPECT_GE(draws.crop_x, 0);
+      EXPECT_LE(draws.crop_x, width - 64);
+      EXPECT_LE(draws.crop_y, height - 64);
+    }
+  }
+  // Larger than the crop: it fills it.
+  const OwnPlace huge{0.5, 0.5, 3.0};
+  Draws draws = decide(config, pool, 5, 1, 0);
+  compose(config, Choices{5, 1, 0}, io::Image(80, 100, 3), cdp, nullptr, best_kernels(), scratch, draws,
+          pixels.data(), &huge);
+  EXPECT_EQ(combination_of(draws)->box1[2], 64);
+  EXPECT_EQ(combination_of(draws)->u1, 1.0);
+}
+
+TEST(Compose, LabelsCanCountHiddenPixels) {
+  test::MadeUpParts parts;
+  AugmentConfig config = small_config();
+  const PartPool pool = parts.pool(12, 3);
+  const io::Image canvas(80, 100, 3);
+  const PreparedCdp first = prepare_cdp(parts.disc(40, 60, 250, 0, 0)),
+                    second = prepare_cdp(parts.disc(50, 30, 0, 250, 0));
+  ComposerScratch scratch;
+  std::vector<std::uint8_t> pixels(64 * 64 * 3), others(pixels);
+  int hidden = 0;
+  for (std::uint32_t epoch = 1; epoch <= 20; ++epoch) {
+    Draws draws = decide(config, pool, 5, epoch, 0), whole = draws;
+    config.label_area = LabelArea::visible;
+    compose(config, Choices{5, epoch, 0}, canvas, first, &second, best_kernels(), scratch, draws,
+            pixels.data());
+    config.label_area = LabelArea::whole;
+    compose(config, Choices{5, epoch, 0}, canvas, first, &second, best_kernels(), scratch, whole,
+            others.data());
+    EXPECT_EQ(pixels, others);
+    EXPECT_EQ(combination_of(whole)->area1, scratch.first.area);
+    EXPECT_EQ(combination_of(whole)->area2, combination_of(draws)->area2);
+    hidden += combination_of(draws)->area1 < combination_of(whole)->area1;
+  }
+  EXPECT_GT(hidden, 3);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // read off the pixels.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <deque>
 #include <vector>
@@ -14,6 +15,7 @@ namespace deda::test {
 // Owns the pixels that its pool's views point to.
 struct MadeUpParts {
   std::deque<std::vector<std::uint8_t>> pixels;
+  std::array<double, 4> lies{};  // where the next discs lie in their pictures
 
   augment::PartView disc(int height, int width, std::uint8_t red, std::uint8_t green, std::uint8_t blue) {
     auto& bytes = pixels.emplace_back(static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 4);
@@ -29,7 +31,7 @@ struct MadeUpParts {
         to[3] = dx * dx + dy * dy <= 1 ? 255 : 0;
       }
     }
-    return {height, width, 4, bytes, 0.5};
+    return {height, width, 4, bytes, 0.5, 0, lies};
   }
   augment::PartView flat(int height, int width, std::uint8_t value) {
     auto& bytes =

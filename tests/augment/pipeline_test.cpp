@@ -9,6 +9,7 @@
 #include <map>
 
 #include "augment/made_up_parts.h"
+#include "augment/policy.h"
 #include "core/error.h"
 #include "io/pictures/image_codec.h"
 #include "support/temporary_folder.h"
@@ -113,12 +114,85 @@ TEST(Pipeline, SoftEdgesDependOnNeitherRanksNorWorkers) {
   }
 }
 
+// Operations on the finished sample: natural or composed, a function of the sample alone, and its draws say
+// which.
+TEST(Pipeline, PoliciesDependOnNeitherRanksNorWorkersAndReplayFromTheirDraws) {
+  Fixture fixture;
+  TrainingSource without = fixture.source();
+  const Samples untouched = collect(without, 1, 1);
+  for (const Policy policy : {Policy::randaugment, Policy::trivialaugment, Policy::color_jitter}) {
+    fixture.config.policy = policy;
+    TrainingSource source = fixture.source();
+    const Samples expected = collect(source, 1, 1);
+    TrainingSource other = fixture.source();
+    EXPECT_TRUE(collect(other, 3, 3) == expected);
+    ComposerScratch scratch;
+    int natural = 0, composed = 0;
+    for (std::int64_t sample = 0; sample < source.size(); ++sample) {
+      std::vector<std::uint8_t> pixels(32 * 32 * 3);
+      std::vector<float> label(3);
+      Draws before, after;
+      source.render(sample, 2, scratch, pixels.data(), label.data(), after);
+      EXPECT_EQ(pixels, expected.at(sample).first);
+      source.render_before_policy(sample, 2, scratch, pixels.data(), label.data(), before);
+      EXPECT_EQ(before.policy.count, 0);
+      EXPECT_EQ(pixels, untouched.at(sample).first) << "the policy moves no other draw";
+      EXPECT_EQ(label, expected.at(sample).second);
+      apply_policy(after.policy, 32, 32, pixels.data(), scratch.operations);
+      EXPECT_EQ(pixels, expected.at(sample).first);
+      if (pixels != untouched.at(sample).first) ++(combination_of(after) != nullptr ? composed : natural);
+    }
+    EXPECT_GT(natural, 3);
+    EXPECT_GT(composed, 3);
+  }
+}
+
 TEST(Pipeline, DoesNotDependOnTheCache) {
   Fixture fixture;
   TrainingSource cached = fixture.source();
   fixture.config.cache_megabytes = 0;
   TrainingSource uncached = fixture.source();
   EXPECT_EQ(collect(cached, 1, 2), collect(uncached, 1, 2));
+}
+
+// One rule for natural pictures, backgrounds and tests: square pictures with a black border, and tests
+// without.
+TEST(Pipeline, PadsAndSquaresWhatItTrainsOn) {
+  Fixture fixture;
+  fixture.config.resize = ResizeRule::square;
+  fixture.config.pad = 5;
+  fixture.config.flip = 0;
+  const Geometry geometry = geometry_of(fixture.config);
+  for (const Method method : {Method::plain, Method::deda}) {
+    fixture.config.method = method;
+    TrainingSource source = fixture.source();
+    ComposerScratch scratch;
+    std::vector<std::uint8_t> pixels(32 * 32 * 3), expected(pixels.size());
+    std::vector<float> label(3);
+    int over_the_border = 0, natural = 0;
+    for (std::int64_t sample = 0; sample < source.size(); ++sample) {
+      Draws draws;
+      source.render(sample, 1, scratch, pixels.data(), label.data(), draws);
+      EXPECT_LE(draws.crop_x, 40 + 2 * 5 - 32);
+      EXPECT_LE(draws.crop_y, 40 + 2 * 5 - 32);
+      over_the_border += draws.crop_x < 5 || draws.crop_x > 13;
+      if (combination_of(draws) != nullptr) {
+        // The corner of a background beyond its border is black where no CDP lies over it.
+        const auto& box = combination_of(draws)->box1;
+        if (draws.crop_x < 5 && box[0] > 0 && combination_of(draws)->mix < 0) {
+          EXPECT_EQ(std::vector<std::uint8_t>(pixels.begin(), pixels.begin() + 3),
+                    std::vector<std::uint8_t>(3, 0));
+        }
+        continue;
+      }
+      ++natural;
+      const auto picture = io::read_image(fixture.folder.path() / (std::to_string(sample) + ".png")).image;
+      crop_into(canvas_for_training(geometry, picture), draws.crop_x, draws.crop_y, 32, expected.data());
+      EXPECT_EQ(pixels, expected) << sample;
+    }
+    EXPECT_GT(over_the_border, 5);
+    EXPECT_GT(natural, 5);
+  }
 }
 
 // The equalities that keys of results rely on (src/pipeline/settings.cpp): pixel for pixel and label for
@@ -221,10 +295,7 @@ TEST(Pipeline, GivesEmptySharesWhereABatchHasFewerSamplesThanRanks) {
   EXPECT_EQ(stream->next(), nullptr);
 }
 
-TEST(TestSource, CropsTheCentreAsTorchvisionDoes) {
-  EXPECT_EQ(centre_offset(512, 448), 32);
-  EXPECT_EQ(centre_offset(453, 448), 2) << "2.5 rounds to even";
-  EXPECT_EQ(centre_offset(455, 448), 4) << "3.5 rounds to even";
+TEST(TestSource, ShowsEachPictureOnce) {
   Fixture fixture(9);
   TestSource source(fixture.dataset, fixture.training, fixture.config);
   std::vector<std::int64_t> seen;
@@ -236,6 +307,24 @@ TEST(TestSource, CropsTheCentreAsTorchvisionDoes) {
   }
   std::sort(seen.begin(), seen.end());
   EXPECT_EQ(seen, (std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8})) << "each test picture exactly once";
+}
+
+TEST(TestSource, KnowsNeitherBorderNorPolicy) {
+  Fixture fixture(3);
+  const auto pixels_of = [&] {
+    TestSource source(fixture.dataset, fixture.training, fixture.config);
+    std::vector<std::uint8_t> pixels(32 * 32 * 3);
+    std::vector<float> label(3);
+    Draws draws;
+    source.render(1, pixels.data(), label.data(), draws);
+    return pixels;
+  };
+  const auto shorter = pixels_of();
+  fixture.config.policy = Policy::randaugment;
+  fixture.config.pad = 7;
+  EXPECT_EQ(pixels_of(), shorter);
+  fixture.config.resize = ResizeRule::square;
+  EXPECT_NE(pixels_of(), shorter);
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ TEST(MaskScores, TellAGoodMaskFromOneThatTookTheGround) {
   world.barrier("the store is there");
   const io::StoreReader store(folder + "/store");
   RedOrNot network;
-  const auto scores = score_masks(network, store, 36, 32, world, at::kCPU, {});
+  const auto scores = score_masks(network, store, {.resized_side = 36, .crop = 32}, world, at::kCPU, {});
   ASSERT_EQ(scores.size(), 2u);
   EXPECT_EQ(scores[0].item, 0);
   EXPECT_GT(scores[0].cdp_keeps, 0.9);
