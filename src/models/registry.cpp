@@ -81,8 +81,10 @@ NamedTensors run_classifier(const ClassifierFacts& facts, const ForwardRequest& 
       options.classes = classes_of_head(file.tensors, head, path.string());
     if (problems.empty()) options.side = request.inputs.at("input").size(2);
     network = make_classifier(std::string{facts.name}, options);
-    for (const auto& note : load_classifier(*network, std::move(file), path.string()))
-      log_info("{}: {}", path.string(), note);
+    const auto notes = load_classifier(*network, std::move(file), path.string());
+    for (const auto& note : notes) {
+      if (problems.empty()) log_info("{}: {}", path.string(), note);
+    }
   } catch (const DataError& error) {
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }

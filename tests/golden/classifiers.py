@@ -4,7 +4,7 @@ Transformers in float64 on made-up weights and pictures of odd sizes, as resnet1
 torch.optim.SGD; resized position embeddings; names and shapes; and how torchvision's networks start (mean, deviation, extremes of every
 parameter), which no random numbers of ours can equal one by one.
 
-Run: python3 tests/golden/classifiers.py   (needs torch and torchvision; run with torch 2.11.0+cpu and torchvision 0.26.0+cpu)
+Run: python3 tests/golden/classifiers.py   (needs torch and torchvision; run with torch 2.11.0 and torchvision 0.26.0, float64, CPU)
 """
 import csv
 import json
@@ -110,7 +110,7 @@ def write_initial_values(networks):
 
 
 def main():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     result = {"classes": CLASSES, "batch": BATCH, "torch": torch.__version__, "torchvision": torchvision.__version__}
     result |= {name: reference(*case) for name, case in CASES.items()}

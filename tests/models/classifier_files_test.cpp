@@ -124,8 +124,10 @@ TEST(ClassifierFiles, VisionTransformersOfTimmAndTransformersGiveTheirLogits) {
   std::ifstream file(DEDA_SOURCE_DIR "/tests/golden/vision_transformer_names.json");
   const auto golden = nlohmann::json::parse(file);
   const auto side = golden.at("side").get<std::int64_t>();
-  for (const auto& [key, program] : std::vector<std::pair<std::string, std::string>>{
-           {"from_timm", "timm"}, {"from_transformers", "transformers"}}) {
+  for (const auto& [key, program] :
+       std::vector<std::pair<std::string, std::string>>{{"from_timm", "timm"},
+                                                        {"from_transformers", "transformers"},
+                                                        {"from_transformers_modules", "transformers"}}) {
     SCOPED_TRACE(key);
     NamedTensors tensors;
     std::uint64_t index = 0;

@@ -4,12 +4,13 @@
 #include <c10/core/CPUAllocator.h>
 
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <fstream>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <sstream>
+#include <unordered_map>
 
 #include "core/error.h"
 #include "models/classifiers/densenet.h"
@@ -246,26 +247,42 @@ class CountingAllocator final : public c10::Allocator {
   explicit CountingAllocator(c10::Allocator* inner) : inner_{inner} {}
   c10::DataPtr allocate(std::size_t bytes) override {
     auto data = inner_->allocate(bytes);
-    const std::int64_t lies = now += static_cast<std::int64_t>(bytes);
-    for (auto seen = most.load(); lies > seen && !most.compare_exchange_weak(seen, lies);) {
-    }
-    auto* kept = new Kept{std::move(data), bytes};
-    return {kept->data.get(), kept, &forget, c10::Device(c10::kCPU)};
+    void* const address = data.get();
+    if (address == nullptr) return data;
+    const std::lock_guard lock{mutex};
+    now += static_cast<std::int64_t>(bytes);
+    most = std::max(most, now);
+    kept.emplace(address, Kept{std::move(data), bytes});
+    return {address, address, &forget, c10::Device(c10::kCPU)};
   }
+  c10::DeleterFnPtr raw_deleter() const override { return &forget; }
   void copy_data(void* to, const void* from, std::size_t count) const override {
     default_copy_data(to, from, count);
   }
-  inline static std::atomic<std::int64_t> now{0}, most{0};
+  // Bytes now, which become the most so far.
+  static std::int64_t restart() {
+    const std::lock_guard lock{mutex};
+    return most = now;
+  }
+  static std::int64_t most_so_far() {
+    const std::lock_guard lock{mutex};
+    return most;
+  }
 
  private:
   struct Kept {
     c10::DataPtr data;
     std::size_t bytes;
   };
-  static void forget(void* context) {
-    const std::unique_ptr<Kept> kept(static_cast<Kept*>(context));
-    now -= static_cast<std::int64_t>(kept->bytes);
+  static void forget(void* address) {
+    const std::lock_guard lock{mutex};
+    const auto found = kept.find(address);
+    now -= static_cast<std::int64_t>(found->second.bytes);
+    kept.erase(found);
   }
+  inline static std::mutex mutex;
+  inline static std::int64_t now = 0, most = 0;
+  inline static auto& kept = *new std::unordered_map<void*, Kept>;  // outlives all tensors
   c10::Allocator* inner_;
 };
 
@@ -284,12 +301,11 @@ StepOfDenseNet step_of_densenet(bool recompute) {
   const auto pictures = test::golden_pictures(0, 4, 96, 80).to(torch::kFloat);
   const auto labels = test::golden_labels(0, 4).to(torch::kFloat);
   for (const auto& parameter : network->parameters()) parameter.mutable_grad() = at::zeros_like(parameter);
-  const auto before = CountingAllocator::now.load();
-  CountingAllocator::most = before;
+  const auto before = CountingAllocator::restart();
   StepOfDenseNet step;
   step.logits = network->forward(pictures);
   at::cross_entropy_loss(step.logits, labels).backward();
-  step.most_bytes = CountingAllocator::most - before;
+  step.most_bytes = CountingAllocator::most_so_far() - before;
   step.logits = step.logits.detach();
   for (const auto& entry : network->named_parameters()) step.gradients[entry.key()] = entry.value().grad();
   for (const auto& entry : network->named_buffers()) step.buffers[entry.key()] = entry.value();
@@ -299,7 +315,7 @@ StepOfDenseNet step_of_densenet(bool recompute) {
 TEST(DenseNet, RecomputedConcatenationsGiveTheSameBitsWithLessMemory) {
   // Higher than any that is set already; LibTorch has no way to take one out again.
   constexpr std::uint8_t priority = 100;
-  static CountingAllocator counting(c10::GetCPUAllocator());
+  static auto& counting = *new CountingAllocator(c10::GetCPUAllocator());
   c10::SetCPUAllocator(&counting, priority);
   const auto kept = step_of_densenet(false), recomputed = step_of_densenet(true);
   EXPECT_TRUE(at::equal(kept.logits, recomputed.logits));

@@ -192,11 +192,16 @@ void rename_transformers(RenamedTensors& file, const std::string& where) {
   static const Beginnings inside{{"layernorm_before.", "ln_1."},
                                  {"layernorm_after.", "ln_2."},
                                  {"attention.output.dense.", "self_attention.out_proj."},
+                                 {"attention.o_proj.", "self_attention.out_proj."},
                                  {"intermediate.dense.", "mlp.0."},
-                                 {"output.dense.", "mlp.3."}};
-  static const std::regex layer{R"(encoder\.layer\.(\d+)\.(.*))"};
-  static const std::regex projection{R"(attention\.attention\.(query|key|value)\.(weight|bias))"};
-  constexpr std::array<const char*, 3> stacked{"query", "key", "value"};
+                                 {"mlp.fc1.", "mlp.0."},
+                                 {"output.dense.", "mlp.3."},
+                                 {"mlp.fc2.", "mlp.3."}};
+  // As its files have them, and as its modules are called from release 5 on.
+  static const std::regex layer{R"((?:encoder\.layer|layers)\.(\d+)\.(.*))"};
+  static const std::regex projection{
+      R"(attention\.(?:attention\.)?(q|k|v)(?:uery|ey|alue|_proj)\.(weight|bias))"};
+  constexpr std::array<const char*, 3> stacked{"q", "k", "v"};
   NamedTensors renamed;
   std::map<std::string, std::map<std::string, at::Tensor>>
       projections;  // by the name of the whole and of the part
@@ -254,11 +259,13 @@ ClassifierLook look_of(const NamedTensors& tensors) {
     const auto count = count_from(tensors, layers, 0);
     return count == 0 ? ClassifierLook{} : ClassifierLook{transformer_title(found->second, count), names};
   };
-  const std::array<ClassifierLook, 4> looks{
+  const std::array<ClassifierLook, 6> looks{
       transformer("conv_proj.weight", "encoder.layers.encoder_layer_", "torchvision"),
       transformer(timm_patches, "blocks.", "timm"),
       transformer(std::string{"vit."} + hugging_patches, "vit.encoder.layer.", "transformers"),
-      transformer(hugging_patches, "encoder.layer.", "transformers")};
+      transformer(hugging_patches, "encoder.layer.", "transformers"),
+      transformer(std::string{"vit."} + hugging_patches, "vit.layers.", "transformers"),
+      transformer(hugging_patches, "layers.", "transformers")};
   for (const auto& look : looks) {
     if (!look.network.empty()) return look;
   }
