@@ -121,7 +121,8 @@ def main():
             if not any(name.startswith("initial.") for name in traced):
                 print(f"{paths[0]} is the first step but has no initial.* tensors", file=sys.stderr)
                 return 2
-            network = getattr(torchvision.models, metadata["network"])(num_classes=int(metadata["classes"])).train()
+            sides = {"image_size": traced["input"].shape[-1]} if metadata["network"].startswith("vit_") else {}
+            network = getattr(torchvision.models, metadata["network"])(num_classes=int(metadata["classes"]), **sides).train()
             network.load_state_dict({name[len("initial."):]: t for name, t in traced.items() if name.startswith("initial.")})
             momentum = {name[len("initial_momentum."):]: t for name, t in traced.items() if name.startswith("initial_momentum.")}
         elif number != previous + 1:

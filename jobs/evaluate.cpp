@@ -123,15 +123,18 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
   training::apply_torch_threads(compute.threads.torch);
   training::apply_precision(config.train.precision);
   training::apply_kernels(config.train.kernels, device);
-  const auto network = models::make_classifier(config.train.network,
-                                               static_cast<std::int64_t>(run.dataset.class_names.size()));
+  const auto network = models::make_classifier(
+      config.train.network,
+      models::ClassifierOptions{.classes = static_cast<std::int64_t>(run.dataset.class_names.size()),
+                                .side = config.augment.crop});
   ranks.agree("loading the weights", [&] {
     if (!std::filesystem::exists(weights)) {
       throw DataError("there are no such weights", weights.string(),
                       of_run ? "Train first with the same configuration, or name a file with --weights."
                              : "Check the path given with --weights.");
     }
-    models::load_weights(*network, weights);
+    for (const auto& note : models::load_weights(*network, weights))
+      log_info("{}: {}", weights.string(), note);
   });
   network->to(device);
   if (training::use_channels_last(config.train, device)) models::use_channels_last(*network);

@@ -1,11 +1,16 @@
 #include "models/registry.h"
 
+#include <array>
+#include <string_view>
 #include <utility>
 
-#include "core/config.h"
 #include "core/error.h"
+#include "core/log.h"
+#include "models/classifiers/densenet.h"
+#include "models/classifiers/facts.h"
 #include "models/classifiers/forward_exported.h"
 #include "models/classifiers/resnet.h"
+#include "models/classifiers/vision_transformer.h"
 #include "models/diffusion/forward.h"
 #include "models/grounding_dino/forward.h"
 #include "models/sam/forward.h"
@@ -14,27 +19,29 @@
 namespace deda::models {
 namespace {
 
-struct Entry {
-  std::string name;
-  std::shared_ptr<Classifier> (*make)(std::int64_t classes);
-  std::string head;  // as Classifier::head_name(), known before the class count is
+struct Maker {
+  std::string_view name;
+  std::shared_ptr<Classifier> (*make)(const ClassifierOptions& options);
 };
 
-const std::vector<Entry>& classifiers() {
-  static const std::vector<Entry> entries = {{"resnet18", make_resnet18, "fc"},
-                                             {"resnet50", make_resnet50, "fc"}};
-  return entries;
-}
+// One for each row of classifier_facts, in its order.
+constexpr std::array<Maker, classifier_facts.size()> makers{{
+    {"resnet18", [](const ClassifierOptions& options) { return make_resnet18(options.classes); }},
+    {"resnet50", [](const ClassifierOptions& options) { return make_resnet50(options.classes); }},
+    {"densenet121", make_densenet121},
+    {"vit_b_16", make_vit_b_16},
+}};
 
-[[noreturn]] void unknown_name(const std::string& name, const std::vector<std::string>& known) {
-  std::string list;
-  for (const auto& each : known) list += (list.empty() ? "" : ", ") + each;
-  const auto near = nearest_name(name, known);
-  throw ConfigError("unknown network \"" + name + "\"", {},
-                    (near.empty() ? "" : "Did you mean \"" + near + "\"? ") + "Known: " + list + ".");
+constexpr bool every_classifier_has_its_maker() {
+  for (std::size_t i = 0; i < makers.size(); ++i) {
+    if (makers[i].name != classifier_facts[i].name || makers[i].make == nullptr) return false;
+  }
+  return true;
 }
+static_assert(every_classifier_has_its_maker());
 
-void check_pictures(const ForwardRequest& request, std::vector<Problem>& problems) {
+void check_pictures(const ClassifierFacts& facts, const ForwardRequest& request,
+                    std::vector<Problem>& problems) {
   for (const auto& [name, tensor] : request.inputs) {
     if (name != "input")
       problems.push_back(
@@ -54,17 +61,30 @@ void check_pictures(const ForwardRequest& request, std::vector<Problem>& problem
   }
   if (!input.is_floating_point())
     problems.push_back({"input tensor `input` must hold floating-point numbers", request.inputs_from, {}});
+  if (!problems.empty()) return;
+  if (const auto problem = why_not_sides(facts, input.size(2), input.size(3)); !problem.empty())
+    problems.push_back({problem, request.inputs_from, {}});
 }
 
-NamedTensors run_classifier(const Entry& entry, const ForwardRequest& request) {
+NamedTensors run_classifier(const ClassifierFacts& facts, const ForwardRequest& request) {
   std::vector<Problem> problems;
-  check_pictures(request, problems);
+  check_pictures(facts, request, problems);
   std::shared_ptr<Classifier> network;
   try {
-    const auto file = std::filesystem::is_directory(request.weights) ? request.weights / "model.safetensors"
+    const auto path = std::filesystem::is_directory(request.weights) ? request.weights / "model.safetensors"
                                                                      : request.weights;
-    network = entry.make(classes_in_file(file, entry.head));
-    load_weights(*network, file);
+    auto file = read_classifier_file(path);
+    ClassifierOptions options;
+    // A file of another network has its last layer elsewhere; loading says which it is.
+    const std::string head{facts.head};
+    if (file.tensors.count(head + ".weight") != 0)
+      options.classes = classes_of_head(file.tensors, head, path.string());
+    if (problems.empty()) options.side = request.inputs.at("input").size(2);
+    network = make_classifier(std::string{facts.name}, options);
+    const auto notes = load_classifier(*network, std::move(file), path.string());
+    for (const auto& note : notes) {
+      if (problems.empty()) log_info("{}: {}", path.string(), note);
+    }
   } catch (const DataError& error) {
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }
@@ -84,23 +104,25 @@ NamedTensors run_classifier(const Entry& entry, const ForwardRequest& request) {
 
 }  // namespace
 
+std::shared_ptr<Classifier> make_classifier(const std::string& name, const ClassifierOptions& options) {
+  const auto& facts = facts_of_classifier(name);
+  return makers[static_cast<std::size_t>(&facts - classifier_facts.data())].make(options);
+}
+
 std::shared_ptr<Classifier> make_classifier(const std::string& name, std::int64_t classes) {
-  std::vector<std::string> known;
-  for (const auto& entry : classifiers()) {
-    if (entry.name == name) return entry.make(classes);
-    known.push_back(entry.name);
-  }
-  unknown_name(name, known);
+  ClassifierOptions options;
+  options.classes = classes;
+  return make_classifier(name, options);
 }
 
 const std::vector<ForwardModel>& forward_models() {
   static const std::vector<ForwardModel> models = [] {
     std::vector<ForwardModel> list;
-    for (const auto& entry : classifiers()) {
-      list.push_back({entry.name,
+    for (const auto& facts : classifier_facts) {
+      list.push_back({std::string{facts.name},
                       "`input` [B, 3, H, W] -> `output` [B, classes]; --mode train adds the running "
                       "statistics after the pass",
-                      [entry](const ForwardRequest& request) { return run_classifier(entry, request); }});
+                      [&facts](const ForwardRequest& request) { return run_classifier(facts, request); }});
     }
     for (auto& model : diffusion_forward_models()) list.push_back(std::move(model));
     for (auto& model : exported_forward_models()) list.push_back(std::move(model));
@@ -117,7 +139,7 @@ const ForwardModel& forward_model(const std::string& name) {
     if (model.name == name) return model;
     known.push_back(model.name);
   }
-  unknown_name(name, known);
+  unknown_network(name, known);
 }
 
 }  // namespace deda::models

@@ -14,7 +14,9 @@
 
 namespace deda::models {
 
-// ConfigError naming the known networks for any other name.
+// By a name of classifiers/facts.h; ConfigError naming the known networks for any other, and for a side that
+// the network cannot be made for. Parameters hold no numbers to rely on: call initialise() or load_weights().
+std::shared_ptr<Classifier> make_classifier(const std::string& name, const ClassifierOptions& options);
 std::shared_ptr<Classifier> make_classifier(const std::string& name, std::int64_t classes);
 
 struct ForwardRequest {

@@ -17,6 +17,7 @@
 #include "diffusion/model_files.h"
 #include "diffusion/transparent/calibration.h"
 #include "io/store/record_store.h"
+#include "models/classifiers/facts.h"
 
 namespace deda::pipeline {
 namespace {
@@ -322,6 +323,12 @@ class Planner {
     node.stage = Stage::train;
     node.title = fmt::format("{}, seed {}", method_name(config_), config_.run.seed);
     node.settings = settings_of(Stage::train, config_);
+    problems_.collect([&] {
+      const auto& facts = models::facts_of_classifier(config_.train.network);
+      const auto side = config_.augment.crop;
+      if (const auto problem = models::why_not_sides(facts, side, side); !problem.empty())
+        throw ConfigError(problem, "augment.crop", "Set augment.crop, or another train.network.");
+    });
     if (!config_.train.weights.empty()) {
       problems_.collect([&] {
         if (!fs::exists(config_.train.weights))

@@ -343,6 +343,7 @@ std::vector<SettingRow> make_rows() {
       {"train.precision", value, train, nullptr, ""},
       {"train.memory_order", none, nothing, nullptr, where_and_how_fast},
       {"train.kernels", none, nothing, nullptr, where_and_how_fast},
+      {"train.recompute_concatenations", none, nothing, nullptr, where_and_how_fast},
       {"train.captured_graphs", none, nothing, nullptr, where_and_how_fast},
       {"train.torch_threads", none, nothing, nullptr, where_and_how_fast},
       {"train.composer_threads", none, nothing, nullptr, where_and_how_fast},

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config.h"
 #include "core/device_choice.h"
+#include "models/classifiers/facts.h"
 
 namespace deda::training {
 
@@ -51,6 +53,7 @@ struct TrainConfig {
   Precision precision = Precision::fp32;
   MemoryOrder memory_order = MemoryOrder::automatic;
   Kernels kernels = Kernels::reproducible;
+  bool recompute_concatenations = false;
   bool captured_graphs = false;
   std::int64_t torch_threads = 0;
   std::int64_t composer_threads = 0;
@@ -59,14 +62,16 @@ struct TrainConfig {
   // weights and stores count by content, not by path: src/pipeline puts the file's digest and the stores'
   // keys into the run's key.
   void describe(ConfigVisitor& v) {
-    v.choice({.key = "network", .help = "network, named and keyed as in torchvision"}, network,
-             {{"resnet18", std::string{"resnet18"}}, {"resnet50", std::string{"resnet50"}}});
+    describe_network(v);
     v.field({.key = "weights",
-             .help = "safetensors file with torchvision's names to start from; empty: from scratch"},
+             .help = "safetensors file with torchvision's names to start from (vit_b_16: timm's and "
+                     "transformers' too); empty: from scratch"},
             weights);
     v.choice(
         {.key = "weights_head",
-         .help = "last layer of the weights file: keep it, or draw a fresh one for this dataset's classes"},
+         .help =
+             "last layer of the weights file: keep it, or draw a fresh one for this dataset's classes, as "
+             "PyTorch's linear layers start"},
         weights_head, {{"keep", WeightsHead::keep}, {"fresh", WeightsHead::fresh}});
     v.field(
         {.key = "store",
@@ -163,6 +168,10 @@ struct TrainConfig {
               .help = "on GPUs; reproducible: equal runs give equal bytes; fastest: convolutions are chosen "
                       "by the clock and gradients added in any order"},
              kernels, {{"reproducible", Kernels::reproducible}, {"fastest", Kernels::fastest}});
+    v.field({.key = "recompute_concatenations",
+             .help = "densenet121: the inputs of each layer's first convolution are not kept but computed "
+                     "again in the backward pass: same numbers, less memory, more time"},
+            recompute_concatenations);
     v.field({.key = "captured_graphs",
              .help = "on one GPU: the whole step is recorded once and started as one graph; with several "
                      "ranks, and for the smaller last batch of an epoch, it runs kernel by kernel"},
@@ -195,6 +204,19 @@ struct TrainConfig {
     v.require(weights_head == WeightsHead::keep || !weights.empty(), "weights_head",
               "a fresh head was asked for without a weights file",
               "Set train.weights, or leave train.weights_head = \"keep\".");
+  }
+
+ private:
+  // The names are those of models/classifiers/facts.h.
+  void describe_network(ConfigVisitor& v) {
+    std::vector<std::string_view> names;
+    std::size_t chosen = 0;
+    for (const auto& facts : models::classifier_facts) {
+      if (facts.name == network) chosen = names.size();
+      names.push_back(facts.name);
+    }
+    v.choice_index({.key = "network", .help = "network, named and keyed as in torchvision"}, chosen, names);
+    network = names.at(chosen);
   }
 };
 

@@ -9,6 +9,7 @@
 #include "comm/c10d/process_group.h"
 #include "comm/c10d/reducer.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "models/classifiers/initialise.h"
 #include "models/layers.h"
 #include "models/registry.h"
@@ -55,18 +56,26 @@ std::vector<at::Tensor> values(const models::NamedTensors& tensors) {
 }  // namespace
 
 Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
-                 std::uint64_t seed, const device::Place& place)
+                 std::uint64_t seed, const device::Place& place, std::int64_t side)
     : ranks_{ranks},
       config_{config},
       device_{place.device},
       channels_last_{use_channels_last(config, device_)},
       normalise_{device_, channels_last_},
-      network_{models::make_classifier(config.network, classes)},
+      network_{models::make_classifier(
+          config.network,
+          models::ClassifierOptions{.classes = classes,
+                                    .side = side,
+                                    .recompute_concatenations = config.recompute_concatenations})},
       graph_{place.plugin, "the training step"} {
   models::initialise(*network_, seed);
   if (!config.weights.empty()) {
     const auto head = config.weights_head == WeightsHead::fresh ? models::Head::fresh : models::Head::keep;
-    ranks.agree("loading the weights", [&] { models::load_weights(*network_, config.weights, head); });
+    if (head == models::Head::fresh) models::initialise_fresh_head(*network_, seed);
+    ranks.agree("loading the weights", [&] {
+      for (const auto& note : models::load_weights(*network_, config.weights, head))
+        log_info("{}: {}", config.weights.string(), note);
+    });
   }
   network_->to(device_);
   if (channels_last_) models::use_channels_last(*network_);
@@ -114,10 +123,10 @@ at::Tensor Learner::forward_and_loss(const DeviceBatch& share, StepTracer* trace
 // A rank without samples still has to take part in the averaging: zero gradients, running statistics
 // untouched.
 at::Tensor Learner::empty_share_loss() {
-  constexpr std::int64_t smallest_side = 32;
+  const auto side = network_->small_side();
   network_->eval();
-  const auto output = network_->forward(
-      at::zeros({1, 3, smallest_side, smallest_side}, at::TensorOptions(at::kFloat).device(device_)));
+  const auto output =
+      network_->forward(at::zeros({1, 3, side, side}, at::TensorOptions(at::kFloat).device(device_)));
   network_->train();
   return output.sum() * 0.0;
 }

@@ -28,9 +28,9 @@ class StepTracer;
 class Learner {
  public:
   // Collective. Initial weights are a function of the seed, or come from config.weights (DataError lists all
-  // misfits).
+  // misfits). `side`: of the pictures, in pixels; 0: that of the network's published weights.
   Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
-          std::uint64_t seed, const device::Place& place);
+          std::uint64_t seed, const device::Place& place, std::int64_t side = 0);
   ~Learner();
 
   // Collective: one optimizer step over a global batch of `global_size` samples of which `share` is this

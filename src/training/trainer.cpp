@@ -53,7 +53,7 @@ class Trainer {
         run_{request.run},
         steps_per_epoch_{(samples.count + config_.batch_size - 1) / config_.batch_size},
         device_{request.compute.place.device},
-        learner_{ranks, config_, samples.classes, request.seed, request.compute.place},
+        learner_{ranks, config_, samples.classes, request.seed, request.compute.place, samples.height},
         checkpoints_{request.folder, config_.keep_checkpoints},
         progress_{"training " + config_.network, "images",
                   static_cast<std::uint64_t>(samples.count * config_.epochs), ranks.is_root()} {

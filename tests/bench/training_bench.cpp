@@ -2,6 +2,7 @@
 // from a store as training goes on, against steps of the same network on one fixed batch. Both in turns; the
 // figure is the median of the ratios of neighbours. The target is 1.03.
 //   bench_training [side 224] [batch 8] [steps per turn 3] [pairs 7] [torch threads 1] [composer threads 1]
+//                  [network resnet18]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <string>
 #include <vector>
 
 #include "augment/pipeline.h"
@@ -29,6 +31,7 @@ using namespace deda;
 using namespace deda::bench;
 struct Options {
   std::int64_t side = 224, batch = 8, steps = 3, pairs = 7, torch_threads = 1, composers = 1;
+  std::string network = "resnet18";
 };
 
 void run(const comm::Communicator& ranks, const Options& options, const std::filesystem::path& folder) {
@@ -58,8 +61,9 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
       augment_config, 1);
 
   training::apply_torch_threads(options.torch_threads);
-  const training::TrainConfig config;
-  training::Learner learner(ranks, config, source.classes(), 1, {});
+  training::TrainConfig config;
+  config.network = options.network;
+  training::Learner learner(ranks, config, source.classes(), 1, {}, options.side);
   std::uint32_t epoch = 1;
   std::unique_ptr<augment::BatchStream> stream;
   const auto next_batch = [&]() -> const augment::Batch& {
@@ -91,10 +95,10 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
   std::string load;
   std::getline(std::ifstream("/proc/loadavg"), load);
   fmt::print(
-      "ResNet-18, {0} x {0} pixels, batch {1}, {2} torch threads, {3} composers; load {4}; memory copy "
+      "{6}, {0} x {0} pixels, batch {1}, {2} torch threads, {3} composers; load {4}; memory copy "
       "{5:.1f} GB/s\n",
       options.side, options.batch, options.torch_threads, options.composers, load,
-      memory_copy_gigabytes_per_second());
+      memory_copy_gigabytes_per_second(), options.network);
   fmt::print("network alone      best {:7.2f} images/s, median {:7.2f}\n",
              *std::max_element(alone.begin(), alone.end()), median(alone));
   fmt::print("composed samples   best {:7.2f} images/s, median {:7.2f}\n",
@@ -115,6 +119,8 @@ int main(int argc, char** argv) {
                                   &options.pairs, &options.torch_threads, &options.composers};
   for (int i = 1; i < std::min(argc, 1 + static_cast<int>(std::size(values))); ++i)
     *values[i - 1] = std::max(1L, std::atol(argv[i]));
+  constexpr auto network_place = static_cast<int>(1 + std::size(values));
+  if (argc > network_place) options.network = argv[network_place];
   const auto folder =
       std::filesystem::temp_directory_path() / fmt::format("deda-bench-training-{}", options.side);
   try {

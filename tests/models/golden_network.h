@@ -33,33 +33,44 @@ inline bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
+// The `index`-th tensor of a network by sorted names.
+inline at::Tensor made_up_as_golden(std::uint64_t index, const std::string& name, at::IntArrayRef shape) {
+  const auto u = hashed_tensor(index, shape);
+  if (u.dim() > 1) {
+    return (2 * u - 1) * std::sqrt(6.0 * static_cast<double>(u.size(0)) / static_cast<double>(u.numel()));
+  }
+  if (ends_with(name, "running_var")) return 0.5 + u;
+  if (ends_with(name, "weight")) return 1 + 0.2 * (2 * u - 1);
+  return 0.1 * (2 * u - 1);
+}
+
 inline void fill_as_golden(torch::nn::Module& network) {
   torch::NoGradGuard no_gradients;
   std::uint64_t index = 0;
   for (auto& [name, tensor] : models::state_of(network)) {
-    const auto u =
-        ends_with(name, "num_batches_tracked") ? at::Tensor() : hashed_tensor(index, tensor.sizes());
+    at::Tensor target = tensor;
+    if (!ends_with(name, "num_batches_tracked")) target.copy_(made_up_as_golden(index, name, tensor.sizes()));
     ++index;
-    if (!u.defined()) continue;
-    if (tensor.dim() > 1) {
-      tensor.copy_((2 * u - 1) * std::sqrt(6.0 * static_cast<double>(tensor.size(0)) /
-                                           static_cast<double>(tensor.numel())));
-    } else if (ends_with(name, "running_var")) {
-      tensor.copy_(0.5 + u);
-    } else if (ends_with(name, "weight")) {
-      tensor.copy_(1 + 0.2 * (2 * u - 1));
-    } else {
-      tensor.copy_(0.1 * (2 * u - 1));
-    }
   }
 }
 
-inline at::Tensor golden_pictures(std::int64_t step) {
-  return 3 * hashed_tensor(static_cast<std::uint64_t>(1000 + step), {8, 3, 32, 32}) - 1.5;
+// tests/golden/classifiers.json: the other classifiers, and what their cases were made with.
+inline nlohmann::json golden_classifiers() {
+  std::ifstream file(DEDA_SOURCE_DIR "/tests/golden/classifiers.json");
+  return nlohmann::json::parse(file);
 }
-inline at::Tensor golden_labels(std::int64_t step) {
-  const auto raw = hashed_tensor(static_cast<std::uint64_t>(2000 + step), {8, 5}) + 0.01;
+
+// Batches of ResNet-18's reference; the other classifiers' have their own numbers of pictures and sides.
+inline at::Tensor golden_pictures(std::int64_t step, std::int64_t batch = 8, std::int64_t height = 32,
+                                  std::int64_t width = 32) {
+  return 3 * hashed_tensor(static_cast<std::uint64_t>(1000 + step), {batch, 3, height, width}) - 1.5;
+}
+inline at::Tensor golden_labels(std::int64_t step, std::int64_t batch = 8) {
+  const auto raw = hashed_tensor(static_cast<std::uint64_t>(2000 + step), {batch, 5}) + 0.01;
   return raw / raw.sum(1, true);
+}
+inline at::Tensor golden_pictures(std::int64_t step, std::int64_t batch, const nlohmann::json& sides) {
+  return golden_pictures(step, batch, sides.at(0).get<std::int64_t>(), sides.at(1).get<std::int64_t>());
 }
 
 // Compares the norm and the spread-out elements; tolerance is relative to the norm.

@@ -326,6 +326,8 @@ const std::vector<Row> rows{
     {"augment.ring_batches", "7", ""},
 
     {"train.network", "\"resnet50\"", "train"},
+    {"train.network", "\"densenet121\"", "train"},
+    {"train.network", "\"vit_b_16\"", "train"},
     {"train.weights", "\"PATH/weights.safetensors\"", "train"},
     {"train.weights_head", "\"fresh\"", "train", "weights"},
     {"train.store", "", "other"},
@@ -361,6 +363,7 @@ const std::vector<Row> rows{
     {"train.precision", "\"bf16\"", "train"},
     {"train.memory_order", "\"channels_last\"", ""},
     {"train.kernels", "\"fastest\"", ""},
+    {"train.recompute_concatenations", "true", ""},
     {"train.captured_graphs", "true", ""},
     {"train.torch_threads", "1", ""},
     {"train.composer_threads", "1", ""},

@@ -82,6 +82,25 @@ TEST(Plan, HoldsWhatTheTargetNeedsInOrder) {
   EXPECT_THAT(train.command, ElementsAre("train"));
 }
 
+TEST(Plan, RefusesASideThatTheNetworkDoesNotTake) {
+  const test::ExampleExperiment example;
+  const auto problem = [&](const std::vector<std::string>& settings) -> std::string {
+    try {
+      example.plan(settings);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  EXPECT_EQ(problem({"train.network=vit_b_16", "augment.crop=448"}), "none");
+  EXPECT_THAT(problem({"train.network=vit_b_16", "augment.crop=450"}),
+              testing::AllOf(testing::HasSubstr("augment.crop"), testing::HasSubstr("448 or 464")));
+  EXPECT_THAT(problem({"train.network=densenet121", "augment.crop=28", "augment.resize_shorter=32"}),
+              testing::HasSubstr("from 29 pixels"));
+  // The classifier alone is concerned.
+  EXPECT_NO_THROW(example.plan({"train.network=vit_b_16", "augment.crop=450"}, Stage::generate));
+}
+
 TEST(Plan, SurvivesTheWayToOtherProcesses) {
   const test::ExampleExperiment example;
   const auto plan = example.plan();

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -110,6 +111,12 @@ class ResNet final : public Classifier {
   }
   std::string head_name() const override { return "fc"; }
   std::int64_t classes() const override { return classes_; }
+  std::optional<InitialValues> initial_values(const std::string& name,
+                                              const torch::Tensor& parameter) const override {
+    if (name == "fc.weight" || name == "fc.bias") return plain_linear(fc_->options.in_features());
+    if (parameter.dim() == 4) return he_fan_out(parameter);
+    return norm_values(name);
+  }
 
  private:
   std::int64_t classes_;

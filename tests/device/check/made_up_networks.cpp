@@ -6,6 +6,7 @@
 
 #include "core/files.h"
 #include "models/classifiers/exported_graph.h"
+#include "models/classifiers/facts.h"
 #include "models/grounding_dino/grounding_dino.h"
 #include "models/made_up_weights.h"
 #include "models/registry.h"
@@ -24,13 +25,16 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// Of He's size, with batch norms near 1; the last norm of each block is small, as if the block had just begun
-// to learn: activations keep their size through all blocks, also in half precision.
-at::Tensor resnet_weight(std::uint64_t index, const std::string& name, const at::Tensor& tensor) {
+// Of He's size, with norms near 1; the last norm of each block of a ResNet is small, as if the block had just
+// begun to learn: activations keep their size through all blocks, also in half precision.
+at::Tensor classifier_weight(std::uint64_t index, const std::string& name, const at::Tensor& tensor) {
   const auto shape = tensor.sizes();
+  if (name == "encoder.pos_embedding" || name == "class_token") return made_up(index, shape, -0.5, 0.5);
   if (tensor.dim() > 1) {
+    // A Vision Transformer's matrices have no ReLU behind them that halves what comes through.
+    const double gain = name.find("encoder.") == 0 || name.find("conv_proj.") == 0 ? 1.5 : 6.0;
     const double bound =
-        std::sqrt(6.0 * static_cast<double>(tensor.size(0)) / static_cast<double>(tensor.numel()));
+        std::sqrt(gain * static_cast<double>(tensor.size(0)) / static_cast<double>(tensor.numel()));
     return made_up(index, shape, -bound, bound);
   }
   if (ends_with(name, "running_var")) return made_up(index, shape, 0.5, 1.5);
@@ -41,15 +45,19 @@ at::Tensor resnet_weight(std::uint64_t index, const std::string& name, const at:
   return made_up(index, shape, -0.1, 0.1);
 }
 
-NetworkCase resnet(const std::string& name, const fs::path& work) {
+NetworkCase classifier(const models::ClassifierFacts& facts, const fs::path& work) {
   constexpr std::int64_t classes = 100, pictures = 4, side = 96;
-  const auto network = models::make_classifier(name, classes);
+  const std::string name{facts.name};
+  models::ClassifierOptions options;
+  options.classes = classes;
+  options.side = side;
+  const auto network = models::make_classifier(name, options);
   const at::NoGradGuard no_gradients;
   std::uint64_t index = 0;
   for (auto& [tensor_name, tensor] : models::state_of(*network)) {
     at::Tensor target = tensor;
     if (!ends_with(tensor_name, "num_batches_tracked"))
-      target.copy_(resnet_weight(index, tensor_name, tensor));
+      target.copy_(classifier_weight(index, tensor_name, tensor));
     ++index;
   }
   const auto file = work / (name + ".safetensors");
@@ -196,8 +204,7 @@ std::vector<NetworkCase> made_up_networks(const NetworkSources& sources) {
   const at::NoGradGuard no_gradients;
   make_folder(sources.work);
   std::vector<NetworkCase> cases;
-  cases.push_back(resnet("resnet18", sources.work));
-  cases.push_back(resnet("resnet50", sources.work));
+  for (const auto& facts : models::classifier_facts) cases.push_back(classifier(facts, sources.work));
   add_toy_model(cases, sources.toy);
   cases.push_back(small_unet("unet_sd15_like", test::sd15_like(),
                              {{"sample", made_up(9001, {2, 4, 12, 10})},

@@ -15,9 +15,10 @@ namespace deda::figures {
 
 class LearnerSteps {
  public:
+  // `side`: of the pictures, in pixels.
   LearnerSteps(const comm::Communicator& ranks, const training::TrainConfig& config, std::int64_t classes,
-               const Workbench& bench)
-      : place_{bench.place()}, learner_{ranks, config, classes, /*seed=*/1, place_} {}
+               std::int64_t side, const Workbench& bench)
+      : place_{bench.place()}, learner_{ranks, config, classes, /*seed=*/1, place_, side} {}
 
   // The loss's sum on the device. At rate 0 the network stays as it is, and each step costs the same.
   at::Tensor step(const training::DeviceBatch& batch) {

@@ -13,7 +13,13 @@ namespace deda::figures {
 
 NetworkAlone::NetworkAlone(const training::TrainConfig& config, std::int64_t classes, std::int64_t batch,
                            std::int64_t side, at::Device device)
-    : config_{config}, device_{device}, network_{models::make_classifier(config.network, classes)} {
+    : config_{config},
+      device_{device},
+      network_{models::make_classifier(
+          config.network,
+          models::ClassifierOptions{.classes = classes,
+                                    .side = side,
+                                    .recompute_concatenations = config.recompute_concatenations})} {
   models::initialise(*network_, 1);
   network_->to(device);
   const bool channels_last = training::use_channels_last(config, device);

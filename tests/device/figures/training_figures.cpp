@@ -21,7 +21,7 @@
 #include "device/figures/subcommands.h"
 #include "device/figures/toy_samples.h"
 #include "device/host_memory.h"
-#include "models/registry.h"
+#include "models/classifiers/facts.h"
 #include "support/temporary_folder.h"
 #include "training/device.h"
 
@@ -42,17 +42,10 @@ const char* precision_name(Precision precision) {
   return precision == Precision::bf16 ? "bf16" : precision == Precision::tf32 ? "tf32" : "fp32";
 }
 
-// Whatever the registry can build, the paper's two first.
+// Whatever the registry can build.
 std::vector<std::string> classifiers() {
-  std::vector<std::string> names{"resnet18", "resnet50"};
-  for (const auto& model : models::forward_models()) {
-    if (std::find(names.begin(), names.end(), model.name) != names.end()) continue;
-    try {
-      models::make_classifier(model.name, toy_classes);
-      names.push_back(model.name);
-    } catch (const ConfigError&) {  // no classifier
-    }
-  }
+  std::vector<std::string> names;
+  for (const auto& facts : models::classifier_facts) names.emplace_back(facts.name);
   return names;
 }
 
@@ -175,7 +168,7 @@ class TrainingFigures {
     auto config = config_;
     config.batch_size = each.batch;
     config.captured_graphs = graph;
-    LearnerSteps learner(*ranks_, config, toy_classes, bench_);
+    LearnerSteps learner(*ranks_, config, toy_classes, side_, bench_);
     const auto made_up = made_up_batch(each.batch, side_);
     const auto fixed = training::on_device(made_up, bench_.device());
     const auto name = name_ + (graph ? ".learner.graph" : ".learner");
@@ -186,7 +179,7 @@ class TrainingFigures {
 
   void print_composed(const Case& each) {
     if (!samples_) throw std::runtime_error("there are no samples");
-    LearnerSteps learner(*ranks_, config_, toy_classes, bench_);
+    LearnerSteps learner(*ranks_, config_, toy_classes, side_, bench_);
     // As training's plan of the cores has it: one launches kernels, the others compose.
     const auto workers = static_cast<int>(std::max(2u, std::thread::hardware_concurrency()) - 1);
     learner.open(samples_->open(each.batch, workers, device::host_memory_for(bench_.device())));

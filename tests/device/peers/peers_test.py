@@ -11,7 +11,8 @@ SKIPPED = 77
 NEEDS = {"training": ("torch", "torchvision"), "diffusion": ("torch", "diffusers", "transformers", "safetensors"),
          "segmenters": ("torch", "transformers")}
 EXPECTED = {
-    "training": [f"training.{network}.32px.b2.{p}.network" for network in ("resnet18", "resnet50") for p in ("bf16", "tf32", "fp32")],
+    "training": [f"training.{network}.32px.b2.{p}.network" for network in ("resnet18", "resnet50", "densenet121", "vit_b_16")
+                 for p in ("bf16", "tf32", "fp32")],
     "diffusion": [f"diffusion.{name}" for name in (
         "unet.b4.bf16", "unet.b2.bf16.milliseconds", "ttti.b4.bf16", "sdedit.cdps2.bf16", "sdedit.cdps2.latents.bf16", "unet.b4.fp32",
         "autoencoder.encode.b2.fp32", "autoencoder.decode.b2.bf16", "transparent_decoder.b2.bf16", "sdedit.cdps2.bf16.autoencoder_bf16")],

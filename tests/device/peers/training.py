@@ -7,6 +7,7 @@ import torch
 from measure import Bench, matrix_rates, precision
 
 CLASSES = 6
+NETWORKS = ("resnet18", "resnet50", "densenet121", "vit_b_16")
 RATE = 0.0  # the weights stay, and each step costs the same
 
 
@@ -32,7 +33,8 @@ def print_figure(bench, peer, name, network_name, batch):
 
     def work():
         precision(name)
-        network = getattr(models, network_name)(num_classes=CLASSES).to(bench.device).train()
+        sides = {"image_size": side} if network_name == "vit_b_16" else {}
+        network = getattr(models, network_name)(num_classes=CLASSES, **sides).to(bench.device).train()
         pictures = torch.randn(batch, 3, side, side, device=bench.device)
         if bench.on_gpu:  # as ours; on CPUs the plain order
             network = network.to(memory_format=torch.channels_last)
@@ -48,7 +50,7 @@ def main(arguments=None):
     bench = Bench(__doc__.split("\n")[0], arguments)
     for name in ("bf16", "tf32", "fp32"):
         for peer in ["eager", *bench.compiled]:  # compiling takes long: what is eager comes first
-            for network_name in ("resnet18", "resnet50"):
+            for network_name in NETWORKS:
                 for batch in (2,) if bench.small else (16, 64):
                     print_figure(bench, peer, name, network_name, batch)
     matrix_rates(bench, "training")
