@@ -2,12 +2,12 @@
 # All benchmarks, each a table of ratios measured in one run. On a busy machine they say so (load average): run them alone.
 source "$(dirname "${BASH_SOURCE[0]}")/../../cmake/setup.sh"
 deda_setup run
-deda_build bench_store bench_compose bench_training bench_reducer bench_inversion bench_generation bench_sam bench_decouple
+deda_build bench_store bench_compose bench_operations bench_training bench_reducer bench_inversion bench_generation bench_sam bench_decouple
 deda_mpi_environment
 export OMP_NUM_THREADS=1
 work=$(mktemp -d "$deda_build_dir/bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
-for bench in "$deda_build_dir/tests/bench/bench_compose" "$deda_build_dir/tests/bench/bench_store $work" "mpirun -n 2 $deda_build_dir/tests/bench/bench_reducer" \
+for bench in "$deda_build_dir/tests/bench/bench_compose" "$deda_build_dir/tests/bench/bench_operations" "$deda_build_dir/tests/bench/bench_store $work" "mpirun -n 2 $deda_build_dir/tests/bench/bench_reducer" \
   "$deda_build_dir/tests/bench/bench_training" "$deda_build_dir/tests/bench/bench_inversion" \
   "$deda_build_dir/tests/bench/bench_generation" "$deda_build_dir/tests/bench/bench_sam b" "$deda_build_dir/tests/bench/bench_sam mobile"; do
   # shellcheck disable=SC2086
