@@ -125,9 +125,9 @@ TEST(ClassifierFiles, VisionTransformersOfTimmAndTransformersGiveTheirLogits) {
   const auto golden = nlohmann::json::parse(file);
   const auto side = golden.at("side").get<std::int64_t>();
   for (const auto& [key, program] :
-       std::vector<std::pair<std::string, std::string>>{{"from_timm", "timm"},
-                                                        {"from_transformers", "transformers"},
-                                                        {"from_transformers_modules", "transformers"}}) {
+       std::vector<std::pair<std::string, std::string>>{{"from_timm", "timm's"},
+                                                        {"from_transformers", "transformers'"},
+                                                        {"from_transformers_modules", "transformers'"}}) {
     SCOPED_TRACE(key);
     NamedTensors tensors;
     std::uint64_t index = 0;
@@ -138,7 +138,7 @@ TEST(ClassifierFiles, VisionTransformersOfTimmAndTransformersGiveTheirLogits) {
     const auto network = vit(5, side);
     network->to(torch::kDouble);
     const auto notes = load(*network, tensors);
-    expect_parts(joined(notes), {"under " + program + "'s names", "0.5"});
+    expect_parts(joined(notes), {"under " + program + " names", "0.5"});
     const torch::NoGradGuard no_gradients;
     network->eval();
     test::expect_all_near(

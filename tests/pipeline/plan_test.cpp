@@ -108,7 +108,7 @@ TEST(Plan, SurvivesTheWayToOtherProcesses) {
   EXPECT_EQ(to_json(again), to_json(plan));
   EXPECT_EQ(to_json(again.provenance_of(again.at(Stage::train))),
             to_json(plan.provenance_of(plan.at(Stage::train))));
-  EXPECT_THROW(plan_from("{}"), DataError);
+  EXPECT_THROW(plan_from(std::string{"{}"}), DataError);
 }
 
 TEST(Plan, ProvenanceNamesSettingsNeedsAndInputs) {

@@ -25,9 +25,10 @@ void require_network(const RenamedTensors& file, const ClassifierLook& own, cons
                      const std::string& where) {
   if (own.network.empty() || own.network == file.look.network) return;
   if (!file.look.network.empty()) {
-    throw DataError("holds " + file.look.network + " under " + file.look.names + "'s names, the network is " +
-                        own.network,
-                    where, "Set train.network to what the file holds, or name another file.");
+    const std::string whose = file.look.names + (file.look.names.back() == 's' ? "'" : "'s");
+    throw DataError(
+        "holds " + file.look.network + " under " + whose + " names, the network is " + own.network, where,
+        "Set train.network to what the file holds, or name another file.");
   }
   constexpr std::size_t most_named = 3;
   std::string names;
