@@ -595,5 +595,39 @@ TEST_F(Experiment, AnImageFolderCountsByItsPicturesMasksAndSplit) {
   EXPECT_EQ(changed(before, plan({"dataset.masks=" + example.quoted("moved_masks")})), "");
 }
 
+// The recipe files stand behind a dataset's; A is what the program does anyway.
+TEST(Recipes, AreReadableAndRecipeAIsTheDefaults) {
+  const auto values = [](const std::vector<std::string>& recipes) {
+    PipelineConfig config;
+    ConfigSources sources{.files = {DEDA_SOURCE_DIR "/configs/datasets/cub.toml"}, .overrides = {}};
+    for (const auto& recipe : recipes)
+      sources.files.emplace_back(DEDA_SOURCE_DIR "/configs/recipes/" + recipe + ".toml");
+    sources.overrides = {"train.weights=weights.safetensors"};  // B and C start from weights
+    read_config(config, sources);
+    std::map<std::string, std::string> found;
+    for (const auto& value : config_values(config)) found[value.key] = value.json;
+    return found;
+  };
+  const auto differing = [](const std::map<std::string, std::string>& a,
+                            const std::map<std::string, std::string>& b) {
+    std::vector<std::string> keys;
+    for (const auto& [key, json] : a) {
+      if (b.at(key) != json) keys.push_back(key);
+    }
+    return keys;
+  };
+  const auto defaults = values({}), b = values({"b"}), c = values({"c"});
+  EXPECT_THAT(differing(defaults, values({"a"})),
+              testing::ElementsAre("train.batch_norm", "train.checkpoint_every"));
+  EXPECT_EQ(b.at("train.last_batch"), "\"drop\"");
+  EXPECT_EQ(b.at("train.warmup_share"), "0.1");
+  EXPECT_EQ(b.at("augment.pad"), "8");
+  EXPECT_EQ(b.at("augment.resize"), "\"square\"");
+  EXPECT_THAT(
+      differing(b, c),
+      testing::ElementsAre("augment.crop", "augment.resize_shorter", "train.batch_norm", "train.batch_size",
+                           "train.evaluation_batch", "train.learning_rate", "train.network"));
+}
+
 }  // namespace
 }  // namespace deda::pipeline
