@@ -20,13 +20,17 @@ at::Tensor over_pictures(const at::Tensor& per_channel, const at::Tensor& like) 
   return per_channel.to(like.scalar_type()).view({1, -1, 1, 1});
 }
 
+// Tensors that are updated besides; undefined: none.
+struct RunningStatistics {
+  at::Tensor mean, variance;
+};
+
 class GlobalBatchNorm : public torch::autograd::Function<GlobalBatchNorm> {
  public:
-  // Running statistics are updated in place; undefined: none. `x` [B, C, H, W] may be of half precision, the
-  // rest is not.
+  // `x` [B, C, H, W] may be of half precision, the rest is not.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, at::Tensor running_mean, at::Tensor running_variance,
-                            double momentum, double epsilon, const c10::intrusive_ptr<GlobalBatch>& batch) {
+                            const at::Tensor& bias, RunningStatistics running, double momentum,
+                            double epsilon, const c10::intrusive_ptr<GlobalBatch>& batch) {
     // Number of values, mean and mean of squares times that number: what adds up. In float64 the difference
     // that becomes the variance loses nothing.
     const auto channels = x.size(channel_dimension);
@@ -45,10 +49,10 @@ class GlobalBatchNorm : public torch::autograd::Function<GlobalBatchNorm> {
     const auto count = sums[0];
     const auto mean = sums.slice(0, 1, 1 + channels) / count;
     const auto variance = (sums.slice(0, 1 + channels) / count).addcmul_(mean, mean, -1.0).clamp_min_(0.0);
-    if (running_mean.defined()) {
-      running_mean.mul_(1.0 - momentum).add_(mean.to(running_mean.scalar_type()), momentum);
-      running_variance.mul_(1.0 - momentum)
-          .add_((variance * (count / (count - 1.0))).to(running_variance.scalar_type()), momentum);
+    if (running.mean.defined()) {
+      running.mean.mul_(1.0 - momentum).add_(mean.to(running.mean.scalar_type()), momentum);
+      running.variance.mul_(1.0 - momentum)
+          .add_((variance * (count / (count - 1.0))).to(running.variance.scalar_type()), momentum);
     }
 
     const auto mean_of_type = mean.to(weight.scalar_type()),
@@ -98,7 +102,7 @@ class GlobalBatchNorm : public torch::autograd::Function<GlobalBatchNorm> {
       bias_gradient = at::zeros_like(weight);
     }
     const at::Tensor none;
-    return {input_gradient, weight_gradient, bias_gradient, none, none, none, none, none};
+    return {input_gradient, weight_gradient, bias_gradient, none, none, none, none};
   }
 };
 
@@ -110,15 +114,14 @@ at::Tensor BatchNorm2dImpl::forward(const at::Tensor& x) {
     const at::NoGradGuard no_gradients;
     num_batches_tracked.add_(1);
   }
-  return GlobalBatchNorm::apply(x, weight, bias, running_mean, running_var, options.momentum().value(),
-                                options.eps(), batch_);
+  return GlobalBatchNorm::apply(x, weight, bias, RunningStatistics{running_mean, running_var},
+                                options.momentum().value(), options.eps(), batch_);
 }
 
 at::Tensor BatchNorm2dImpl::again(const at::Tensor& x, const at::Tensor& with_weight,
                                   const at::Tensor& with_bias) const {
   if (batch_)
-    return GlobalBatchNorm::apply(x, with_weight, with_bias, at::Tensor(), at::Tensor(), 0.0, options.eps(),
-                                  batch_);
+    return GlobalBatchNorm::apply(x, with_weight, with_bias, RunningStatistics{}, 0.0, options.eps(), batch_);
   constexpr bool uses_own_statistics = true;
   return at::batch_norm(x, with_weight, with_bias, {}, {}, uses_own_statistics, /*momentum=*/0.0,
                         options.eps(), at::globalContext().userEnabledCuDNN());
