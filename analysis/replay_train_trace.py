@@ -87,6 +87,15 @@ def replay(network, momentum, shares, metadata):
     return outputs, loss_sum / total, gradients
 
 
+def replay_together(network, momentum, shares, metadata):
+    """The same with batch norm over all ranks: what their shares hold is one batch."""
+    present = [share for share in shares if "input" in share]
+    whole = {name: torch.cat([share[name].float() for share in present]) for name in ("input", "label")}
+    outputs, loss, gradients = replay(network, momentum, [whole], metadata)
+    parts = iter(outputs[0].split([share["input"].shape[0] for share in present]))
+    return [next(parts) if "input" in share else None for share in shares], loss, gradients
+
+
 def sgd(parameters, gradients, momentum, rate, metadata):
     """PyTorch's rule by hand, so that momentum can start anywhere."""
     mu, decay, nesterov = float(metadata["momentum"]), float(metadata["weight_decay"]), metadata["nesterov"] == "true"
@@ -142,13 +151,17 @@ def main():
         with torch.enable_grad():
             for buffer in network.buffers():
                 buffer.requires_grad_(False)
-            outputs, loss, gradients = replay(network, momentum, shares, metadata)
+            run = replay_together if metadata.get("batch_norm") == "global" else replay
+            outputs, loss, gradients = run(network, momentum, shares, metadata)
         found = {"output": max(difference(o, s["output"]) for o, s in zip(outputs, shares) if o is not None),
                  "loss": abs(loss - traced["loss"].item()) / max(abs(traced["loss"].item()), FLOOR)}
         traced_gradients = {name: traced["grad." + name].float() for name in gradients}
         found["grad"] = max(norm_difference(g, traced_gradients[name]) for name, g in gradients.items())
         # The update is replayed from the traced gradients, so that it is the optimizer that is compared.
-        updated = sgd(start, traced_gradients, momentum, traced["lr"].item(), metadata)
+        if all(g.isfinite().all() for g in traced_gradients.values()):
+            updated = sgd(start, traced_gradients, momentum, traced["lr"].item(), metadata)
+        else:  # fp16 skips such a step
+            updated = dict(start)
         updated.update({name: b.clone() for name, b in network.named_buffers()})
         found["updated"] = max(difference(t, traced["updated." + name]) for name, t in updated.items())
         worst = max(worst, *(value / (options.gradient_tolerance if name == "grad" else options.tolerance) for name, value in found.items()))

@@ -131,10 +131,9 @@ void report_plugin(Report& report, const TorchMachine& torch) {
                 "CUDA/NCCL plugin", "README, \"On GPUs\", says what the plugin needs."});
 }
 
-void report_machine(Report& report) {
+void report_machine(Report& report, const TorchMachine& torch) {
   report.title("Machine");
   report.line("processor", processor_text());
-  const TorchMachine torch = describe_torch_machine();
   if (torch.version.empty())
     report.note("LibTorch", "not in this build",
                 "only toy, decouple, inspect and doctor work; configure with -DDEDA_TORCH=ON");
@@ -280,6 +279,17 @@ void report_training_inputs(Report& report, const training::TrainConfig& train) 
                 "Run `deda generate`, or leave train.synthetic_store empty.");
 }
 
+// As training::plan_compute judges it, before a job asks for it.
+void report_precision(Report& report, const training::TrainConfig& train, const TorchMachine& torch) {
+  if (train.device == DeviceChoice::cpu || !torch.lacks_bfloat16) return;
+  if (train.precision == training::Precision::bf16)
+    report.problem("train.precision",
+                   {"a GPU here has no units for bf16", "train.precision",
+                    "Set train.precision = \"fp16\", which scales the loss, or \"fp32\"."});
+  if (train.precision == training::Precision::tf32)
+    report.note("train.precision", "tf32", "a GPU here has no units for it and computes in fp32");
+}
+
 void report_models(Report& report, const diffusion::ModelsConfig& models, std::int64_t resolution) {
   report.title("Diffusion model");
   if (models.base == diffusion::ModelsConfig{}.base && !fs::exists(models.base)) {
@@ -297,7 +307,8 @@ ExitCode run_doctor(JobContext& context) {
   Report report;
   report_mpi(report, context);  // collective
   if (!context.ranks.is_root()) return ExitCode::done;
-  report_machine(report);
+  const TorchMachine torch = describe_torch_machine();
+  report_machine(report, torch);
   report.title(context.options.configured ? "Configuration"
                                           : "Configuration (none given: name one with --config)");
   report_output(report, context.config.run.output);
@@ -305,6 +316,7 @@ ExitCode run_doctor(JobContext& context) {
     report_dataset(report, context.config.dataset);
     report_mask_networks(report, context.config.decouple);
     report_training_inputs(report, context.config.train);
+    report_precision(report, context.config.train, torch);
     report_models(report, context.config.models, context.config.diffusion.resolution);
   }
   const std::string text = fmt::format("deda {}\n{}", DEDA_VERSION, report.text());

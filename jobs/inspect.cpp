@@ -316,11 +316,12 @@ ExitCode inspect(JobContext& context, Options options) {
                         {fmt::format("{:.0f}", run.seconds), true},
                         {fmt::format("{:.0f}", run.images_per_second), true},
                         {fmt::format("{:.1f} %", 100 * run.data_wait_share), true},
+                        {run.skipped_steps ? std::to_string(*run.skipped_steps) : "-", true},
                         {run.provenance ? run.provenance->processor : "not recorded"}});
       }
       page->heading("Runs");
       page->table({"folder", "method", "seed", "epochs", "ranks", "seconds", "images/s", "waited for data",
-                   "computed on"},
+                   "skipped steps", "computed on"},
                   rows);
     }
     if (options.report.has_parent_path()) make_folder(options.report.parent_path());

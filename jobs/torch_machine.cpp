@@ -22,9 +22,12 @@ TorchMachine describe_torch_machine() {
   if (loaded.plugin == nullptr) return machine;
   machine.plugin = fmt::format("{}, NCCL {}", loaded.reason, loaded.plugin->nccl_version());
   for (int device = 0; device < loaded.plugin->device_count(); ++device) {
+    const bool has_bfloat16 = loaded.plugin->has_bfloat16(device);
+    machine.lacks_bfloat16 |= !has_bfloat16;
     machine.devices.push_back(fmt::format(
-        "GPU {}: compute capability {}, {:.1f} GiB free", device, loaded.plugin->compute_capability(device),
-        static_cast<double>(loaded.plugin->free_bytes(device)) / bytes_per_gib));
+        "GPU {}: compute capability {}, {:.1f} GiB free{}", device, loaded.plugin->compute_capability(device),
+        static_cast<double>(loaded.plugin->free_bytes(device)) / bytes_per_gib,
+        has_bfloat16 ? "" : "; no bf16 or TF32 units: train.precision = \"fp16\" is the fast one"));
   }
   return machine;
 }

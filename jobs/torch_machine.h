@@ -13,6 +13,7 @@ struct TorchMachine {
   bool plugin_loaded = false;
   bool plugin_not_built = false;     // configured, but its file is nowhere
   std::vector<std::string> devices;  // one line per GPU that this process sees
+  bool lacks_bfloat16 = false;       // one of them has neither bf16 nor TF32 units (before Ampere: V100)
 };
 
 TorchMachine describe_torch_machine();

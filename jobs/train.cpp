@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "device/host_memory.h"
 #include "jobs/training_run.h"
+#include "training/schedule.h"
 #include "training/trace.h"
 #include "training/trainer.h"
 
@@ -36,6 +37,9 @@ void print_results(const TrainingRun& run, const training::TrainingState& state)
   if (const auto held_out = training::summarise_held_out(state))
     fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", "held out of training", held_out->accuracy.best,
                held_out->accuracy.last, held_out->accuracy.mean_last_10, held_out->accuracy.images);
+  if (const auto& scale = state.loss_scale)
+    fmt::print("{} of {} steps were skipped for overflow, loss scale {:g}\n", scale->skipped,
+               state.global_step, scale->scale);
   if (groups.empty()) fmt::print("the dataset has no test pictures\n");
   fmt::print("{}\n", run.folder.string());
 }
@@ -63,7 +67,7 @@ void print_plan(const JobContext& context, const TrainingRun& run, std::size_t t
       "would train {} ({}) on {} pictures of {} ({} classes), {} epochs of {} steps on {} ranks, evaluate on "
       "{} pictures, into {}\n",
       config.network, run.description.method, training, run.dataset.name, run.dataset.class_names.size(),
-      config.epochs, (static_cast<std::int64_t>(training) + config.batch_size - 1) / config.batch_size,
+      config.epochs, training::Schedule(config, static_cast<std::int64_t>(training)).steps_per_epoch(),
       context.ranks.size(), tests, run.folder.string());
 }
 
@@ -109,12 +113,17 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
   };
   const auto tests = samples_of(test_source, test_pictures),
              held_out = samples_of(held_out_source, held_out_pictures);
-  training::check_shares(config.train, samples, ranks.size());
+  training::check_run(config.train, samples, ranks.size());
   if (draws_only) {
     ranks.agree("writing the draws", [&] {
       if (ranks.is_root()) write_draws(context, source, options.trace_draws);
     });
     return ExitCode::done;
+  }
+  if (ranks.is_root()) {
+    for (const auto& doubt : compute.doubts) log_warning("{}", doubt);
+    for (const auto& doubt : training::doubts_about_run(config.train, samples, ranks.size()))
+      log_warning("{}", doubt);
   }
   if (context.options.dry_run) {
     if (ranks.is_root()) print_plan(context, run, training_pictures.size(), test_pictures.size());

@@ -108,6 +108,28 @@ bool steps_down(const Config& c) {
 bool is_cosine(const Config& c) {
   return c.train.schedule == training::ScheduleKind::cosine;
 }
+// Of settings that came later: at their default they are no part of keys, so that these stayed as they were.
+bool drops_last_batch(const Config& c) {
+  return c.train.last_batch != training::LastBatch::keep;
+}
+bool cosine_over_all_steps(const Config& c) {
+  return is_cosine(c) && c.train.cosine_length != training::CosineLength::one_epoch_more;
+}
+bool warms_up_by_share(const Config& c) {
+  return c.train.warmup_share > 0;
+}
+bool warms_up_by_epochs(const Config& c) {
+  return c.train.warmup_epochs > 0;
+}
+bool evaluates_elsewhere(const Config& c) {
+  return c.train.evaluate_first != 0 && c.train.evaluate_first != c.train.evaluate_every;
+}
+bool scales_loss(const Config& c) {
+  return c.train.precision == training::Precision::fp16;
+}
+bool normalises_over_ranks(const Config& c) {
+  return c.train.batch_norm != training::BatchNorm::local;
+}
 
 constexpr Part value = Part::value, content = Part::content, derived = Part::derived, none = Part::none;
 
@@ -322,6 +344,7 @@ std::vector<SettingRow> make_rows() {
        "the store that it names takes the place of generate's"},
       {"train.epochs", value, train, nullptr, ""},
       {"train.batch_size", value, train, nullptr, ""},
+      {"train.last_batch", value, train, drops_last_batch, ""},
       {"train.learning_rate", value, train, nullptr, ""},
       {"train.momentum", value, train, nullptr, ""},
       {"train.nesterov", value, train, has_momentum, ""},
@@ -329,18 +352,25 @@ std::vector<SettingRow> make_rows() {
       {"train.schedule", value, train, nullptr, ""},
       {"train.milestones", value, train, steps_down, ""},
       {"train.decay", value, train, steps_down, ""},
+      {"train.cosine_length", value, train, cosine_over_all_steps, ""},
       {"train.minimum_learning_rate", value, train, is_cosine, ""},
+      {"train.warmup_share", value, train, warms_up_by_share, ""},
+      {"train.warmup_epochs", value, train, warms_up_by_epochs, ""},
       {"train.label_smoothing", value, train, nullptr, ""},
       // Identifiers and synthetic CDPs are made without these pictures too.
       {"train.held_out", value, learning, holds_out, ""},
       {"train.held_out_seed", value, learning, holds_out, ""},
       {"train.evaluate_every", value, train, nullptr, ""},  // the history is part of the result
+      {"train.evaluate_first", value, train, evaluates_elsewhere, ""},
       {"train.evaluation_batch", none, nothing, nullptr, where_and_how_fast},
       {"train.checkpoint_every", none, nothing, nullptr, "what a kill costs, not what comes out"},
       {"train.keep_checkpoints", none, nothing, nullptr, beside_the_result},
       {"train.keep_finished_checkpoints", none, nothing, nullptr, beside_the_result},
       {"train.device", none, nothing, nullptr, where_and_how_fast},
       {"train.precision", value, train, nullptr, ""},
+      {"train.loss_scale", value, train, scales_loss, ""},
+      {"train.loss_scale_interval", value, train, scales_loss, ""},
+      {"train.batch_norm", value, train, normalises_over_ranks, ""},
       {"train.memory_order", none, nothing, nullptr, where_and_how_fast},
       {"train.kernels", none, nothing, nullptr, where_and_how_fast},
       {"train.recompute_concatenations", none, nothing, nullptr, where_and_how_fast},

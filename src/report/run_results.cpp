@@ -75,6 +75,8 @@ RunResults read_run(const std::filesystem::path& folder) {
     run.seconds = json.at("seconds");
     run.images_per_second = json.at("images_per_second");
     run.data_wait_share = json.at("data_wait_share");
+    if (const auto scaling = json.find("loss_scaling"); scaling != json.end() && !scaling->is_null())
+      run.skipped_steps = scaling->at("skipped_steps").get<std::int64_t>();
     run.groups = json.at("groups").get<std::vector<std::string>>();
     for (const std::string& group : run.groups)
       run.accuracy[group] = read_accuracy(json.at("accuracy").at(group));

@@ -33,9 +33,10 @@ struct RunResults {
   std::int64_t seed = 0, epochs = 0, epochs_done = 0, ranks = 0;
   bool finished = false;
   double seconds = 0, images_per_second = 0, data_wait_share = 0;
-  std::vector<std::string> groups;           // in the dataset's order, "all" first
-  std::map<std::string, Accuracy> accuracy;  // by group
-  std::optional<Accuracy> held_out = {};     // of held-out training pictures, `best` at their own epoch
+  std::optional<std::int64_t> skipped_steps = {};  // by the loss scaling of fp16; nothing in other precisions
+  std::vector<std::string> groups;                 // in the dataset's order, "all" first
+  std::map<std::string, Accuracy> accuracy;        // by group
+  std::optional<Accuracy> held_out = {};           // of held-out training pictures, `best` at their own epoch
   std::vector<EpochRow> history;
   std::optional<Provenance> provenance;  // nothing: made by an earlier program, which did not record it
 };

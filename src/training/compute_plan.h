@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "device/place.h"
@@ -19,9 +21,11 @@ struct ThreadPlan {
 struct ComputePlan {
   device::Place place;
   ThreadPlan threads;
+  std::vector<std::string> doubts;  // a sentence each: a precision that this device does not gain from
 };
 
-// Collective; errors as device::choose(). `threads`: cores of this rank, 0: its share of the host's.
+// Collective; errors as device::choose(), and ConfigError for a precision that the device has no units for
+// (bf16 before Ampere). `threads`: cores of this rank, 0: its share of the host's.
 ComputePlan plan_compute(const TrainConfig& config, std::int64_t threads, const comm::Communicator& ranks);
 
 }  // namespace deda::training

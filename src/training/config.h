@@ -16,8 +16,11 @@
 namespace deda::training {
 
 enum class ScheduleKind : std::uint8_t { step, cosine };
+enum class CosineLength : std::uint8_t { one_epoch_more, all_steps };
+enum class LastBatch : std::uint8_t { keep, drop };
 enum class MemoryOrder : std::uint8_t { automatic, plain, channels_last };
-enum class Precision : std::uint8_t { fp32, tf32, bf16 };
+enum class Precision : std::uint8_t { fp32, tf32, bf16, fp16 };
+enum class BatchNorm : std::uint8_t { local, global };
 enum class Kernels : std::uint8_t { reproducible, fastest };
 enum class WeightsHead : std::uint8_t { keep, fresh };
 
@@ -30,6 +33,7 @@ struct TrainConfig {
 
   std::int64_t epochs = 300;
   std::int64_t batch_size = 16;  // over all ranks together
+  LastBatch last_batch = LastBatch::keep;
   double learning_rate = 0.01;
   double momentum = 0.9;
   bool nesterov = true;
@@ -37,13 +41,17 @@ struct TrainConfig {
   ScheduleKind schedule = ScheduleKind::step;
   std::vector<std::int64_t> milestones = {150, 225};
   double decay = 0.1;
+  CosineLength cosine_length = CosineLength::one_epoch_more;
   double minimum_learning_rate = 1e-9;
+  double warmup_share = 0;
+  std::int64_t warmup_epochs = 0;
   double label_smoothing = 0.0;
 
   double held_out = 0;
   std::int64_t held_out_seed = 1;
 
   std::int64_t evaluate_every = 1;
+  std::int64_t evaluate_first = 0;  // 0: evaluate_every
   std::int64_t evaluation_batch = 16;
   std::int64_t checkpoint_every = 1;
   std::int64_t keep_checkpoints = 2;
@@ -51,6 +59,9 @@ struct TrainConfig {
 
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::fp32;
+  double loss_scale = 65536;
+  std::int64_t loss_scale_interval = 2000;
+  BatchNorm batch_norm = BatchNorm::local;
   MemoryOrder memory_order = MemoryOrder::automatic;
   Kernels kernels = Kernels::reproducible;
   bool recompute_concatenations = false;
@@ -91,6 +102,10 @@ struct TrainConfig {
              .min = 1,
              .max = 65536},
             batch_size);
+    v.choice({.key = "last_batch",
+              .help = "of an epoch, where it is smaller than the others: keep it, or drop it, which leaves "
+                      "other pictures out in every epoch (Diff-Mix)"},
+             last_batch, {{"keep", LastBatch::keep}, {"drop", LastBatch::drop}});
     v.field({.key = "learning_rate",
              .help = "learning rate of the first epoch; never scaled with the number of ranks",
              .min = 0},
@@ -109,8 +124,23 @@ struct TrainConfig {
              .min = 1},
             milestones);
     v.field({.key = "decay", .help = "factor of the step schedule", .min = 0, .max = 1}, decay);
+    v.choice(
+        {.key = "cosine_length",
+         .help = "one_epoch_more: the cosine would end after one epoch more than there are (GuidedMixup); "
+                 "all_steps: over floor(epochs * pictures / batch_size) steps, or all steps where the "
+                 "last batch is kept (Diff-Mix)"},
+        cosine_length,
+        {{"one_epoch_more", CosineLength::one_epoch_more}, {"all_steps", CosineLength::all_steps}});
     v.field({.key = "minimum_learning_rate", .help = "end of the cosine schedule", .min = 0},
             minimum_learning_rate);
+    v.field({.key = "warmup_share",
+             .help = "share of the steps in which a factor rises linearly to 1, on top of the schedule "
+                     "(Diff-Mix: 0.1); 0: no warm-up",
+             .min = 0,
+             .max = 1},
+            warmup_share);
+    v.field({.key = "warmup_epochs", .help = "the same in epochs, instead of warmup_share", .min = 0},
+            warmup_epochs);
     v.field({.key = "label_smoothing",
              .help = "s: label y becomes (1-s)*y + s/(classes-1) (dense rule of Diff-Mix)",
              .min = 0,
@@ -133,6 +163,11 @@ struct TrainConfig {
              .help = "epochs between evaluations; the last epoch is always evaluated",
              .min = 1},
             evaluate_every);
+    v.field({.key = "evaluate_first",
+             .help = "first epoch (from 1) that is evaluated, every evaluate_every epochs from there; 0: "
+                     "evaluate_every",
+             .min = 0},
+            evaluate_first);
     v.field({.key = "evaluation_batch",
              .help = "images per rank and step while evaluating",
              .min = 1,
@@ -153,10 +188,32 @@ struct TrainConfig {
             keep_finished_checkpoints);
 
     describe_device(v, device);
+    v.choice({.key = "precision",
+              .help = "fp32; tf32: faster fp32 matrix products on GPUs from Ampere on; bf16, fp16: autocast, "
+                      "parameters stay fp32; fp16 with dynamic loss scaling, for GPUs before Ampere (V100)"},
+             precision,
+             {{"fp32", Precision::fp32},
+              {"tf32", Precision::tf32},
+              {"bf16", Precision::bf16},
+              {"fp16", Precision::fp16}});
+    v.field(
+        {.key = "loss_scale",
+         .help = "fp16: factor of the loss at the start; halved where a gradient overflows, and that step "
+                 "is skipped",
+         .min = 1,
+         .max = 1.0e30},
+        loss_scale);
+    v.field({.key = "loss_scale_interval",
+             .help = "fp16: steps in a row without overflow after which the factor doubles",
+             .min = 1,
+             .max = 1000000000},
+            loss_scale_interval);
     v.choice(
-        {.key = "precision",
-         .help = "fp32; tf32: faster fp32 matrix products on GPUs; bf16: autocast, parameters stay fp32"},
-        precision, {{"fp32", Precision::fp32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+        {.key = "batch_norm",
+         .help = "statistics of training with several ranks; local: of each rank's pictures, as PyTorch's "
+                 "data parallelism; global: of the whole batch, the same training at any number of ranks "
+                 "up to rounding"},
+        batch_norm, {{"local", BatchNorm::local}, {"global", BatchNorm::global}});
     v.choice({.key = "memory_order",
               .help = "of pictures inside the network; auto: channels_last on GPUs (faster), plain on CPUs "
                       "(exacter batch norm, as fast)"},
@@ -201,6 +258,13 @@ struct TrainConfig {
       v.require(milestones[i] > milestones[i - 1], "milestones", "milestones must rise",
                 "List them in rising order, each once.");
     }
+    v.require(warmup_share == 0 || warmup_epochs == 0, "warmup_epochs",
+              "the warm-up is given twice, as a share of the steps and in epochs",
+              "Set train.warmup_share or train.warmup_epochs, not both.");
+    v.require(warmup_epochs <= epochs, "warmup_epochs", "the warm-up is longer than the training",
+              "Set train.warmup_epochs to at most train.epochs.");
+    v.require(evaluate_first <= epochs, "evaluate_first", "no epoch would be evaluated but the last",
+              "Set train.evaluate_first to at most train.epochs.");
     v.require(weights_head == WeightsHead::keep || !weights.empty(), "weights_head",
               "a fresh head was asked for without a weights file",
               "Set train.weights, or leave train.weights_head = \"keep\".");

@@ -33,6 +33,20 @@ void apply_precision(Precision precision) {
   at::globalContext().setAllowTF32CuDNN(reduced);
 }
 
+std::string name_of(Precision precision) {
+  switch (precision) {
+    case Precision::fp32:
+      return "fp32";
+    case Precision::tf32:
+      return "tf32";
+    case Precision::bf16:
+      return "bf16";
+    case Precision::fp16:
+      break;
+  }
+  return "fp16";
+}
+
 void apply_kernels(Kernels kernels, at::Device device) {
   if (device.is_cpu()) return;
   if (kernels == Kernels::reproducible) {
@@ -48,11 +62,12 @@ bool use_channels_last(const TrainConfig& config, at::Device device) {
 }
 
 AutocastScope::AutocastScope(Precision precision, at::DeviceType type)
-    : active_{precision == Precision::bf16}, type_{type} {
+    : active_{precision == Precision::bf16 || (precision == Precision::fp16 && type != at::kCPU)},
+      type_{type} {
   if (!active_) return;
   was_enabled_ = at::autocast::is_autocast_enabled(type_);
   at::autocast::set_autocast_enabled(type_, true);
-  at::autocast::set_autocast_dtype(type_, at::kBFloat16);
+  at::autocast::set_autocast_dtype(type_, precision == Precision::bf16 ? at::kBFloat16 : at::kHalf);
   at::autocast::increment_nesting();
 }
 

@@ -24,6 +24,7 @@ namespace {
 
 constexpr auto model_prefix = "model.";
 constexpr auto momentum_prefix = "momentum.";
+constexpr auto scaler_prefix = "scaler.";
 
 // Rank 0's tensors to all ranks, through the CPU: rare and small beside an epoch.
 void broadcast(const comm::Communicator& ranks, const std::vector<at::Tensor>& tensors) {
@@ -45,6 +46,14 @@ void broadcast(const comm::Communicator& ranks, const std::vector<at::Tensor>& t
     tensor.detach().copy_(plain);
     position += tensor.nbytes();
   }
+}
+
+// Over all ranks, in place. On a GPU the stream waits, not the host.
+void reduce(c10d::ProcessGroup& group, at::Tensor& tensor, c10d::ReduceOp::RedOpType operation) {
+  c10d::AllreduceOptions options;
+  options.reduceOp = operation;
+  std::vector<at::Tensor> one{tensor};
+  group.allreduce(one, options)->wait();
 }
 
 std::vector<at::Tensor> values(const models::NamedTensors& tensors) {
@@ -83,19 +92,43 @@ Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std
   optimizer_ = std::make_unique<Sgd>(network_->parameters(), SgdOptions{.momentum = config.momentum,
                                                                         .weight_decay = config.weight_decay,
                                                                         .nesterov = config.nesterov});
+  c10::intrusive_ptr<c10d::ProcessGroup> group;
   if (ranks.size() > 1) {
-    const auto kind = device_.is_cpu() ? comm::DeviceKind::cpu : comm::DeviceKind::cuda;
-    auto group = comm::make_process_group(ranks, kind, device_.is_cpu() ? -1 : device_.index());
+    const auto make_group = [&] {
+      const auto kind = device_.is_cpu() ? comm::DeviceKind::cpu : comm::DeviceKind::cuda;
+      return comm::make_process_group(ranks, kind, device_.is_cpu() ? -1 : device_.index());
+    };
+    group = make_group();
+    if (config.batch_norm == BatchNorm::global) {
+      // On CPUs a group of its own, so that sums of a layer do not wait behind gradients; on GPUs two groups
+      // of NCCL at work at once may wait for each other.
+      share_batch_norm(device_.is_cpu() ? make_group() : group);
+    }
     std::vector<std::string> names;
     for (const auto& entry : network_->named_parameters()) names.push_back(entry.key());
-    reducer_ = std::make_unique<comm::GradientReducer>(network_->parameters(), std::move(group),
-                                                       config.bucket_mb, std::move(names));
+    reducer_ = std::make_unique<comm::GradientReducer>(network_->parameters(), group, config.bucket_mb,
+                                                       std::move(names));
+  }
+  if (config.precision == Precision::fp16) {
+    std::function<void(at::Tensor&)> agree;
+    if (group) agree = [group](at::Tensor& overflow) { reduce(*group, overflow, c10d::ReduceOp::MAX); };
+    scaler_ = std::make_unique<GradientScaler>(
+        LossScaling{.initial = config.loss_scale, .growth_interval = config.loss_scale_interval}, device_,
+        std::move(agree));
   }
   if (config_.captured_graphs && reducer_)
     graph_.refuse("gradients are averaged over several ranks while the backward pass runs");
 }
 
 Learner::~Learner() = default;
+
+void Learner::share_batch_norm(c10::intrusive_ptr<c10d::ProcessGroup> group) {
+  global_batch_ = c10::make_intrusive<models::GlobalBatch>();
+  global_batch_->add_up = [group = std::move(group)](at::Tensor& sums) {
+    reduce(*group, sums, c10d::ReduceOp::SUM);
+  };
+  models::use_global_batch_norm(*network_, global_batch_);
+}
 
 void Learner::clear_gradients() {
   for (const auto& parameter : network_->parameters()) {
@@ -120,27 +153,35 @@ at::Tensor Learner::forward_and_loss(const DeviceBatch& share, StepTracer* trace
   return soft_cross_entropy(output, smooth_labels(share.labels, config_.label_smoothing));
 }
 
-// A rank without samples still has to take part in the averaging: zero gradients, running statistics
-// untouched.
+// A rank without samples still has to take part in the averaging: zero gradients. Running statistics are
+// untouched where batch norm is local; where it is global, the network runs as on the other ranks, on a
+// picture that does not count.
 at::Tensor Learner::empty_share_loss() {
   const auto side = network_->small_side();
-  network_->eval();
+  const bool local = !global_batch_;
+  if (local) network_->eval();
   const auto output =
       network_->forward(at::zeros({1, 3, side, side}, at::TensorOptions(at::kFloat).device(device_)));
-  network_->train();
+  if (local) network_->train();
   return output.sum() * 0.0;
 }
 
-at::Tensor Learner::run_step(const DeviceBatch& share, double weight, const std::function<void()>& update,
+at::Tensor Learner::run_step(const DeviceBatch& share, double weight, const OptimizerStep& optimizer_step,
                              StepTracer* tracer) {
   clear_gradients();
   if (reducer_) reducer_->prepare_for_forward();
   const auto loss = share.size > 0 ? forward_and_loss(share, tracer) : empty_share_loss();
-  const auto weighted = share.size > 0 && weight != 1.0 ? loss * weight : loss;
+  auto weighted = share.size > 0 && weight != 1.0 ? loss * weight : loss;
+  if (scaler_) weighted = scaler_->scaled(weighted);
   if (reducer_) reducer_->prepare_for_backward(weighted);
   weighted.backward();
   if (reducer_) reducer_->require_reduced();
-  update();
+  if (scaler_) {
+    optimizer_step(scaler_->unscale(network_->parameters()));
+    scaler_->update();
+  } else {
+    optimizer_step({});
+  }
   return loss.detach();
 }
 
@@ -155,7 +196,8 @@ bool Learner::captured_step(const DeviceBatch& share, double learning_rate) {
     graph_rate_ = at::full({}, learning_rate, share.labels.options());
     const auto record = [this] {
       graph_loss_ = run_step(
-          graph_batch_, 1.0, [this] { optimizer_->step(graph_rate_); }, nullptr);
+          graph_batch_, 1.0, [this](const auto& overflow) { optimizer_->step(graph_rate_, overflow); },
+          nullptr);
     };
     if (!graph_.record(record)) {
       graph_batch_ = {};
@@ -177,10 +219,11 @@ at::Tensor Learner::step(const DeviceBatch& share, std::int64_t global_size, dou
   const auto weight =
       static_cast<double>(share.size) * static_cast<double>(ranks_.size()) / static_cast<double>(global_size);
   const auto size = static_cast<double>(share.size);
+  if (global_batch_) global_batch_->takes_part = share.size > 0;
   if (config_.captured_graphs && !tracer && weight == 1.0 && captured_step(share, learning_rate))
     return graph_loss_.to(at::kDouble) * size;
   const auto loss = run_step(
-      share, weight, [&] { optimizer_->step(learning_rate); }, tracer);
+      share, weight, [&](const auto& overflow) { optimizer_->step(learning_rate, overflow); }, tracer);
   return loss.to(at::kDouble) * size;
 }
 
@@ -188,6 +231,11 @@ void Learner::synchronise_buffers() {
   std::vector<at::Tensor> buffers;
   for (const auto& entry : network_->named_buffers()) buffers.push_back(entry.value());
   broadcast(ranks_, buffers);
+}
+
+std::optional<LossScale> Learner::loss_scale() const {
+  if (!scaler_) return std::nullopt;
+  return scaler_->now();
 }
 
 bool Learner::finite() const {
@@ -202,6 +250,9 @@ models::NamedTensors Learner::tensors() const {
   std::size_t i = 0;
   for (const auto& entry : network_->named_parameters())
     named[momentum_prefix + entry.key()] = optimizer_->momentum_buffers().at(i++);
+  if (scaler_) {
+    for (const auto& [name, tensor] : scaler_->tensors()) named[scaler_prefix + name] = tensor;
+  }
   return named;
 }
 

@@ -5,20 +5,27 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "comm/communicator.h"
 #include "device/captured_work.h"
 #include "device/place.h"
+#include "models/classifiers/batch_norm.h"
 #include "models/classifiers/classifier.h"
 #include "models/weights/tensor_file.h"
 #include "training/config.h"
 #include "training/device_feed.h"
+#include "training/gradient_scaler.h"
 #include "training/normalise.h"
 #include "training/sgd.h"
 
 namespace deda::comm {
 class GradientReducer;
+}
+namespace c10d {
+class ProcessGroup;
 }
 
 namespace deda::training {
@@ -35,17 +42,21 @@ class Learner {
 
   // Collective: one optimizer step over a global batch of `global_size` samples of which `share` is this
   // rank's, maybe empty. Gradients are those of the mean loss over the global batch, whatever the shares.
-  // Batch norm uses the share's own statistics, as PyTorch's data parallelism does. Returns the sum of this
-  // rank's losses, a float64 scalar on the device: reading it waits for the device; nothing else in here
-  // does.
+  // Batch norm uses the share's own statistics, as PyTorch's data parallelism does, or those of the global
+  // batch (config.batch_norm). In fp16 a step whose gradients overflow on any rank is skipped on all. Returns
+  // the sum of this rank's losses, a float64 scalar on the device: reading it waits for the device; nothing
+  // else in here does.
   at::Tensor step(const DeviceBatch& share, std::int64_t global_size, double learning_rate,
                   StepTracer* tracer);
 
   // Collective: running statistics of rank 0 everywhere, as PyTorch's data parallelism has them.
   void synchronise_buffers();
+  // Of fp16, else nothing. Waits for the device.
+  std::optional<LossScale> loss_scale() const;
   // False where a parameter is infinite or not a number.
   bool finite() const;
-  // Parameters, buffers ("model.NAME") and momentum ("momentum.NAME"), sharing storage.
+  // Parameters, buffers ("model.NAME"), momentum ("momentum.NAME") and the loss scale of fp16
+  // ("scaler.NAME"), sharing storage.
   models::NamedTensors tensors() const;
   // Collective: rank 0 gives what tensors() gave once; all ranks take it over. DataError lists what does not
   // fit.
@@ -56,10 +67,14 @@ class Learner {
 
  private:
   at::Tensor forward_and_loss(const DeviceBatch& share, StepTracer* tracer);
-  at::Tensor run_step(const DeviceBatch& share, double weight, const std::function<void()>& update,
+  // The optimizer's step, told whether gradients overflowed (Sgd::step).
+  using OptimizerStep = std::function<void(const std::optional<at::Tensor>& overflow)>;
+
+  at::Tensor run_step(const DeviceBatch& share, double weight, const OptimizerStep& optimizer_step,
                       StepTracer* tracer);
   bool captured_step(const DeviceBatch& share, double learning_rate);
   at::Tensor empty_share_loss();
+  void share_batch_norm(c10::intrusive_ptr<c10d::ProcessGroup> group);
   void clear_gradients();
 
   const comm::Communicator& ranks_;
@@ -69,7 +84,9 @@ class Learner {
   Normaliser normalise_;
   std::shared_ptr<models::Classifier> network_;
   std::unique_ptr<Sgd> optimizer_;
-  std::unique_ptr<comm::GradientReducer> reducer_;  // null with one rank
+  std::unique_ptr<comm::GradientReducer> reducer_;        // null with one rank
+  std::unique_ptr<GradientScaler> scaler_;                // null but for fp16
+  c10::intrusive_ptr<models::GlobalBatch> global_batch_;  // null where batch norm is local
 
   // The step as one graph (config.captured_graphs), and what it reads and leaves.
   device::CapturedWork graph_;

@@ -82,6 +82,9 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
                 {"best", summary->accuracy.best}, {"best_epoch", summary->best_epoch},
                 {"last", summary->accuracy.last}, {"mean_last_10", summary->accuracy.mean_last_10}};
   }
+  nlohmann::ordered_json loss_scaling;  // null but for fp16
+  if (const auto& scale = state.loss_scale)
+    loss_scaling = {{"scale", scale->scale}, {"skipped_steps", scale->skipped}, {"steps", state.global_step}};
   const nlohmann::ordered_json results = {
       {"schema", "deda-results-1"},
       {"name", run.name},
@@ -103,6 +106,8 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
       {"groups", run.groups},
       {"accuracy", accuracy},
       {"held_out", held_out},
+      {"left_out_per_epoch", run.left_out},
+      {"loss_scaling", loss_scaling},
       {"provenance", nlohmann::ordered_json::parse(to_json(run.made_of))},
   };
   return results.dump(2) + "\n";

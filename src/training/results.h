@@ -25,6 +25,7 @@ struct RunDescription {
   std::vector<std::string> groups;  // in the order of the scores, "all" first
   Provenance made_of = {};          // with the run's key (src/pipeline)
   double held_out = 0;              // train.held_out
+  std::int64_t left_out = 0;        // pictures of every epoch, by train.last_batch
 };
 
 // Accuracies of one group in percent. `best` is at the epoch with the best accuracy over all pictures.

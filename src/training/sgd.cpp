@@ -14,6 +14,7 @@ namespace {
 
 constexpr double dampening = 0.0;
 constexpr bool maximize = false, is_first_step = false;
+constexpr std::nullopt_t no_scale = std::nullopt;  // GradientScaler has divided by it
 
 }  // namespace
 
@@ -42,20 +43,20 @@ std::vector<at::Tensor> Sgd::gradients_in_order() const {
   return gradients;
 }
 
-void Sgd::step(double learning_rate) {
+void Sgd::step(double learning_rate, const std::optional<at::Tensor>& overflow) {
   const at::NoGradGuard no_gradients;
   const auto gradients = gradients_in_order();
   const bool on_cpu = parameters_.empty() || parameters_.front().is_cpu();
   const double rate = on_cpu ? learning_rate : static_cast<double>(static_cast<float>(learning_rate));
   at::_fused_sgd_(parameters_, gradients, momentum_list(), options_.weight_decay, options_.momentum, rate,
-                  dampening, options_.nesterov, maximize, is_first_step);
+                  dampening, options_.nesterov, maximize, is_first_step, no_scale, overflow);
 }
 
-void Sgd::step(const at::Tensor& learning_rate) {
+void Sgd::step(const at::Tensor& learning_rate, const std::optional<at::Tensor>& overflow) {
   const at::NoGradGuard no_gradients;
   const auto gradients = gradients_in_order();
   at::_fused_sgd_(parameters_, gradients, momentum_list(), options_.weight_decay, options_.momentum,
-                  learning_rate, dampening, options_.nesterov, maximize, is_first_step);
+                  learning_rate, dampening, options_.nesterov, maximize, is_first_step, no_scale, overflow);
 }
 
 }  // namespace deda::training

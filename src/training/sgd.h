@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <vector>
 
 namespace deda::training {
@@ -21,11 +22,12 @@ class Sgd {
   // The tensors are updated in place; momentum buffers start at zero (the first step then gives v = g, as
   // PyTorch's).
   Sgd(std::vector<at::Tensor> parameters, SgdOptions options);
-  // Uses the parameters' grad(); ModelError when one has none.
-  void step(double learning_rate);
+  // Uses the parameters' grad(); ModelError when one has none. `overflow`: a float32 scalar on the
+  // parameters' device; where it is 1 nothing is changed (GradientScaler).
+  void step(double learning_rate, const std::optional<at::Tensor>& overflow = {});
   // The same with the rate in a float32 scalar on the parameters' device, for recorded steps. On a GPU both
   // give equal bytes: step() rounds the rate to float32 there.
-  void step(const at::Tensor& learning_rate);
+  void step(const at::Tensor& learning_rate, const std::optional<at::Tensor>& overflow = {});
   // In the order of the parameters, for checkpoints.
   const std::vector<at::Tensor>& momentum_buffers() const { return momentum_; }
 

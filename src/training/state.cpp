@@ -35,20 +35,21 @@ static void from_json(const json& j, EpochRecord& r) {
 }
 
 std::string to_json(const TrainingState& s) {
-  return json{{"key", s.key},
-              {"code_version", s.code_version},
-              {"epoch", s.epoch},
-              {"step", s.step},
-              {"global_step", s.global_step},
-              {"loss_sum", s.loss_sum},
-              {"samples", s.samples},
-              {"seconds", s.seconds},
-              {"waited_s", s.waited_s},
-              {"best_accuracy", s.best_accuracy},
-              {"best_epoch", s.best_epoch},
-              {"history", s.history},
-              {"failure", s.failure}}
-      .dump();
+  json j{{"key", s.key},
+         {"code_version", s.code_version},
+         {"epoch", s.epoch},
+         {"step", s.step},
+         {"global_step", s.global_step},
+         {"loss_sum", s.loss_sum},
+         {"samples", s.samples},
+         {"seconds", s.seconds},
+         {"waited_s", s.waited_s},
+         {"best_accuracy", s.best_accuracy},
+         {"best_epoch", s.best_epoch},
+         {"history", s.history},
+         {"failure", s.failure}};
+  if (s.loss_scale) j["loss_scale"] = {{"scale", s.loss_scale->scale}, {"skipped", s.loss_scale->skipped}};
+  return j.dump();
 }
 
 TrainingState state_from_json(const std::string& text, const std::string& where) {
@@ -68,6 +69,8 @@ TrainingState state_from_json(const std::string& text, const std::string& where)
     j.at("best_epoch").get_to(s.best_epoch);
     j.at("history").get_to(s.history);
     j.at("failure").get_to(s.failure);
+    if (const auto scale = j.find("loss_scale"); scale != j.end())
+      s.loss_scale = {scale->at("scale").get<double>(), scale->at("skipped").get<std::int64_t>()};
     return s;
   } catch (const json::exception& error) {
     throw DataError(std::string{"the training state is malformed: "} + error.what(), where);

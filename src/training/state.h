@@ -30,19 +30,26 @@ struct EpochRecord {
   std::optional<GroupScore> held_out = {};  // of held-out training pictures, evaluated with the others
 };
 
+// What the loss scaling of fp16 has come to.
+struct LossScale {
+  double scale = 0;          // of the next step
+  std::int64_t skipped = 0;  // steps whose gradients overflowed
+};
+
 struct TrainingState {
   std::string key;  // of the run (src/pipeline)
   std::string code_version;
   std::int64_t epoch = 1;            // the epoch in progress, from 1; epochs + 1 when done
   std::int64_t step = 0;             // next batch of that epoch
-  std::int64_t global_step = 0;      // optimizer steps so far
+  std::int64_t global_step = 0;      // optimizer steps so far, skipped ones included
   double loss_sum = 0;               // over the samples of the epoch in progress
   double seconds = 0, waited_s = 0;  // of the epoch in progress, as in EpochRecord
   std::int64_t samples = 0;          // of the epoch in progress
   double best_accuracy = -1;         // of all test pictures, 0..1; -1: none yet
   std::int64_t best_epoch = 0;
   std::vector<EpochRecord> history;
-  std::string failure;  // why the run cannot go on; empty unless it broke down
+  std::optional<LossScale> loss_scale = {};  // fp16 alone
+  std::string failure;                       // why the run cannot go on; empty unless it broke down
 };
 
 // JSON text and back; DataError naming `where` for anything malformed.

@@ -35,6 +35,9 @@ using Clock = std::chrono::steady_clock;
 // step.
 constexpr std::size_t steps_between_talks_on_gpu = 10;
 constexpr std::chrono::seconds between_loss_events{1};
+// The smallest number of half precision. At a loss scale below it nothing is left to scale: PyTorch would
+// skip one step after the other without a word.
+constexpr double least_loss_scale = 0x1p-24;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -51,13 +54,16 @@ class Trainer {
         tests_{tests},
         held_out_{held_out},
         run_{request.run},
-        steps_per_epoch_{(samples.count + config_.batch_size - 1) / config_.batch_size},
+        schedule_{config_, samples.count},
+        steps_per_epoch_{schedule_.steps_per_epoch()},
         device_{request.compute.place.device},
         learner_{ranks, config_, samples.classes, request.seed, request.compute.place, samples.height},
         checkpoints_{request.folder, config_.keep_checkpoints},
         progress_{"training " + config_.network, "images",
-                  static_cast<std::uint64_t>(samples.count * config_.epochs), ranks.is_root()} {
+                  static_cast<std::uint64_t>((samples.count - schedule_.left_out()) * config_.epochs),
+                  ranks.is_root()} {
     run_.ranks = ranks.size();
+    run_.left_out = schedule_.left_out();
     run_.groups = {"all"};
     run_.groups.insert(run_.groups.end(), tests.groups.begin(), tests.groups.end());
     ranks.agree("making the run folder", [&] { events_ = EventLog(request.folder, ranks.rank(), "train"); });
@@ -90,9 +96,8 @@ class Trainer {
         {"ranks", std::to_string(ranks_.size())},
         {"augment", samples_.settings},
         {"device", describe(device_)},
-        {"precision", config_.precision == Precision::fp32   ? "fp32"
-                      : config_.precision == Precision::tf32 ? "tf32"
-                                                             : "bf16"}};
+        {"precision", name_of(config_.precision)},
+        {"batch_norm", config_.batch_norm == BatchNorm::global ? "global" : "local"}};
     ranks_.agree("making the trace folder", [&] {
       tracer_ = std::make_unique<StepTracer>(*request_.trace, request_.trace_steps, ranks_.rank(),
                                              std::move(constants), samples_.before_policy);
@@ -133,9 +138,8 @@ class Trainer {
     while (state_.step < steps_per_epoch_) {
       const double starved_before = feed_->seconds_starved();
       const DeviceBatch& share = next_share(*feed_);
-      const std::int64_t global_size =
-          std::min(config_.batch_size, samples_.count - state_.step * config_.batch_size);
-      const double rate = learning_rate(config_, state_.epoch, state_.step, steps_per_epoch_);
+      const std::int64_t global_size = schedule_.pictures_in_step(state_.step);
+      const double rate = schedule_.rate(state_.epoch, state_.step);
       StepTracer* tracer = tracer_ && tracer_->wants_more() ? tracer_.get() : nullptr;
       pending_losses_.push_back(learner_.step(share, global_size, rate, tracer));
       pending_samples_.push_back(global_size);
@@ -205,8 +209,25 @@ class Trainer {
     }
     pending_losses_.clear();
     pending_samples_.clear();
+    look_at_loss_scale();
     state_.seconds = seconds_before_ + seconds_since(epoch_start_);
     return stop;
+  }
+
+  // Tells of skipped steps. Alike on all ranks: they agreed on each.
+  void look_at_loss_scale() {
+    const auto scale = learner_.loss_scale();
+    if (!scale) return;
+    const auto skipped = scale->skipped - (state_.loss_scale ? state_.loss_scale->skipped : 0);
+    state_.loss_scale = scale;
+    if (skipped == 0) return;
+    log_info("epoch {}, step {}: {} skipped, for gradients overflowed; the loss scale is now {:g}",
+             state_.epoch, state_.step, skipped == 1 ? "one step was" : fmt::format("{} steps were", skipped),
+             scale->scale);
+    events_.write(state_.global_step, "skipped_steps", scale->skipped, {{"loss_scale", scale->scale}});
+    if (scale->scale < least_loss_scale)
+      break_down(fmt::format("gradients overflow at every loss scale down to {:g} at epoch {}, step {} of {}",
+                             scale->scale, state_.epoch, state_.step, steps_per_epoch_));
   }
 
   void trace_step(StepTracer& tracer, double rate) {
@@ -218,7 +239,7 @@ class Trainer {
   }
 
   void report(double rate) {
-    const auto done = (state_.epoch - 1) * samples_.count + state_.samples;
+    const auto done = (state_.epoch - 1) * (samples_.count - schedule_.left_out()) + state_.samples;
     std::string note = fmt::format("epoch {}/{}, loss {:.4f}", state_.epoch, config_.epochs, last_loss_);
     if (state_.best_epoch > 0)
       note += fmt::format(", best {:.2f} % at {}", percent * state_.best_accuracy, state_.best_epoch);
@@ -248,10 +269,13 @@ class Trainer {
     events_.write(state_.global_step, "failed", what);
     save_results();
     throw ModelError(what, request_.folder.string(),
-                     fmt::format("{} Lower train.learning_rate, or look at the batch with --trace.",
+                     fmt::format("{} Lower train.learning_rate,{} or look at the batch with --trace.",
                                  files.empty() ? "No checkpoint was written before."
                                                : "The last good checkpoint is kept (" +
-                                                     files.front().filename().string() + ")."));
+                                                     files.front().filename().string() + ").",
+                                 config_.precision == Precision::fp16
+                                     ? " use train.precision = \"bf16\" or \"fp32\" (fp16 ends at 65504),"
+                                     : ""));
   }
 
   void finish_epoch() {
@@ -259,7 +283,7 @@ class Trainer {
     learner_.synchronise_buffers();
     EpochRecord record{
         .epoch = state_.epoch,
-        .learning_rate = learning_rate(config_, state_.epoch, 0, steps_per_epoch_),
+        .learning_rate = schedule_.rate(state_.epoch, 0),
         .loss = state_.loss_sum / static_cast<double>(std::max<std::int64_t>(1, state_.samples)),
         .seconds = state_.seconds,
         .waited_s = state_.waited_s,
@@ -268,7 +292,7 @@ class Trainer {
         .held_out = {}};
     const bool last = state_.epoch == config_.epochs;
     bool improved = false;
-    const bool evaluation_due = last || state_.epoch % config_.evaluate_every == 0;
+    const bool evaluation_due = is_evaluated(config_, state_.epoch);
     if (evaluation_due && tests_.count > 0) {
       record.scores = evaluate(learner_.network(), tests_, ranks_, device_, config_);
       improved = record.scores.front().accuracy() > state_.best_accuracy;
@@ -332,6 +356,9 @@ class Trainer {
 
   void finish() {
     progress_.finish();
+    if (state_.loss_scale)
+      log_info("loss scaling: {} of {} steps were skipped, the scale ended at {:g}",
+               state_.loss_scale->skipped, state_.global_step, state_.loss_scale->scale);
     save_weights("last.safetensors");
     save_results();
     // All that tells the finished run is on disk: checkpoints would only be read to continue it.
@@ -346,6 +373,7 @@ class Trainer {
   const TestSamples& tests_;
   const TestSamples& held_out_;
   RunDescription run_;
+  Schedule schedule_;
   std::int64_t steps_per_epoch_;
   at::Device device_;
   Learner learner_;
@@ -387,35 +415,95 @@ std::optional<TrainingState> finished_run(const std::filesystem::path& folder, c
   }
 }
 
-void check_shares(const TrainConfig& config, const TrainingSamples& samples, int ranks) {
-  constexpr std::int32_t downsampling = 32;  // of the network: pictures up to this side end as one pixel
+namespace {
+
+// The sizes of the batches that differ: of most, and of the last one of an epoch where it is smaller.
+std::vector<std::int64_t> batch_sizes(const TrainConfig& config, std::int64_t pictures) {
+  std::vector<std::int64_t> sizes{std::min(config.batch_size, pictures)};
+  const std::int64_t last = pictures % config.batch_size;
+  if (last > 0 && pictures > last && config.last_batch == LastBatch::keep) sizes.push_back(last);
+  return sizes;
+}
+
+// Pictures up to this side end as one pixel, so that batch norm sees as many values as pictures.
+bool ends_as_one_pixel(const TrainingSamples& samples) {
+  constexpr std::int32_t downsampling = 32;  // of the network
+  return samples.height <= downsampling && samples.width <= downsampling;
+}
+
+void check_batch_norm(const TrainConfig& config, const TrainingSamples& samples, std::int64_t ranks,
+                      std::vector<Problem>& problems) {
+  if (!ends_as_one_pixel(samples)) return;
+  const bool global = config.batch_norm == BatchNorm::global;
+  for (const auto size : batch_sizes(config, samples.count)) {
+    const std::int64_t smallest = size / ranks, largest = (size + ranks - 1) / ranks;
+    if (global ? size != 1 : smallest != 1 && largest != 1) continue;
+    problems.push_back(
+        {fmt::format("a batch of {} over {} ranks leaves {} with one picture of {} x {}, "
+                     "which batch norm cannot normalise in training",
+                     size, ranks, global ? "all together" : "a rank", samples.height, samples.width),
+         "train.batch_size",
+         global ? "Use another batch size, larger pictures or train.last_batch = \"drop\"."
+                : "Use fewer ranks, another batch size, larger pictures or train.batch_norm = "
+                  "\"global\"."});
+  }
+}
+
+}  // namespace
+
+void check_run(const TrainConfig& config, const TrainingSamples& samples, int ranks) {
   std::vector<Problem> problems;
   if (samples.count < 1)
     problems.push_back({"there is no training picture", {}, "Check [dataset] and the store."});
-  if (config.batch_size < ranks) {
+  if (config.last_batch == LastBatch::drop && samples.count < config.batch_size)
+    problems.push_back(
+        {fmt::format("there are {} training pictures for batches of {}, and a smaller last batch is dropped: "
+                     "no step would be left",
+                     samples.count, config.batch_size),
+         "train.last_batch", "Set train.last_batch = \"keep\", or a smaller train.batch_size."});
+  if (config.batch_size < ranks)
     problems.push_back(
         {fmt::format("train.batch_size = {} is cut over {} ranks: some would have nothing to do",
                      config.batch_size, ranks),
          "train.batch_size",
          "Use at most as many ranks as samples in a batch; the batch size is part of the recipe."});
-  } else if (samples.height <= downsampling && samples.width <= downsampling) {
-    const std::int64_t last = samples.count % config.batch_size;
-    for (const auto size : {std::min(config.batch_size, samples.count), last}) {
-      const std::int64_t smallest = size / ranks, largest = (size + ranks - 1) / ranks;
-      if (smallest == 1 || largest == 1) {
-        problems.push_back({fmt::format("a batch of {} over {} ranks leaves a rank with one picture of {} x "
-                                        "{}, which batch norm cannot normalise in training",
-                                        size, ranks, samples.height, samples.width),
-                            "train.batch_size", "Use fewer ranks, another batch size or larger pictures."});
-      }
-    }
-  }
+  else
+    check_batch_norm(config, samples, ranks, problems);
   if (!problems.empty()) throw ConfigError(std::move(problems));
+}
+
+std::vector<std::string> doubts_about_run(const TrainConfig& config, const TrainingSamples& samples,
+                                          int ranks) {
+  std::vector<std::string> doubts;
+  std::string unreached;
+  for (const auto milestone : config.milestones) {
+    if (config.schedule == ScheduleKind::step && milestone > config.epochs)
+      unreached += fmt::format("{}{}", unreached.empty() ? "" : ", ", milestone);
+  }
+  if (!unreached.empty())
+    doubts.push_back(
+        fmt::format("train.milestones: {} lies beyond the {} epochs, so the learning rate does "
+                    "not fall there",
+                    unreached, config.epochs));
+  constexpr std::int64_t few_for_batch_norm = 8;
+  const auto smallest = std::min(config.batch_size, samples.count) / ranks;
+  if (ranks > 1 && config.batch_norm == BatchNorm::local && smallest < few_for_batch_norm)
+    doubts.push_back(
+        fmt::format("batch norm sees {} pictures, those of a rank, and other numbers of ranks "
+                    "give other results: train.batch_norm = \"global\" takes its statistics "
+                    "over all ranks' pictures",
+                    smallest));
+  if (const auto left_out = Schedule(config, samples.count).left_out(); left_out > 0)
+    doubts.push_back(
+        fmt::format("train.last_batch = \"drop\" leaves {} of {} training pictures out of every "
+                    "epoch, other ones each time",
+                    left_out, samples.count));
+  return doubts;
 }
 
 TrainingState train(const comm::Communicator& ranks, const TrainRequest& request,
                     const TrainingSamples& samples, const TestSamples& tests, const TestSamples& held_out) {
-  check_shares(request.config, samples, ranks.size());
+  check_run(request.config, samples, ranks.size());
   apply_torch_threads(request.compute.threads.torch);
   apply_precision(request.config.precision);
   apply_kernels(request.config.kernels, request.compute.place.device);

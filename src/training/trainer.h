@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "training/compute_plan.h"
@@ -19,7 +20,7 @@ namespace deda::training {
 struct TrainRequest {
   TrainConfig config;
   ComputePlan compute;
-  RunDescription run;  // ranks and groups are filled in by train()
+  RunDescription run;  // ranks, groups and left_out are filled in by train()
   std::uint64_t seed = 1;
   std::filesystem::path folder;                // the run's own
   std::optional<std::filesystem::path> trace;  // folder for trace files
@@ -34,9 +35,13 @@ void remove_checkpoints(const std::filesystem::path& folder);
 // Cheap: reads state.json.
 std::optional<TrainingState> finished_run(const std::filesystem::path& folder, const std::string& key);
 
-// Problems that would otherwise show after hours: more ranks than samples in a batch, shares too small for
-// batch norm. ConfigError lists them all.
-void check_shares(const TrainConfig& config, const TrainingSamples& samples, int ranks);
+// Problems that would otherwise show after hours: no step in an epoch, more ranks than samples in a batch,
+// shares too small for batch norm. ConfigError lists them all.
+void check_run(const TrainConfig& config, const TrainingSamples& samples, int ranks);
+// What works but may not be meant, a sentence each: milestones that are never reached, batch norm of few
+// pictures, pictures that a dropped last batch leaves out. Of a run that check_run lets pass.
+std::vector<std::string> doubts_about_run(const TrainConfig& config, const TrainingSamples& samples,
+                                          int ranks);
 
 // Collective. Returns when all epochs are done. Throws Stopped after a signal or deadline (checkpoint
 // written, also in the middle of an epoch), ModelError naming epoch and step when the loss or a parameter is

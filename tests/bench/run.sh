@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=1
 work=$(mktemp -d "$deda_build_dir/bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 for bench in "$deda_build_dir/tests/bench/bench_compose" "$deda_build_dir/tests/bench/bench_operations" "$deda_build_dir/tests/bench/bench_store $work" "mpirun -n 2 $deda_build_dir/tests/bench/bench_reducer" \
-  "$deda_build_dir/tests/bench/bench_training" "$deda_build_dir/tests/bench/bench_inversion" \
+  "$deda_build_dir/tests/bench/bench_training" "mpirun -n 2 $deda_build_dir/tests/bench/bench_training" "$deda_build_dir/tests/bench/bench_inversion" \
   "$deda_build_dir/tests/bench/bench_generation" "$deda_build_dir/tests/bench/bench_sam b" "$deda_build_dir/tests/bench/bench_sam mobile"; do
   # shellcheck disable=SC2086
   $bench

@@ -3,6 +3,9 @@
 // figure is the median of the ratios of neighbours. The target is 1.03.
 //   bench_training [side 224] [batch 8] [steps per turn 3] [pairs 7] [torch threads 1] [composer threads 1]
 //                  [network resnet18]
+// With several ranks instead what batch norm over all ranks costs: steps of `batch` pictures of all ranks
+// together, and of as many a rank, with train.batch_norm = "global" against "local". The target is 0.90.
+//   mpirun -n 2 bench_training [the same]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -107,13 +110,64 @@ void run(const comm::Communicator& ranks, const Options& options, const std::fil
              median(ratios));
 }
 
+// Pictures and labels of no meaning: the step costs the same.
+augment::Batch made_up_batch(std::int64_t pictures, std::int64_t side, std::int32_t classes) {
+  augment::Batch batch;
+  batch.size = pictures;
+  batch.height = batch.width = static_cast<std::int32_t>(side);
+  batch.classes = classes;
+  for (std::int64_t i = 0; i < pictures * side * side * 3; ++i)
+    batch.pixels.push_back(static_cast<std::uint8_t>((i * 2654435761LL) >> 11));
+  for (std::int64_t i = 0; i < pictures * classes; ++i)
+    batch.labels.push_back(i % (classes + 1) == 0 ? 1.0f : 0.0f);
+  batch.draws.resize(static_cast<std::size_t>(pictures));
+  return batch;
+}
+
+void compare_batch_norm(const comm::Communicator& ranks, const Options& options) {
+  constexpr std::int32_t classes = 200;
+  training::apply_torch_threads(options.torch_threads);
+  training::TrainConfig local, global;
+  local.network = global.network = options.network;
+  global.batch_norm = training::BatchNorm::global;
+  training::Learner with_local(ranks, local, classes, 1, {}, options.side),
+      with_global(ranks, global, classes, 1, {}, options.side);
+  for (const auto all : {options.batch, options.batch * ranks.size()}) {
+    const auto share = made_up_batch(all / ranks.size(), options.side, classes);
+    const auto turn = [&](training::Learner& learner) {
+      ranks.barrier("a turn");
+      const auto start = Clock::now();
+      for (std::int64_t step = 0; step < options.steps; ++step)
+        learner.step(training::as_tensors(share), all, 0.0, nullptr);
+      ranks.barrier("the turn's end");
+      return seconds_since(start);
+    };
+    turn(with_local);
+    turn(with_global);
+    std::vector<double> ratios, steps;
+    for (std::int64_t pair = 0; pair < options.pairs; ++pair) {
+      const double local_s = turn(with_local), global_s = turn(with_global);
+      ratios.push_back(local_s / global_s);
+      steps.push_back(global_s / static_cast<double>(options.steps));
+    }
+    if (!ranks.is_root()) continue;
+    fmt::print(
+        "{8}, {0} x {0} pixels, {1} pictures over {2} ranks of {3} torch threads, load {4:.1f}: a step "
+        "with batch norm over all ranks {5:.0f} ms; speed against each rank's own, median of {6} pairs "
+        "{7:.3f}\n",
+        options.side, all, ranks.size(), options.torch_threads, load_average(), 1e3 * median(steps),
+        ratios.size(), median(ratios), options.network);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   deda::keep_freed_memory();
   comm::MpiEnvironment mpi(argc, argv);
+  const auto world = comm::Communicator::world();
   const auto ranks = comm::Communicator::self();
-  set_up_log(0, 1, LogLevel::warning);
+  set_up_log(world.rank(), world.size(), LogLevel::warning);
   Options options;
   std::int64_t* const values[] = {&options.side,  &options.batch,         &options.steps,
                                   &options.pairs, &options.torch_threads, &options.composers};
@@ -121,6 +175,10 @@ int main(int argc, char** argv) {
     *values[i - 1] = std::max(1L, std::atol(argv[i]));
   constexpr auto network_place = static_cast<int>(1 + std::size(values));
   if (argc > network_place) options.network = argv[network_place];
+  if (world.size() > 1) {
+    compare_batch_norm(world, options);
+    return 0;
+  }
   const auto folder =
       std::filesystem::temp_directory_path() / fmt::format("deda-bench-training-{}", options.side);
   try {

@@ -33,6 +33,7 @@ const std::map<std::string, Settings> bases{
     {"randaugment", {"augment.policy=randaugment"}},
     {"color jitter", {"augment.policy=color_jitter"}},
     {"cosine", {"train.schedule=cosine"}},
+    {"fp16", {"train.precision=fp16"}},
     {"unguided", {"generate.guidance=1"}},
     {"own timestep", {"invert.most_timestep=700"}},
     {"held out", {"train.held_out=0.25"}},
@@ -334,6 +335,7 @@ const std::vector<Row> rows{
     {"train.synthetic_store", "", "other"},
     {"train.epochs", "3", "train"},
     {"train.batch_size", "8", "train"},
+    {"train.last_batch", "\"drop\"", "train"},
     {"train.learning_rate", "0.1", "train"},
     {"train.momentum", "0.8", "train"},
     {"train.nesterov", "false", "train"},
@@ -343,8 +345,12 @@ const std::vector<Row> rows{
     {"train.milestones", "[2]", "", "cosine"},
     {"train.decay", "0.2", "train"},
     {"train.decay", "0.2", "", "cosine"},
+    {"train.cosine_length", "\"all_steps\"", ""},
+    {"train.cosine_length", "\"all_steps\"", "train", "cosine"},
     {"train.minimum_learning_rate", "0.001", ""},
     {"train.minimum_learning_rate", "0.001", "train", "cosine"},
+    {"train.warmup_share", "0.1", "train"},
+    {"train.warmup_epochs", "2", "train"},
     {"train.label_smoothing", "0.1", "train"},
     {"train.held_out", "0.25", "invert"},
     {"train.held_out", "0.25", "generate", "names"},
@@ -355,12 +361,19 @@ const std::vector<Row> rows{
     {"train.held_out_seed", "2", "invert", "held out"},
     {"run.seed", "7", "train", "held out"},
     {"train.evaluate_every", "2", "train"},
+    {"train.evaluate_first", "3", "train"},
+    {"train.evaluate_first", "1", ""},  // evaluate_every: what 0 stands for
     {"train.evaluation_batch", "2", ""},
     {"train.checkpoint_every", "2", ""},
     {"train.keep_checkpoints", "3", ""},
     {"train.keep_finished_checkpoints", "true", ""},
     {"train.device", "\"cpu\"", ""},
     {"train.precision", "\"bf16\"", "train"},
+    {"train.loss_scale", "1024", ""},
+    {"train.loss_scale", "1024", "train", "fp16"},
+    {"train.loss_scale_interval", "100", ""},
+    {"train.loss_scale_interval", "100", "train", "fp16"},
+    {"train.batch_norm", "\"global\"", "train"},
     {"train.memory_order", "\"channels_last\"", ""},
     {"train.kernels", "\"fastest\"", ""},
     {"train.recompute_concatenations", "true", ""},
@@ -580,6 +593,40 @@ TEST_F(Experiment, AnImageFolderCountsByItsPicturesMasksAndSplit) {
             from_on("decouple", before));
   std::filesystem::rename(example.folder / "masks", example.folder / "moved_masks");
   EXPECT_EQ(changed(before, plan({"dataset.masks=" + example.quoted("moved_masks")})), "");
+}
+
+// The recipe files stand behind a dataset's; A is what the program does anyway.
+TEST(Recipes, AreReadableAndRecipeAIsTheDefaults) {
+  const auto values = [](const std::vector<std::string>& recipes) {
+    PipelineConfig config;
+    ConfigSources sources{.files = {DEDA_SOURCE_DIR "/configs/datasets/cub.toml"}, .overrides = {}};
+    for (const auto& recipe : recipes)
+      sources.files.emplace_back(DEDA_SOURCE_DIR "/configs/recipes/" + recipe + ".toml");
+    sources.overrides = {"train.weights=weights.safetensors"};  // B and C start from weights
+    read_config(config, sources);
+    std::map<std::string, std::string> found;
+    for (const auto& value : config_values(config)) found[value.key] = value.json;
+    return found;
+  };
+  const auto differing = [](const std::map<std::string, std::string>& a,
+                            const std::map<std::string, std::string>& b) {
+    std::vector<std::string> keys;
+    for (const auto& [key, json] : a) {
+      if (b.at(key) != json) keys.push_back(key);
+    }
+    return keys;
+  };
+  const auto defaults = values({}), b = values({"b"}), c = values({"c"});
+  EXPECT_THAT(differing(defaults, values({"a"})),
+              testing::ElementsAre("train.batch_norm", "train.checkpoint_every"));
+  EXPECT_EQ(b.at("train.last_batch"), "\"drop\"");
+  EXPECT_EQ(b.at("train.warmup_share"), "0.1");
+  EXPECT_EQ(b.at("augment.pad"), "8");
+  EXPECT_EQ(b.at("augment.resize"), "\"square\"");
+  EXPECT_THAT(
+      differing(b, c),
+      testing::ElementsAre("augment.crop", "augment.resize_shorter", "train.batch_norm", "train.batch_size",
+                           "train.evaluation_batch", "train.learning_rate", "train.network"));
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 #include <torch/version.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <string>
+
 #include "comm/c10d/cuda_plugin.h"
 #include "pretended_device/activity.h"
 #include "pretended_device/memory.h"
@@ -29,11 +32,12 @@ class Plugin final : public comm::CudaPlugin {
   }
   std::string compute_capability(int index) const override {
     check_index(index);
-    return "8.0";
+    const char* pretended = std::getenv("DEDA_PRETENDED_CAPABILITY");
+    return pretended != nullptr ? pretended : "8.0";
   }
   bool has_bfloat16(int index) const override {
-    check_index(index);
-    return true;
+    constexpr int first_with_bfloat16 = 8;
+    return std::stoi(compute_capability(index)) >= first_with_bfloat16;
   }
   void set_device(int index) const override { check_index(index); }
   void synchronize() const override { host_waits_on_purpose("synchronising the device"); }

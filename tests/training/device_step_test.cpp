@@ -178,6 +178,62 @@ TEST_F(DeviceStepTest, ARecordedStepGivesTheBytesOfStepsKernelByKernelAlsoWithAS
   EXPECT_EQ(difference(eager, recorded), 0);
 }
 
+// Few pictures and steps: the host computes gradients in half precision a hundred times slower than in
+// others.
+TEST_F(DeviceStepTest, InFp16ARecordedStepSkipsAndScalesAsKernelByKernelAndNothingWaits) {
+  auto eager_settings = config(1);
+  eager_settings.batch_size = 2;
+  eager_settings.precision = Precision::fp16;
+  eager_settings.loss_scale = 0x1p40;  // overflows at first
+  auto recorded_settings = eager_settings;
+  recorded_settings.captured_graphs = true;
+  Learner eager(ranks_, eager_settings, test::made_up_classes, 1, gpu_place());
+  Learner recorded(ranks_, recorded_settings, test::made_up_classes, 1, gpu_place());
+  const auto run = [&](Learner& learner) {
+    std::vector<double> scales;
+    DeviceFeed feed(std::make_unique<PinnedStream>(test::made_up_training(ranks_, 10, 2).open(1, 0)),
+                    pretended::device);
+    while (const auto* batch = feed.next()) {
+      pretended::plugin().forbid_waiting(true);
+      learner.step(*batch, batch->size, 0.01, nullptr);
+      pretended::plugin().forbid_waiting(false);
+      scales.push_back(learner.loss_scale()->scale);
+      feed.prefetch();
+    }
+    return scales;
+  };
+  const auto expected = run(eager);
+  EXPECT_EQ(expected.front(), 0x1p39) << "the first step overflowed";
+  pretended::reset_counters();
+  EXPECT_EQ(run(recorded), expected);
+  EXPECT_EQ(pretended::counters().replays, 2);  // five steps: three set up
+  EXPECT_EQ(difference(eager, recorded), 0);
+  EXPECT_EQ(recorded.loss_scale()->skipped, eager.loss_scale()->skipped);
+}
+
+TEST_F(DeviceStepTest, APrecisionThatTheGpuHasNoUnitsForIsRefusedOrDoubtedBeforeWork) {
+  const auto plan = [&](Precision precision, const char* capability) {
+    ::setenv("DEDA_PRETENDED_CAPABILITY", capability, 1);
+    TrainConfig settings;
+    settings.precision = precision;
+    return plan_compute(settings, 1, ranks_);
+  };
+  using testing::ElementsAre, testing::IsEmpty;
+  EXPECT_THAT(plan(Precision::bf16, "8.0").doubts, IsEmpty());
+  EXPECT_THAT(plan(Precision::tf32, "8.0").doubts, IsEmpty());
+  for (const auto precision : {Precision::fp16, Precision::fp32})
+    EXPECT_THAT(plan(precision, "7.0").doubts, IsEmpty());
+  EXPECT_THAT(plan(Precision::tf32, "7.0").doubts, ElementsAre(HasSubstr("no units for TF32")));
+  try {
+    plan(Precision::bf16, "7.0");
+    ADD_FAILURE() << "bf16 would be emulated";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("7.0"));
+    EXPECT_THAT(error.what(), HasSubstr("fp16"));
+  }
+  ::unsetenv("DEDA_PRETENDED_CAPABILITY");
+}
+
 TEST_F(DeviceStepTest, AWholeRunOnTheGpuFindsTheSameClassesAndContinuesWhereItStopped) {
   auto on_cpu = request("cpu", 2), whole = request("whole", 2), stopped = request("stopped", 2);
   for (auto* order : {&whole, &stopped}) {

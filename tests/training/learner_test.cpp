@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "models/classifiers/initialise.h"
@@ -144,18 +145,105 @@ TEST_F(LearnerTest, LearnsVisitsEverySampleOnceAnEpochAndLeavesCompleteResults) 
   EXPECT_DOUBLE_EQ(scores.front().accuracy(), state.best_accuracy);
 }
 
+// The steps that tests/golden/gradient_scaler.py disturbs, disturbed on the last rank alone.
+TEST_F(LearnerTest, InFp16AllRanksSkipTheStepsThatPyTorchsScalerSkipsWhicheverRankOverflows) {
+  std::ifstream file(DEDA_SOURCE_DIR "/tests/golden/gradient_scaler.json");
+  const auto golden = nlohmann::json::parse(file);
+  const auto& run = golden.at("runs").at(1);  // a scale at which nothing overflows by itself
+  auto settings = config(1);
+  settings.precision = Precision::fp16;
+  settings.loss_scale = run.at("initial").get<double>();
+  settings.loss_scale_interval = run.at("interval").get<std::int64_t>();
+  Learner learner(ranks_, settings, test::made_up_classes, 1, {});
+  std::string overflow;  // of this step's gradients
+  auto parameter = learner.network().parameters().back();
+  parameter.register_hook([&](const at::Tensor& gradient) {
+    return overflow.empty() || ranks_.rank() + 1 != ranks_.size() ? gradient : gradient * std::stof(overflow);
+  });
+  const auto order = permutation(pictures, RandomStream(1, Purpose::shuffle, 1, 0));
+  const auto& scales = run.at("scales");
+  std::int64_t skipped = 0;
+  for (std::size_t step = 0; step < scales.size(); ++step) {
+    const auto found = golden.at("overflows").find(std::to_string(step));
+    overflow = found == golden.at("overflows").end() ? "" : found->get<std::string>();
+    const auto share = test::share_of(order, 0, batch_size, ranks_.rank(), ranks_.size());
+    const auto before = parameter.detach().clone();
+    learner.step(as_tensors(share), batch_size, 1e-3, nullptr);
+    if (!overflow.empty()) ++skipped;
+    EXPECT_EQ(at::equal(before, parameter.detach()), !overflow.empty()) << step;
+    ASSERT_TRUE(learner.loss_scale().has_value());
+    EXPECT_EQ(learner.loss_scale()->scale, scales.at(step).get<double>()) << step;
+    EXPECT_EQ(learner.loss_scale()->skipped, skipped) << step;
+  }
+  EXPECT_EQ(skipped, 6);
+  EXPECT_TRUE(learner.finite());
+  for (const auto& [name, tensor] : learner.tensors()) {
+    if (!tensor.is_floating_point()) continue;
+    const double own = tensor.to(at::kDouble).sum().item<double>();
+    if (name.find("running") == std::string::npos) {
+      EXPECT_EQ(ranks_.all_reduce(std::vector<double>{own}, comm::Reduction::maximum).front(), own) << name;
+    }
+  }
+  Learner exact(ranks_, config(1), test::made_up_classes, 1, {});
+  EXPECT_FALSE(exact.loss_scale().has_value());
+}
+
 TEST_F(LearnerTest, RefusesSharesThatCannotWorkBeforeWorkStarts) {
   auto settings = config(1);
   training::TrainingSamples samples = test::made_up_training(ranks_, 20, 8);
   samples.height = samples.width = 32;
-  EXPECT_NO_THROW(check_shares(settings, samples, 2));
-  EXPECT_THROW(check_shares(settings, samples, 16), ConfigError);  // more ranks than samples in a batch
-  EXPECT_THROW(check_shares(settings, samples, 3),
+  EXPECT_NO_THROW(check_run(settings, samples, 2));
+  EXPECT_THROW(check_run(settings, samples, 16), ConfigError);  // more ranks than samples in a batch
+  EXPECT_THROW(check_run(settings, samples, 3),
                ConfigError);  // the last batch of 4 leaves one rank with one picture
   samples.height = samples.width = 64;
-  EXPECT_NO_THROW(check_shares(settings, samples, 3));
+  EXPECT_NO_THROW(check_run(settings, samples, 3));
   samples.count = 0;
-  EXPECT_THROW(check_shares(settings, samples, 1), ConfigError);
+  EXPECT_THROW(check_run(settings, samples, 1), ConfigError);
+}
+
+TEST_F(LearnerTest, RefusesARecipeThatTheDataCannotFollowWithAllProblemsAtOnce) {
+  auto settings = config(1);
+  settings.last_batch = LastBatch::drop;
+  training::TrainingSamples samples = test::made_up_training(ranks_, 7, 8);
+  try {
+    check_run(settings, samples, 16);
+    ADD_FAILURE() << "no step would be left";
+  } catch (const ConfigError& error) {
+    EXPECT_EQ(error.problems().size(), 2u);
+    EXPECT_THAT(error.what(), HasSubstr("7 training pictures for batches of 8"));
+    EXPECT_THAT(error.what(), HasSubstr("16 ranks"));
+  }
+  samples.count = 8;
+  EXPECT_NO_THROW(check_run(settings, samples, 2));
+  // A batch of four over three ranks leaves one with a single picture that ends as one pixel; of the whole
+  // batch there are statistics.
+  samples.height = samples.width = 32;
+  settings.last_batch = LastBatch::keep;
+  samples.count = 20;
+  EXPECT_THROW(check_run(settings, samples, 3), ConfigError);
+  settings.batch_norm = BatchNorm::global;
+  EXPECT_NO_THROW(check_run(settings, samples, 3));
+  samples.count = 17;  // but not of one picture
+  EXPECT_THROW(check_run(settings, samples, 3), ConfigError);
+  EXPECT_THROW(check_run(settings, samples, 1), ConfigError);
+  settings.last_batch = LastBatch::drop;
+  EXPECT_NO_THROW(check_run(settings, samples, 3));
+}
+
+TEST_F(LearnerTest, DoubtsWhatWorksButMayNotBeMeant) {
+  auto settings = config(4);
+  const auto samples = test::made_up_training(ranks_, 43, 16);
+  settings.batch_size = 16;
+  EXPECT_THAT(doubts_about_run(settings, samples, 1), testing::IsEmpty());
+  EXPECT_THAT(doubts_about_run(settings, samples, 2), testing::IsEmpty());
+  EXPECT_THAT(doubts_about_run(settings, samples, 3), testing::ElementsAre(HasSubstr("batch norm sees 5")));
+  settings.batch_norm = BatchNorm::global;
+  EXPECT_THAT(doubts_about_run(settings, samples, 3), testing::IsEmpty());
+  settings.milestones = {2, 5, 9};
+  settings.last_batch = LastBatch::drop;
+  EXPECT_THAT(doubts_about_run(settings, samples, 1),
+              testing::ElementsAre(HasSubstr("5, 9 lies beyond the 4 epochs"), HasSubstr("11 of 43")));
 }
 
 }  // namespace

@@ -39,6 +39,47 @@ TEST_F(TrainerTest, StoppedAnywhereAndContinuedEndsWithTheBytesOfAnUndisturbedRu
   for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
 }
 
+TEST_F(TrainerTest, InFp16ContinuesWithTheLossScaleWhereItStoppedAndTellsOfSkippedSteps) {
+  auto quiet = request("quiet", 4), stopped = request("stopped", 4);
+  for (auto* order : {&quiet, &stopped}) {
+    order->config.precision = Precision::fp16;
+    order->config.loss_scale = 0x1p127;  // gradients above 2 overflow float32, in which CPUs compute
+    order->config.loss_scale_interval = 3;
+    order->run.made_of.key = "one key";
+  }
+  const auto state = run(ranks_, quiet);
+  EXPECT_THROW(run(ranks_, stopped, {.stop_epoch = 1, .stop_step = 1}), Stopped);
+  clear_stop_request();
+  EXPECT_THROW(run(ranks_, stopped, {.stop_epoch = 3, .stop_step = 2}), Stopped);
+  clear_stop_request();
+  const auto continued = run(ranks_, stopped);
+  ASSERT_TRUE(state.loss_scale.has_value());
+  EXPECT_GE(state.loss_scale->skipped, 1);
+  EXPECT_LT(state.loss_scale->skipped, 12);
+  EXPECT_EQ(continued.loss_scale->skipped, state.loss_scale->skipped);
+  EXPECT_EQ(continued.loss_scale->scale, state.loss_scale->scale);
+  if (!ranks_.is_root()) return;
+  for (const char* file : {"history.csv", "last.safetensors"})
+    EXPECT_EQ(bytes_of("stopped", file), bytes_of("quiet", file)) << file;
+  const auto results = nlohmann::json::parse(read_text(stopped.folder / "results.json"));
+  EXPECT_EQ(results.at("loss_scaling").at("skipped_steps"), state.loss_scale->skipped);
+  EXPECT_EQ(results.at("loss_scaling").at("scale"), state.loss_scale->scale);
+  EXPECT_EQ(results.at("loss_scaling").at("steps"), 12);
+}
+
+TEST_F(TrainerTest, ADroppedLastBatchMakesNoStepAndIsTold) {
+  auto order = request("drops", 2);
+  order.config.last_batch = LastBatch::drop;
+  const auto state = train(ranks_, order, test::made_up_training(ranks_, 21, batch_size),
+                           test::made_up_tests(ranks_, tests));
+  EXPECT_EQ(state.global_step, 4);
+  EXPECT_DOUBLE_EQ(state.history[1].images_per_s * state.history[1].seconds, 16);
+  if (!ranks_.is_root()) return;
+  const auto results = nlohmann::json::parse(read_text(order.folder / "results.json"));
+  EXPECT_EQ(results.at("left_out_per_epoch"), 5);
+  EXPECT_TRUE(results.at("finished"));
+}
+
 TEST_F(TrainerTest, ContinuesWithAnotherNumberOfRanksOnTheSameSamples) {
   const auto order = request("regrouped", 2);
   std::vector<Visit> visits;

@@ -1,7 +1,6 @@
 #include "models/classifiers/densenet.h"
 
 #include <ATen/ATen.h>
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
@@ -9,24 +8,18 @@
 #include <string>
 #include <utility>
 
+#include "models/classifiers/batch_norm.h"
 #include "models/recompute.h"
 
 namespace deda::models {
 namespace {
 
 namespace nn = torch::nn;
-using Norm = nn::BatchNorm2d;
+using Norm = BatchNorm2d;
 
 nn::Conv2d unbiased_convolution(std::int64_t in, std::int64_t out, std::int64_t kernel,
                                 std::int64_t padding = 0, std::int64_t stride = 1) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(padding).bias(false));
-}
-
-// A training pass of batch norm for which the running statistics have been updated already.
-at::Tensor normalised_again(const Norm& norm, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias) {
-  return at::batch_norm(x, weight, bias, {}, {}, /*training=*/true, /*momentum=*/0.0, norm->options.eps(),
-                        at::globalContext().userEnabledCuDNN());
 }
 
 class DenseLayer : public nn::Module {
@@ -53,12 +46,12 @@ class DenseLayer : public nn::Module {
     auto inputs = pieces;
     inputs.insert(inputs.end(), {norm1_->weight, norm1_->bias, conv1_->weight});
     const auto count = pieces.size();
-    return recomputed_in_backward(inputs, [norm = norm1_, conv = conv1_, count](at::TensorList from,
-                                                                                bool again) mutable {
-      const auto all = at::cat(from.slice(0, count), 1);
-      if (!again) return conv(norm(all).relu_());
-      return at::conv2d(normalised_again(norm, all, from[count], from[count + 1]).relu_(), from[count + 2]);
-    });
+    return recomputed_in_backward(
+        inputs, [norm = norm1_, conv = conv1_, count](at::TensorList from, bool again) mutable {
+          const auto all = at::cat(from.slice(0, count), 1);
+          if (!again) return conv(norm(all).relu_());
+          return at::conv2d(norm->again(all, from[count], from[count + 1]).relu_(), from[count + 2]);
+        });
   }
 
   bool recompute_;

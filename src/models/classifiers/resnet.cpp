@@ -1,7 +1,6 @@
 #include "models/classifiers/resnet.h"
 
 #include <torch/nn/functional/pooling.h>
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -10,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <utility>
+
+#include "models/classifiers/batch_norm.h"
 
 namespace deda::models {
 namespace {
@@ -25,7 +26,7 @@ class Block : public nn::Module {
  protected:
   void add_projection(std::int64_t in, std::int64_t out, std::int64_t stride) {
     projection_ =
-        register_module("downsample", nn::Sequential(convolution(in, out, 1, stride), nn::BatchNorm2d(out)));
+        register_module("downsample", nn::Sequential(convolution(in, out, 1, stride), BatchNorm2d(out)));
   }
   torch::Tensor shortcut(const torch::Tensor& x) { return projection_ ? projection_->forward(x) : x; }
 
@@ -39,9 +40,9 @@ class BasicBlock : public Block {
   static constexpr std::int64_t expansion = 1;
   BasicBlock(std::int64_t in, std::int64_t width, std::int64_t stride) {
     conv1_ = register_module("conv1", convolution(in, width, 3, stride));
-    bn1_ = register_module("bn1", nn::BatchNorm2d(width));
+    bn1_ = register_module("bn1", BatchNorm2d(width));
     conv2_ = register_module("conv2", convolution(width, width, 3, 1));
-    bn2_ = register_module("bn2", nn::BatchNorm2d(width));
+    bn2_ = register_module("bn2", BatchNorm2d(width));
     if (stride != 1 || in != width) add_projection(in, width, stride);
   }
   torch::Tensor forward(const torch::Tensor& x) {
@@ -52,7 +53,7 @@ class BasicBlock : public Block {
 
  private:
   nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
-  nn::BatchNorm2d bn1_{nullptr}, bn2_{nullptr};
+  BatchNorm2d bn1_{nullptr}, bn2_{nullptr};
 };
 
 // 1x1, 3x3, 1x1 with four times the width at the end (ResNet-50).
@@ -62,11 +63,11 @@ class Bottleneck : public Block {
   Bottleneck(std::int64_t in, std::int64_t width, std::int64_t stride) {
     const std::int64_t out = width * expansion;
     conv1_ = register_module("conv1", convolution(in, width, 1, 1));
-    bn1_ = register_module("bn1", nn::BatchNorm2d(width));
+    bn1_ = register_module("bn1", BatchNorm2d(width));
     conv2_ = register_module("conv2", convolution(width, width, 3, stride));
-    bn2_ = register_module("bn2", nn::BatchNorm2d(width));
+    bn2_ = register_module("bn2", BatchNorm2d(width));
     conv3_ = register_module("conv3", convolution(width, out, 1, 1));
-    bn3_ = register_module("bn3", nn::BatchNorm2d(out));
+    bn3_ = register_module("bn3", BatchNorm2d(out));
     if (stride != 1 || in != out) add_projection(in, out, stride);
   }
   torch::Tensor forward(const torch::Tensor& x) {
@@ -78,7 +79,7 @@ class Bottleneck : public Block {
 
  private:
   nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, conv3_{nullptr};
-  nn::BatchNorm2d bn1_{nullptr}, bn2_{nullptr}, bn3_{nullptr};
+  BatchNorm2d bn1_{nullptr}, bn2_{nullptr}, bn3_{nullptr};
 };
 
 template <class BlockType>
@@ -88,7 +89,7 @@ class ResNet final : public Classifier {
     constexpr std::array<std::int64_t, 4> widths{64, 128, 256, 512};
     conv1_ = register_module("conv1",
                              nn::Conv2d(nn::Conv2dOptions(3, widths[0], 7).stride(2).padding(3).bias(false)));
-    bn1_ = register_module("bn1", nn::BatchNorm2d(widths[0]));
+    bn1_ = register_module("bn1", BatchNorm2d(widths[0]));
     std::int64_t in = widths[0];
     for (std::size_t stage = 0; stage < depths.size(); ++stage) {
       nn::Sequential blocks;
@@ -121,7 +122,7 @@ class ResNet final : public Classifier {
  private:
   std::int64_t classes_;
   nn::Conv2d conv1_{nullptr};
-  nn::BatchNorm2d bn1_{nullptr};
+  BatchNorm2d bn1_{nullptr};
   std::array<nn::Sequential, 4> stages_{nn::Sequential{nullptr}, nn::Sequential{nullptr},
                                         nn::Sequential{nullptr}, nn::Sequential{nullptr}};
   nn::Linear fc_{nullptr};
