@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -21,8 +22,9 @@ struct TrainRequest {
   ComputePlan compute;
   RunDescription run;  // ranks and groups are filled in by train()
   std::uint64_t seed = 1;
-  std::filesystem::path folder;                // the run's own
-  std::optional<std::filesystem::path> trace;  // folder for trace files
+  std::filesystem::path folder;                             // the run's own
+  std::optional<std::filesystem::path> trace;               // folder for trace files
+  std::map<std::string, std::string> trace_constants = {};  // further metadata of every trace file
   std::int64_t trace_steps = 0;
 };
 
