@@ -16,6 +16,7 @@ to before_POLICY on PIL pictures: what comes out has to be `input`, pixel by pix
 Exit code 0: all within tolerance; 1: not; 2: the trace cannot be read. Needs torch, torchvision, safetensors.
 """
 import argparse
+import json
 import pathlib
 import re
 import sys
@@ -70,6 +71,7 @@ def misfits_of_labels(share, metadata):
     """Combined samples whose label vector is not what their draws say. Several labels: pasted on CIPs, 1 where a pasted class is
     visible (or by area), else 0, or -1 where the background's picture leaves a class open; whole pictures as background keep labels."""
     misfits = 0
+    settings = json.loads(metadata.get("augment", "{}"))
     if "draw.class1" not in share:  # traced before draws named classes
         return 0
     for i in range(share["label"].shape[0]):
@@ -79,12 +81,13 @@ def misfits_of_labels(share, metadata):
         first = 1.0 if not mixed or area1 + area2 == 0 else area1 / (area1 + area2)
         pasted = {int(share["draw.class1"][i]): (first, area1)}
         if mixed:
-            pasted[int(share["draw.class2"][i])] = (1.0 - first, area2)
+            weight, area = pasted.get(int(share["draw.class2"][i]), (0.0, 0))
+            pasted[int(share["draw.class2"][i])] = (weight + 1.0 - first, area + area2)
         for c, value in enumerate(share["label"][i].tolist()):
             weight, area = pasted.get(c, (0.0, 0))
             if several_labels(metadata):
-                wanted = weight if metadata.get("mixed_label") == "area" else 1.0
-                open_values = (0.0, -1.0, 1.0) if metadata.get("paste_on") == "true" else (0.0, -1.0)
+                wanted = weight if settings.get("mixed_label") == "area" else 1.0
+                open_values = (0.0, -1.0, 1.0) if settings.get("paste_on") else (0.0, -1.0)
                 good = abs(value - wanted) < 1e-6 if area > 0 else value in open_values
             else:
                 good = abs(value - weight) < 1e-6

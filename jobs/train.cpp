@@ -138,9 +138,6 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
       .seed = static_cast<std::uint64_t>(config.run.seed),
       .folder = run.folder,
       .trace = context.options.trace,
-      .trace_constants = {{"mixed_label",
-                           config.augment.mixed_label == augment::MixedLabel::hard ? "hard" : "area"},
-                          {"paste_on", config.augment.paste_on ? "true" : "false"}},
       .trace_steps = context.options.trace ? context.options.trace_steps : 0};
   write_few_shot_list(context, run.dataset, run.folder);
   const auto state = training::train(ranks, request, samples, tests, held_out);

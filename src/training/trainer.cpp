@@ -95,7 +95,6 @@ class Trainer {
         {"precision", config_.precision == Precision::fp32   ? "fp32"
                       : config_.precision == Precision::tf32 ? "tf32"
                                                              : "bf16"}};
-    constants.insert(request_.trace_constants.begin(), request_.trace_constants.end());
     ranks_.agree("making the trace folder", [&] {
       tracer_ = std::make_unique<StepTracer>(*request_.trace, request_.trace_steps, ranks_.rank(),
                                              std::move(constants), samples_.before_policy);

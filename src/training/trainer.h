@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 
@@ -24,7 +23,6 @@ struct TrainRequest {
   std::uint64_t seed = 1;
   std::filesystem::path folder;                             // the run's own
   std::optional<std::filesystem::path> trace;               // folder for trace files
-  std::map<std::string, std::string> trace_constants = {};  // further metadata of every trace file
   std::int64_t trace_steps = 0;
 };
 

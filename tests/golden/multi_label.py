@@ -20,6 +20,7 @@ warnings.filterwarnings("ignore")
 
 def eleven_points(truth, scores):
     precision, recall, _ = metrics.precision_recall_curve(truth, scores)
+    precision, recall = precision[:-1], recall[:-1]  # without the point (recall 0, precision 1) that no threshold gives
     return numpy.mean([precision[recall >= t - 1e-12].max() for t in numpy.linspace(0, 1, 11)])
 
 
