@@ -235,8 +235,8 @@ TEST_F(SeveralLabels, FewPicturesAreTheSameInAllStages) {
   EXPECT_EQ(sources, listed);
   const std::set<std::string> known(listed.begin(), listed.end());
   std::set<std::string> used;
-  for (const auto& source : json(one("generate") / "manifest.json").at("sources"))
-    used.insert(source.get<std::string>());
+  const Json synthetic = json(one("generate") / "manifest.json");
+  for (const auto& source : synthetic.at("sources")) used.insert(source.get<std::string>());
   for (const auto& source : used) EXPECT_EQ(known.count(source), 1u) << source;
   EXPECT_EQ(used.size(), known.size());
 }
