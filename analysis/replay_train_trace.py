@@ -8,13 +8,15 @@ with momentum gathered from the traced gradients. Compared: output, loss, update
 divided by the largest absolute value of the traced tensor; grad.NAME by the norm of the difference over the norm. Gradients
 have a wider tolerance: a ReLU whose input is zero but for rounding switches between two programs, or two memory orders of
 PyTorch itself, and gradients through the first layers of a fresh network then differ by up to some per cent. With several ranks every rank's share is
-replayed and gradients are added up with the share's weight, as the program promises.
+replayed and gradients are added up with the share's weight, as the program promises. The label vector of every combined sample is
+held against what its draws say (classes and visible areas of the pasted CDPs).
 
 Random decisions of every sample are drawn again (replay_draws.py says which), and with augment.policy torchvision's operations are applied
 to before_POLICY on PIL pictures: what comes out has to be `input`, pixel by pixel.
 Exit code 0: all within tolerance; 1: not; 2: the trace cannot be read. Needs torch, torchvision, safetensors.
 """
 import argparse
+import json
 import pathlib
 import re
 import sys
@@ -48,6 +50,53 @@ def smooth(label, smoothing):
     return label if smoothing == 0 or classes < 2 else label * (1 - smoothing) + smoothing / (classes - 1)
 
 
+def several_labels(metadata):
+    return metadata.get("objective", "single_label") == "multi_label"  # absent: traced before there was another
+
+
+def counted(share, metadata):
+    """What the loss is the mean over: samples, or entries of labels that are not negative."""
+    return int((share["label"] >= 0).sum()) if several_labels(metadata) else share["input"].shape[0]
+
+
+def loss_of(output, label, metadata):
+    if not several_labels(metadata):
+        return torch.nn.functional.cross_entropy(output, smooth(label, float(metadata["label_smoothing"])))
+    counts = (label >= 0).float()
+    each = torch.nn.functional.binary_cross_entropy_with_logits(output, label.clamp(min=0), reduction="none")
+    return (each * counts).sum() / counts.sum().clamp(min=1)
+
+
+def misfits_of_labels(share, metadata):
+    """Combined samples whose label vector is not what their draws say. Several labels: pasted on CIPs, 1 where a pasted class is
+    visible (or by area), else 0, or -1 where the background's picture leaves a class open; whole pictures as background keep labels."""
+    misfits = 0
+    settings = json.loads(metadata.get("augment", "{}"))
+    if "draw.class1" not in share:  # traced before draws named classes
+        return 0
+    for i in range(share["label"].shape[0]):
+        if not int(share["draw.augmented"][i]):
+            continue
+        area1, area2, mixed = int(share["draw.area1"][i]), int(share["draw.area2"][i]), int(share["draw.mix"][i]) >= 0
+        first = 1.0 if not mixed or area1 + area2 == 0 else area1 / (area1 + area2)
+        pasted = {int(share["draw.class1"][i]): (first, area1)}
+        if mixed:
+            weight, area = pasted.get(int(share["draw.class2"][i]), (0.0, 0))
+            pasted[int(share["draw.class2"][i])] = (weight + 1.0 - first, area + area2)
+        for c, value in enumerate(share["label"][i].tolist()):
+            weight, area = pasted.get(c, (0.0, 0))
+            if several_labels(metadata):
+                wanted = weight if settings.get("mixed_label") == "area" else 1.0
+                open_values = (0.0, -1.0, 1.0) if settings.get("paste_on") else (0.0, -1.0)
+                good = abs(value - wanted) < 1e-6 if area > 0 else value in open_values
+            else:
+                good = abs(value - weight) < 1e-6
+            if not good:
+                misfits += 1
+                break
+    return misfits
+
+
 def difference(ours, traced):
     gap = (ours.double() - traced.double()).abs().max().item() if ours.numel() else 0.0
     return 0.0 if gap <= FLOOR else gap / max(traced.double().abs().max().item(), FLOOR)
@@ -60,7 +109,7 @@ def norm_difference(ours, traced):
 
 def replay(network, momentum, shares, metadata):
     """One step from the network's present state; leaves gradients and running statistics in place and returns outputs and loss."""
-    total = sum(share["input"].shape[0] for share in shares if "input" in share)
+    total = max(1, sum(counted(share, metadata) for share in shares if "input" in share))
     parameters = dict(network.named_parameters())
     gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
     outputs, loss_sum, statistics = [], 0.0, None
@@ -73,9 +122,9 @@ def replay(network, momentum, shares, metadata):
             buffer.copy_(before[name])
         network.zero_grad()
         output = network(share["input"].float())
-        loss = torch.nn.functional.cross_entropy(output, smooth(share["label"], float(metadata["label_smoothing"])))
+        loss = loss_of(output, share["label"], metadata)
         loss.backward()
-        size = share["input"].shape[0]
+        size = counted(share, metadata)
         for name, p in parameters.items():
             gradients[name] += p.grad * (size / total)
         loss_sum += loss.item() * size
@@ -120,7 +169,7 @@ def main():
         print(f"{options.folder} holds no step-*.safetensors; make some with: deda train --trace DIR --trace-steps N", file=sys.stderr)
         return 2
 
-    network, momentum, previous, worst = None, None, None, 0.0
+    network, momentum, previous, worst, misfits = None, None, None, 0.0, 0
     samples, decisions, mistakes = 0, 0, []
     for number, paths in steps:
         loaded = [read(path) for path in paths]
@@ -164,6 +213,7 @@ def main():
             updated = dict(start)
         updated.update({name: b.clone() for name, b in network.named_buffers()})
         found["updated"] = max(difference(t, traced["updated." + name]) for name, t in updated.items())
+        misfits += sum(misfits_of_labels(share, metadata) for share in shares if "label" in share)
         worst = max(worst, *(value / (options.gradient_tolerance if name == "grad" else options.tolerance) for name, value in found.items()))
         print(f"step {number}: loss {traced['loss'].item():.6f}  largest relative differences: " + ", ".join(f"{k} {v:.2e}" for k, v in found.items()))
         network.load_state_dict({name[len("updated."):]: t for name, t in traced.items() if name.startswith("updated.")})
@@ -172,7 +222,8 @@ def main():
     for line in mistakes[:20]:
         print(f"  {line}", file=sys.stderr)
     print(f"{len(steps)} steps {'agree' if worst <= 1 else 'DIFFER'}: the largest difference is {worst:.2g} times its tolerance")
-    return 0 if worst <= 1 and not mistakes else 1
+    print(f"labels of combined samples: {misfits} do not follow from their draws" if misfits else "labels of combined samples follow from their draws")
+    return 0 if worst <= 1 and not mistakes and misfits == 0 else 1
 
 
 if __name__ == "__main__":

@@ -109,6 +109,7 @@ ExitCode run(JobContext& context, const Options& options) {
   if (context.ranks.is_root())
     log_info("decoupling {} pictures of {} ({} classes) on {} ranks into {}", pictures, dataset.name,
              dataset.class_names.size(), context.ranks.size(), path_text(folder));
+  write_few_shot_list(context, dataset, folder);
   const bool was_complete = decoupling::decouple(
       context.ranks, {dataset, config.decouple, folder, worker_threads(context.ranks, config.run.threads),
                       context.options.trace, context.options.trace ? context.options.trace_steps : 0,

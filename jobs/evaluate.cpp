@@ -21,6 +21,7 @@
 #include "training/device.h"
 #include "training/evaluation.h"
 #include "training/mask_scores.h"
+#include "training/objective_names.h"
 
 namespace deda::jobs {
 namespace {
@@ -42,23 +43,36 @@ data::Split split_named(const std::string& name) {
 }
 
 std::string to_json(const TrainingRun& run, const EvaluateOptions& options,
-                    const std::filesystem::path& weights, const std::vector<training::GroupScore>& scores) {
-  nlohmann::ordered_json groups = nlohmann::ordered_json::object();
-  for (const auto& score : scores)
+                    const std::filesystem::path& weights, const training::Evaluation& evaluation) {
+  nlohmann::ordered_json groups = nlohmann::ordered_json::object(), metrics = groups, mean;
+  for (const auto& score : evaluation.scores)
     groups[score.group] = {
         {"accuracy", percent * score.accuracy()}, {"correct", score.correct}, {"images", score.total}};
-  return nlohmann::ordered_json{{"schema", "deda-evaluation-1"}, {"dataset", run.dataset.name},
-                                {"split", options.split},        {"network", run.description.network},
-                                {"weights", path_text(weights)}, {"groups", groups}}
+  for (const auto& metric : evaluation.metrics) metrics[metric.name] = percent * metric.value;
+  if (const auto share = training::mean_of_groups(evaluation.scores)) mean = percent * *share;
+  return nlohmann::ordered_json{{"schema", "deda-evaluation-1"},
+                                {"dataset", run.dataset.name},
+                                {"split", options.split},
+                                {"network", run.description.network},
+                                {"weights", path_text(weights)},
+                                {"objective", std::string{training::name_of(run.config.train.objective)}},
+                                {"groups", groups},
+                                {"mean_of_groups", mean},
+                                {"metrics", metrics}}
              .dump(2) +
          "\n";
 }
 
-void print_scores(const std::vector<training::GroupScore>& scores) {
-  fmt::print("{:<24} {:>10} {:>9} {:>9}\n", "group", "top-1, %", "correct", "pictures");
-  for (const auto& score : scores)
-    fmt::print("{:<24} {:>10.2f} {:>9} {:>9}\n", score.group, percent * score.accuracy(), score.correct,
+void print_scores(const TrainingRun& run, const training::Evaluation& evaluation) {
+  const auto title = fmt::format("{}, %", training::score_title(run.config.train.objective));
+  fmt::print("{:<24} {:>17} {:>9} {:>9}\n", "group", title, "correct", "pictures");
+  for (const auto& score : evaluation.scores)
+    fmt::print("{:<24} {:>17.2f} {:>9} {:>9}\n", score.group, percent * score.accuracy(), score.correct,
                score.total);
+  if (const auto share = training::mean_of_groups(evaluation.scores))
+    fmt::print("{:<24} {:>17.2f}\n", "mean of groups", percent * *share);
+  for (const auto& metric : evaluation.metrics)
+    fmt::print("{:<24} {:>17.2f}\n", metric.name, percent * metric.value);
 }
 
 void print_cdp_scores(const std::vector<training::CdpScore>& scores) {
@@ -189,12 +203,12 @@ ExitCode run(JobContext& context, const EvaluateOptions& options) {
                  options.split);
     return ExitCode::done;
   }
-  const auto scores = training::evaluate(*network, samples, ranks, device, config.train);
+  const auto evaluation = training::evaluate(*network, samples, ranks, device, config.train);
   ranks.agree("saving the evaluation", [&] {
     if (!ranks.is_root()) return;
-    print_scores(scores);
+    print_scores(run, evaluation);
     const auto file = results_folder / fmt::format("evaluation-{}-{}.json", weights_name, options.split);
-    write_atomically(file, to_json(run, options, weights, scores));
+    write_atomically(file, to_json(run, options, weights, evaluation));
     fmt::print("{}\n", file.string());
   });
   return ExitCode::done;

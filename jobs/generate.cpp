@@ -185,6 +185,7 @@ ExitCode run_store(JobContext& context, const DiffusionRun& run, const data::Dat
   };
   // One unit is prepared and cleaned up on the CPU while another computes on the GPU.
   if (machine.place.plugin != nullptr) request.workers = 2;
+  write_few_shot_list(context, dataset, run.synthetic);
   diffusion::generate(context.ranks, request);
   if (context.ranks.is_root()) print_outcomes(run.synthetic, copies_in_store(config.generate));
   io::check_outcomes(context.ranks, run.synthetic, diffusion::outcome_limits(config.generate));

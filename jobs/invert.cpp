@@ -137,6 +137,7 @@ ExitCode invert(JobContext& context) {
     if (context.ranks.is_root()) print_plan(run, settings, dataset, cdps.get(), finished);
     return ExitCode::done;
   }
+  write_few_shot_list(context, dataset, run.identifiers);
   DiffusionMachine machine;
   if (!finished || context.options.trace) machine = plan_diffusion_machine(context);
   ModelOnDemand load_model(config, settings, machine.place.device);

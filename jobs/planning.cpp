@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "core/processor.h"
 #include "data/held_out.h"
@@ -63,6 +64,16 @@ data::Dataset load_dataset_to_learn_from(const JobContext& context) {
                 fmt::join(named, ", "), without.size() > most_named ? ", ..." : "");
   }
   return dataset;
+}
+
+void write_few_shot_list(const JobContext& context, const data::Dataset& dataset,
+                         const std::filesystem::path& folder) {
+  if (context.config.dataset.images_per_class == 0) return;
+  context.ranks.agree("writing the list of pictures", [&] {
+    if (!context.ranks.is_root()) return;
+    make_folder(folder);
+    write_atomically(folder / data::few_shot_list_name, data::few_shot_list(dataset));
+  });
 }
 
 }  // namespace deda::jobs

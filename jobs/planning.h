@@ -25,4 +25,9 @@ data::Dataset load_dataset(const JobContext& context);
 // many they are. DataError where they are none.
 data::Dataset load_dataset_to_learn_from(const JobContext& context);
 
+// Collective. Of a few-shot choice (dataset.images_per_class): rank 0 writes the list of its pictures into
+// the stage's folder, the same bytes in every stage. Nothing where all pictures are used.
+void write_few_shot_list(const JobContext& context, const data::Dataset& dataset,
+                         const std::filesystem::path& folder);
+
 }  // namespace deda::jobs

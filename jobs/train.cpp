@@ -8,7 +8,9 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "device/host_memory.h"
+#include "jobs/planning.h"
 #include "jobs/training_run.h"
+#include "training/objective_names.h"
 #include "training/schedule.h"
 #include "training/trace.h"
 #include "training/trainer.h"
@@ -21,22 +23,27 @@ struct TrainOptions {
 };
 
 void print_results(const TrainingRun& run, const training::TrainingState& state) {
-  fmt::print("{:<24} {:>8} {:>8} {:>14} {:>9}\n", "top-1 accuracy, %", "best", "last", "mean last 10",
-             "pictures");
+  const auto objective = run.config.train.objective;
+  const auto print_line = [](std::string_view name, const training::GroupSummary& summary) {
+    fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", name, summary.best, summary.last,
+               summary.mean_last_10, summary.images);
+  };
+  fmt::print("{:<24} {:>8} {:>8} {:>14} {:>9}\n", fmt::format("{}, %", training::score_title(objective)),
+             "best", "last", "mean last 10", "pictures");
   std::vector<std::string> groups;
   for (const auto& record : state.history) {
     if (record.scores.empty()) continue;
     groups.clear();
     for (const auto& score : record.scores) groups.push_back(score.group);
   }
-  for (std::size_t group = 0; group < groups.size(); ++group) {
-    const auto summary = training::summarise(state, group);
-    fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", groups[group], summary.best, summary.last,
-               summary.mean_last_10, summary.images);
+  for (std::size_t group = 0; group < groups.size(); ++group)
+    print_line(groups[group], training::summarise(state, group));
+  if (const auto summary = training::summarise_mean_of_groups(state)) print_line("mean of groups", *summary);
+  for (const auto name : training::metric_names_of(objective)) {
+    if (const auto summary = training::summarise_metric(state, name)) print_line(name, *summary);
   }
   if (const auto held_out = training::summarise_held_out(state))
-    fmt::print("{:<24} {:>8.2f} {:>8.2f} {:>14.2f} {:>9}\n", "held out of training", held_out->accuracy.best,
-               held_out->accuracy.last, held_out->accuracy.mean_last_10, held_out->accuracy.images);
+    print_line("held out of training", held_out->accuracy);
   if (const auto& scale = state.loss_scale)
     fmt::print("{} of {} steps were skipped for overflow, loss scale {:g}\n", scale->skipped,
                state.global_step, scale->scale);
@@ -141,6 +148,7 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
       .folder = run.folder,
       .trace = context.options.trace,
       .trace_steps = context.options.trace ? context.options.trace_steps : 0};
+  write_few_shot_list(context, run.dataset, run.folder);
   const auto state = training::train(ranks, request, samples, tests, held_out);
   if (ranks.is_root()) print_results(run, state);
   return ExitCode::done;

@@ -43,12 +43,16 @@ void check_pool(const augment::PartPool& pool, const TrainingRun& run) {
                     "augment.allow_empty=true.");
 }
 
-void tell_classes_without_parts(const augment::PartPool& pool, const data::Dataset& dataset) {
+void tell_classes_without_parts(const augment::PartPool& pool, const data::Dataset& dataset,
+                                const std::vector<std::size_t>& training) {
   constexpr std::size_t most_named = 10;
   std::set<std::int32_t> present, with_parts;
   for (std::size_t item = 0; item < pool.size(); ++item) {
+    const auto& labels = dataset.items[training[item]].labels;
     present.insert(pool.class_of(item));
-    if (pool.usable(item)) with_parts.insert(pool.class_of(item));
+    if (dataset.multi_label) present.insert(labels.begin(), labels.end());
+    for (std::size_t label = 0; label < pool.labels(item); ++label)
+      with_parts.insert(pool.label_class(item, label));
   }
   std::vector<std::string> names;
   std::size_t without = 0;
@@ -71,6 +75,7 @@ TrainingRun plan_training_run(const JobContext& context, const std::string& devi
   TrainingRun run;
   run.config = pipeline::effective(context.config);
   run.dataset = load_dataset_to_learn_from(context);
+  run.dataset.multi_label = run.config.train.objective == training::ObjectiveChoice::multi_label;
   run.key = node.key;
   run.folder = node.folder;
   if (parts != nullptr) run.store = parts->folder;
@@ -92,14 +97,17 @@ TrainingRun plan_training_run(const JobContext& context, const std::string& devi
   run.description = {.name = config.run.name,
                      .method = pipeline::method_name(config),
                      .network = config.train.network,
-                     .dataset = run.dataset.name,
+                     .dataset = run.dataset.test_name.empty()
+                                    ? run.dataset.name
+                                    : run.dataset.name + ", tested on " + run.dataset.test_name,
                      .seed = config.run.seed,
                      .epochs = config.train.epochs,
                      .ranks = context.ranks.size(),
                      .masks = std::move(masks),
                      .groups = {},
                      .made_of = provenance_of(plan, node, device),
-                     .held_out = config.train.held_out};
+                     .held_out = config.train.held_out,
+                     .objective = config.train.objective};
   return run;
 }
 
@@ -123,7 +131,9 @@ augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
   if (run.store.empty()) return pool;
   const auto& config = run.config;
   augment::PoolLimits limits{.min_mask_share = config.augment.min_mask_share,
-                             .max_mask_share = config.augment.max_mask_share};
+                             .max_mask_share = config.augment.max_mask_share,
+                             .min_background = config.augment.min_background,
+                             .paste_on = config.augment.paste_on};
   // A store that a setting names is used whole.
   if (config.train.synthetic_store.empty())
     limits.most_version = static_cast<std::int32_t>(config.generate.copies);
@@ -134,7 +144,7 @@ augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
   });
   if (context.ranks.is_root()) {
     log_info("{}", pool.summary());
-    tell_classes_without_parts(pool, run.dataset);
+    tell_classes_without_parts(pool, run.dataset, training);
   }
   check_pool(pool, run);
   return pool;

@@ -18,8 +18,10 @@ struct Batch {
   std::int64_t size = 0;
   std::int32_t height = 0, width = 0, classes = 0;
   std::pmr::vector<std::uint8_t> pixels;  // [size, height, width, 3] RGB
-  std::pmr::vector<float> labels;         // [size, classes], rows sum to 1, before label smoothing
-  std::vector<Draws> draws;               // [size]
+  // [size, classes] One label per picture: rows sum to 1, before label smoothing. Several: 1 present, 0
+  // absent, negative where an entry does not count.
+  std::pmr::vector<float> labels;
+  std::vector<Draws> draws;  // [size]
 };
 
 }  // namespace deda::augment

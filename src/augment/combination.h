@@ -34,6 +34,7 @@ enum class Decision : std::uint32_t {
   flip2 = 18,
   x2 = 20,
   y2 = 21,  // try t: 20 + 2t, 21 + 2t, up to 50 tries
+  anchor_label = 130,
   anchor = 200,
 };
 

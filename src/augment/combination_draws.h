@@ -16,6 +16,8 @@ struct CombinationDraws {
   std::int32_t mix_version = 0;
   std::int32_t place = 0, mix_place = 0;  // of that version among those that the pool has, from 0
   std::int64_t cip = -1;                  // training index of the CIP donor
+  std::int32_t class1 = -1, class2 = -1;  // of the CDPs
+  std::int32_t label = 0, mix_label = 0;  // of that class among those that its picture has CDPs of, from 0
   double u1 = 0,
          u2 = 0;  // size: longer side of the box / shorter canvas side; of a CDP in place set by compose
   std::array<std::int32_t, 4> box1{}, box2{};

@@ -155,6 +155,28 @@ void compose(const AugmentConfig& config, const Choices& choices, const io::Imag
   }
 }
 
+void fill_combined_label(const AugmentConfig& config, const data::Dataset& dataset, const data::Item& donor,
+                         const CombinationDraws& combination, float* label) {
+  const auto [first, second] = label_weights(combination);
+  std::fill_n(label, dataset.class_names.size(), 0.0f);
+  if (!dataset.multi_label) {
+    label[combination.class1] += first;
+    if (combination.mix >= 0) label[combination.class2] += second;
+    return;
+  }
+  if (config.paste_on)
+    data::fill_label(dataset, donor, label);
+  else
+    for (const std::int32_t id : donor.difficult) label[id] = -1.0f;
+  const auto add = [&](std::int32_t id, std::int64_t area, float weight) {
+    if (area <= 0) return;
+    label[id] =
+        config.mixed_label == MixedLabel::hard ? 1.0f : std::min(1.0f, std::max(0.0f, label[id]) + weight);
+  };
+  add(combination.class1, combination.area1, first);
+  if (combination.mix >= 0) add(combination.class2, combination.area2, second);
+}
+
 std::pair<float, float> label_weights(const CombinationDraws& combination) {
   const std::int64_t sum = combination.area1 + combination.area2;
   if (combination.mix < 0 || sum <= 0) return {1.0f, 0.0f};

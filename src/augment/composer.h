@@ -9,6 +9,7 @@
 #include "augment/config.h"
 #include "augment/draws.h"
 #include "augment/sprite.h"
+#include "data/dataset.h"
 #include "io/pictures/image.h"
 
 namespace deda::augment {
@@ -34,6 +35,13 @@ OwnPlace own_place(const PartView& view, const PreparedCdp& cdp, ResizeRule resi
 void compose(const AugmentConfig& config, const Choices& choices, const io::Image& canvas,
              const PreparedCdp& first, const PreparedCdp* second, const RowKernels& kernels,
              ComposerScratch& scratch, Draws& draws, std::uint8_t* pixels, const OwnPlace* place = nullptr);
+
+// The label vector [classes] of a combination. One label per picture: label_weights(). Several: 1 for every
+// class of which a pasted pixel is visible (MixedLabel::area: its weight), with paste_on the labels of
+// `donor`'s picture too; -1 for classes that `donor`'s picture may still show (its difficult ones); 0 for the
+// others.
+void fill_combined_label(const AugmentConfig& config, const data::Dataset& dataset, const data::Item& donor,
+                         const CombinationDraws& combination, float* label);
 
 // Weights of the two classes by visible area (CutMix's rule); {1, 0} without a second CDP or where nothing is
 // visible.

@@ -159,6 +159,20 @@ void AugmentConfig::describe(ConfigVisitor& v) {
   v.field(
       {.key = "jitter_hue", .help = "color_jitter: hue shift U(-j, j) of the circle", .min = 0, .max = 0.5},
       jitter_hue);
+  v.choice({.key = "mixed_label",
+            .help = "several labels per picture, two CDPs; hard: both are there (1); area: by visible area"},
+           mixed_label, {{"hard", MixedLabel::hard}, {"area", MixedLabel::area}});
+  v.field(
+      {.key = "min_background",
+       .help = "several labels per picture: CIPs of which less was background, outside of all masks, are not "
+               "used",
+       .min = 0,
+       .max = 1},
+      min_background);
+  v.field({.key = "paste_on",
+           .help = "several labels per picture: CDPs are pasted on whole pictures, which keep their labels, "
+                   "instead of CIPs"},
+          paste_on);
   v.field({.key = "allow_empty",
            .help = "whether De-DA may train without any usable part (or, with p_syn above 0, without any "
                    "synthetic CDP), which is training on natural pictures; false: an error"},

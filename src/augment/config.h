@@ -18,6 +18,7 @@ enum class Placement : std::uint8_t { random, in_place };
 enum class MixChoice : std::uint8_t { inter, any };
 enum class LabelArea : std::uint8_t { visible, whole };
 enum class ResizeRule : std::uint8_t { shorter, square };
+enum class MixedLabel : std::uint8_t { hard, area };
 enum class ScaleRule : std::uint8_t { relative, native };
 
 struct AugmentConfig {
@@ -50,6 +51,11 @@ struct AugmentConfig {
   std::int64_t randaugment_operations = 2;
   std::int64_t randaugment_magnitude = 9;
   double jitter_brightness = 0.4, jitter_contrast = 0.4, jitter_saturation = 0.4, jitter_hue = 0.1;
+  // Of several labels per picture alone.
+  MixedLabel mixed_label = MixedLabel::hard;
+  double min_background = 0.3;
+  bool paste_on = false;
+
   bool allow_empty = false;
   std::int64_t cache_megabytes = 2048;
   std::int64_t ring_batches = 4;

@@ -40,8 +40,10 @@ TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::si
     throw DataError("the pool of parts is not that of the training list");
   std::size_t slots = 0;
   for (std::size_t sample = 0; sample < pool_.size(); ++sample) {
-    first_version_.push_back(slots);
-    slots += pool_.usable(sample) ? static_cast<std::size_t>(pool_.versions(sample)) + 1 : 0;
+    for (std::size_t label_number = 0; label_number < pool_.labels(sample); ++label_number) {
+      first_version_.push_back(slots);
+      slots += static_cast<std::size_t>(pool_.versions(sample, label_number)) + 1;
+    }
   }
   cdps_ = std::make_unique<BoundedCache<PreparedCdp>>(slots, budget_);
 }
@@ -76,10 +78,12 @@ std::shared_ptr<const io::Image> TrainingSource::canvas(std::size_t sample) {
       bytes_of);
 }
 
-std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, int place) {
+std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, int place,
+                                                            std::int32_t label) {
+  const auto of_label = static_cast<std::size_t>(label);
   return cdps_->get(
-      first_version_[sample] + static_cast<std::size_t>(place),
-      [&] { return prepare_cdp(pool_.cdp(sample, place), config_.edge_sigma > 0); },
+      first_version_[pool_.cutout_number(sample, of_label)] + static_cast<std::size_t>(place),
+      [&] { return prepare_cdp(pool_.cdp(sample, place, of_label), config_.edge_sigma > 0); },
       [](const PreparedCdp& cdp) { return cdp.bytes(); });
 }
 
@@ -109,28 +113,26 @@ void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerSc
 void TrainingSource::render_before_policy(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
                                           std::uint8_t* pixels, float* label, Draws& draws) {
   draws = decide(config_, pool_, seed_, epoch, static_cast<std::uint64_t>(sample));
-  std::fill_n(label, classes(), 0.0f);
   const auto* const combination = combination_of(draws);
   if (combination == nullptr) {
     render_natural(sample, epoch, pixels, draws);
-    label[dataset_.items[training_[static_cast<std::size_t>(sample)]].class_id] = 1.0f;
+    data::fill_label(dataset_, dataset_.items[training_[static_cast<std::size_t>(sample)]], label);
     return;
   }
-  const auto anchor = static_cast<std::size_t>(combination->anchor);
-  const auto background = canvas(static_cast<std::size_t>(combination->cip));
-  const auto first = prepared(anchor, combination->place);
-  const auto second = combination->mix >= 0
-                          ? prepared(static_cast<std::size_t>(combination->mix), combination->mix_place)
-                          : nullptr;
+  const auto anchor = static_cast<std::size_t>(combination->anchor),
+             donor = static_cast<std::size_t>(combination->cip);
+  const auto background = pool_.pastes_on() ? natural_picture(donor) : canvas(donor);
+  const auto first = prepared(anchor, combination->place, combination->label);
+  const auto second = combination->mix >= 0 ? prepared(static_cast<std::size_t>(combination->mix),
+                                                       combination->mix_place, combination->mix_label)
+                                            : nullptr;
   std::optional<OwnPlace> place;
   if (config_.placement == Placement::in_place)
-    place = own_place(pool_.cdp(anchor, 0), *prepared(anchor, 0), config_.resize);
+    place = own_place(pool_.cdp(anchor, 0, static_cast<std::size_t>(combination->label)),
+                      *prepared(anchor, 0, combination->label), config_.resize);
   compose(config_, Choices{seed_, epoch, static_cast<std::uint64_t>(sample)}, *background, *first,
           second.get(), best_kernels(), scratch, draws, pixels, place ? &*place : nullptr);
-  const auto [own_weight, other_weight] = label_weights(*combination);
-  label[pool_.class_of(anchor)] += own_weight;
-  if (combination->mix >= 0)
-    label[pool_.class_of(static_cast<std::size_t>(combination->mix))] += other_weight;
+  fill_combined_label(config_, dataset_, dataset_.items[training_[donor]], *combination, label);
 }
 
 TrainingSource::Decided TrainingSource::decide_only(std::int64_t sample, std::uint32_t epoch) {
@@ -157,8 +159,7 @@ void TestSource::render(std::int64_t sample, std::uint8_t* pixels, float* label,
       static_cast<std::size_t>(sample),
       [&] { return centre_square(geometry_, data::load_picture(dataset_, item).image); }, bytes_of);
   std::memcpy(pixels, crop->pixels.data(), crop->pixels.size());
-  std::fill_n(label, classes(), 0.0f);
-  label[item.class_id] = 1.0f;
+  data::fill_label(dataset_, item, label);
   draws = Draws{};
   draws.index = sample;
 }

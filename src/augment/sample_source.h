@@ -48,7 +48,7 @@ class TrainingSource {
   void render_natural(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels, Draws& draws);
   std::shared_ptr<const io::Image> natural_picture(std::size_t sample);
   std::shared_ptr<const io::Image> canvas(std::size_t sample);
-  std::shared_ptr<const PreparedCdp> prepared(std::size_t sample, int place);
+  std::shared_ptr<const PreparedCdp> prepared(std::size_t sample, int place, std::int32_t label);
 
   const data::Dataset& dataset_;
   std::vector<std::size_t> training_;
@@ -58,7 +58,7 @@ class TrainingSource {
   std::uint64_t seed_;
   std::shared_ptr<CacheBudget> budget_;
   BoundedCache<io::Image> naturals_, canvases_;
-  std::vector<std::size_t> first_version_;  // slot of sample i's version 0 in cdps_
+  std::vector<std::size_t> first_version_;  // slot of version 0 in cdps_, by the pool's number of the cut-out
   std::unique_ptr<BoundedCache<PreparedCdp>> cdps_;
 };
 

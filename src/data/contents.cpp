@@ -1,6 +1,7 @@
 #include "data/contents.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -139,14 +140,17 @@ std::string identity_of_training_list(const Contents& contents) {
   return text;
 }
 
-std::string identity_of_classification(const Contents& contents) {
+std::string identity_of_classification(const Contents& contents, bool multi_label) {
   std::string text = head_of(contents);
   for (const auto& name : contents.dataset.group_names) text += "group " + name + '\n';
   for (const Split split : {Split::train, Split::test}) {
     for (const std::size_t i : contents.dataset.indices(split)) {
       const Item& item = contents.dataset.items[i];
-      text += fmt::format("{}\t{}\t{}\t{}\t{}\n", split == Split::train ? "train" : "test", item.path,
+      text += fmt::format("{}\t{}\t{}\t{}\t{}", split == Split::train ? "train" : "test", item.path,
                           picture_of(contents, i), labels_of(item), item.group);
+      if (multi_label && !item.difficult.empty())
+        text += fmt::format("\tdifficult {}", fmt::join(item.difficult, "+"));
+      text += '\n';
     }
   }
   return with_origin(contents, std::move(text));

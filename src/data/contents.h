@@ -42,7 +42,8 @@ std::string identity_of_pictures(const Contents& contents, const std::vector<std
 // Which pictures are in training and their classes: all that identifiers and synthetic CDPs take from a
 // dataset beside the store of its parts.
 std::string identity_of_training_list(const Contents& contents);
-// Training and test pictures with their labels and groups. No masks, no boxes.
-std::string identity_of_classification(const Contents& contents);
+// Training and test pictures with their labels and groups. No masks, no boxes. multi_label: with the labels
+// that do not count.
+std::string identity_of_classification(const Contents& contents, bool multi_label = false);
 
 }  // namespace deda::data

@@ -13,8 +13,10 @@
 
 namespace deda::data {
 
-void DatasetConfig::describe(ConfigVisitor& v) {
-  v.choice({.key = "layout", .help = "how the dataset's folder is laid out"}, layout,
+namespace {
+
+void describe_layout(ConfigVisitor& v, const Field& field, Layout& layout) {
+  v.choice(field, layout,
            {{"toy", Layout::toy},
             {"folder", Layout::folder},
             {"pets", Layout::pets},
@@ -24,6 +26,12 @@ void DatasetConfig::describe(ConfigVisitor& v) {
             {"voc2007", Layout::voc2007},
             {"voc2012", Layout::voc2012},
             {"waterbirds", Layout::waterbirds}});
+}
+
+}  // namespace
+
+void DatasetConfig::describe(ConfigVisitor& v) {
+  describe_layout(v, {.key = "layout", .help = "how the dataset's folder is laid out"}, layout);
   v.field({.key = "root", .help = "folder of the dataset; layout toy: `deda toy` draws it there"}, root);
   v.field(
       {.key = "masks",
@@ -51,6 +59,19 @@ void DatasetConfig::describe(ConfigVisitor& v) {
   v.field(
       {.key = "strip_banner", .help = "layout aircraft: drop the lowest 20 pixel rows (copyright banner)"},
       strip_banner);
+  v.field({.key = "test_root",
+           .help = "folder of another dataset whose test pictures (and groups) take the place of this one's, "
+                   "classes matched by name; empty: the own test pictures"},
+          test_root);
+  describe_layout(
+      v, {.key = "test_layout", .help = "how test_root is laid out (paper table 5: cub on waterbirds)"},
+      test_layout);
+  v.require(test_root.empty() || layout != Layout::toy, "test_root",
+            "the toy dataset has test pictures of its own",
+            "Leave dataset.test_root empty, or name another layout.");
+  v.require(test_root.empty() || !strip_banner, "test_root",
+            "rows of banners are dropped from every picture, and the test pictures are of another dataset",
+            "Set dataset.strip_banner = false.");
 }
 
 std::vector<std::size_t> Dataset::indices(Split split) const {
@@ -62,6 +83,8 @@ std::vector<std::size_t> Dataset::indices(Split split) const {
 }
 
 std::filesystem::path Dataset::file(const std::string& name) const {
+  if (!test_root.empty() && name.starts_with(in_test_root))
+    return test_root / path_of_name(name.substr(in_test_root.size()));
   return root / path_of_name(name);
 }
 
@@ -80,6 +103,23 @@ void escape_names(Dataset& dataset) {
 }
 
 }  // namespace
+
+bool has_several_labels(Layout layout) {
+  return layout == Layout::voc2007 || layout == Layout::voc2012;
+}
+
+void fill_label(const Dataset& dataset, const Item& item, float* label) {
+  if (item.class_id < 0)
+    throw DataError("has no label", item.path, "Take the picture out of the dataset's lists.");
+  std::fill_n(label, dataset.class_names.size(), 0.0f);
+  if (!dataset.multi_label) {
+    label[item.class_id] = 1.0f;
+    return;
+  }
+  for (const std::int32_t id : item.labels.empty() ? std::vector{item.class_id} : item.labels)
+    label[id] = 1.0f;
+  for (const std::int32_t id : item.difficult) label[id] = -1.0f;
+}
 
 // A Fisher-Yates shuffle of each class's pictures in dataset order; the first ones stay.
 void keep_few(Dataset& dataset, const DatasetConfig& config) {
@@ -101,6 +141,85 @@ void keep_few(Dataset& dataset, const DatasetConfig& config) {
     if (dropped.count(i) == 0) kept.push_back(std::move(dataset.items[i]));
   }
   dataset.items = std::move(kept);
+}
+
+namespace {
+
+// The dataset that test pictures are taken of, as a configuration.
+DatasetConfig tests_of(const DatasetConfig& config) {
+  DatasetConfig tests;
+  tests.layout = config.test_layout;
+  tests.root = config.test_root;
+  tests.test_share = config.test_share;
+  tests.orientation = config.orientation;
+  return tests;
+}
+
+}  // namespace
+
+void take_test_pictures(Dataset& dataset, Dataset other) {
+  constexpr std::size_t most_listed = 20;
+  std::map<std::string, std::int32_t> id_of;
+  for (std::size_t id = 0; id < dataset.class_names.size(); ++id)
+    id_of.emplace(dataset.class_names[id], static_cast<std::int32_t>(id));
+  std::set<std::string> unknown;
+  const auto matched = [&](std::int32_t& id) {
+    if (id < 0) return;
+    const std::string& name = other.class_names.at(static_cast<std::size_t>(id));
+    const auto found = id_of.find(name);
+    if (found == id_of.end())
+      unknown.insert(name);
+    else
+      id = found->second;
+  };
+  std::erase_if(dataset.items, [](const Item& item) { return item.split == Split::test; });
+  std::size_t taken = 0;
+  for (Item& item : other.items) {
+    if (item.split != Split::test) continue;
+    matched(item.class_id);
+    for (auto* labels : {&item.labels, &item.difficult}) {
+      for (std::int32_t& id : *labels) matched(id);
+      std::sort(labels->begin(), labels->end());
+    }
+    for (ObjectBox& object : item.objects) matched(object.class_id);
+    item.path = std::string{in_test_root} + item.path;
+    if (!item.mask.empty()) item.mask = std::string{in_test_root} + item.mask;
+    dataset.items.push_back(std::move(item));
+    ++taken;
+  }
+  std::vector<Problem> problems;
+  for (const std::string& name : unknown) {
+    if (problems.size() == most_listed) break;
+    problems.push_back(
+        {fmt::format("has test pictures of the class \"{}\", which {} does not have", name, dataset.name),
+         other.root.string(), "Classes are matched by name: check dataset.root and dataset.test_root."});
+  }
+  if (taken == 0)
+    problems.push_back(
+        {"has no test picture", other.root.string(), "Check dataset.test_root and test_layout."});
+  if (!problems.empty()) throw DataError(std::move(problems));
+  dataset.test_name = other.name;
+  dataset.group_names = std::move(other.group_names);
+  for (Item& item : dataset.items) {
+    if (item.split != Split::test) item.group = -1;  // groups are the test pictures'
+  }
+  dataset.test_root = other.root;
+}
+
+std::string few_shot_list(const Dataset& dataset) {
+  std::string text = "picture,class\n";
+  const auto cell = [](const std::string& value) {
+    std::string quoted = "\"";
+    for (const char c : value) quoted += c == '"' ? std::string{"\"\""} : std::string{c};
+    return quoted + "\"";
+  };
+  for (const Item& item : dataset.items) {
+    if (item.split != Split::train && item.split != Split::held_out) continue;
+    const bool known = item.class_id >= 0;
+    text += fmt::format("{},{}\n", cell(item.path),
+                        known ? cell(dataset.class_names.at(static_cast<std::size_t>(item.class_id))) : "");
+  }
+  return text;
 }
 
 Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options,
@@ -144,6 +263,11 @@ Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options,
   reader.finish();
   escape_names(reader.dataset);
   keep_few(reader.dataset, config);
+  if (!config.test_root.empty()) {
+    std::vector<std::string> of_tests;
+    take_test_pictures(reader.dataset, load_dataset(tests_of(config), options, &of_tests));
+    for (const std::string& note : of_tests) reader.notes.push_back("test_root: " + note);
+  }
   if (notes != nullptr) *notes = reader.notes;
   return std::move(reader.dataset);
 }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config.h"
@@ -44,11 +45,17 @@ struct Item {
   std::optional<std::array<double, 4>> box;  // xyxy, pixels, 0-based, half open
   std::int32_t group = -1;                   // Waterbirds: 2*y + place; toy: 0 usual, 1 swapped background
   std::vector<std::int32_t> labels;          // all classes present (VOC); empty means {class_id}
-  std::vector<ObjectBox> objects;            // every annotated object (VOC); empty means {class_id, box}
+  // Classes of which every object is difficult (VOC): neither present nor absent, left out of training and
+  // tests with several labels. Where there is nothing else they are in `labels` too.
+  std::vector<std::int32_t> difficult;
+  std::vector<ObjectBox> objects;  // every annotated object (VOC); empty means {class_id, box}
 };
 
 // What becomes of a picture's EXIF orientation (orientation.h).
 enum class OrientationChoice : std::uint8_t { automatic, ignore, apply };
+
+// Beginning of the names of pictures and masks that lie below Dataset::test_root.
+inline constexpr std::string_view in_test_root = "<test_root>/";
 
 struct Dataset {
   std::string name;
@@ -59,6 +66,10 @@ struct Dataset {
   std::vector<Item> items;               // order is fixed by the dataset's own files, never by the directory
   std::int32_t banner_rows = 0;          // lowest pixel rows to drop from every picture (Aircraft)
   OrientationChoice orientation = OrientationChoice::automatic;
+  // Where the test pictures lie, if not below `root` (dataset.test_root): names that begin with in_test_root.
+  std::filesystem::path test_root;
+  std::string test_name;     // of that dataset
+  bool multi_label = false;  // what pictures are asked for: all their classes, or their one class
   std::vector<std::size_t> indices(Split split) const;
   // The file of an item's `path` or `mask`, in the bytes of its name.
   std::filesystem::path file(const std::string& name) const;
@@ -74,7 +85,9 @@ struct DatasetConfig {
   std::int64_t images_per_class = 0;  // few-shot: that many training images per class, 0 = all
   std::int64_t subset_seed = 0;
   OrientationChoice orientation = OrientationChoice::automatic;
-  bool strip_banner = false;  // Aircraft: drop the lowest 20 rows (copyright banner)
+  bool strip_banner = false;                // Aircraft: drop the lowest 20 rows (copyright banner)
+  std::filesystem::path test_root;          // empty: the dataset's own test pictures
+  Layout test_layout = Layout::waterbirds;  // of test_root
   void describe(ConfigVisitor& visitor);
 };
 
@@ -90,8 +103,25 @@ struct LoadOptions {
 Dataset load_dataset(const DatasetConfig& config, const LoadOptions& options = {},
                      std::vector<std::string>* notes = nullptr);
 
+// Several labels per picture in the layout's own files.
+bool has_several_labels(Layout layout);
+
+// The picture's label vector [classes]: 1 for its class, 0 for the others; with dataset.multi_label 1 for
+// every class present, -1 for those that do not count (difficult alone), 0 for the others.
+void fill_label(const Dataset& dataset, const Item& item, float* label);
+
+// Takes the test pictures of another dataset in place of the dataset's own, with their groups; classes are
+// matched by name. load_dataset() does it where config.test_root is set. DataError when one has a class that
+// the dataset does not have, or there is none.
+void take_test_pictures(Dataset& dataset, Dataset other);
+
 // Few-shot: drops training pictures beyond config.images_per_class of each class (0: keeps all).
 // load_dataset() does it.
 void keep_few(Dataset& dataset, const DatasetConfig& config);
+
+// Which pictures a few-shot choice left: lines "picture,class" in the dataset's order, for people and
+// programs.
+std::string few_shot_list(const Dataset& dataset);
+inline constexpr const char* few_shot_list_name = "few_shot.csv";
 
 }  // namespace deda::data

@@ -106,6 +106,23 @@ void Reader::finish() {
         problem(fmt::format("{} has class {}, but there are {} classes", escaped_name(item.path),
                             item.class_id, classes),
                 config.root.string());
+      const auto outside = [&](std::int32_t id) {
+        return id < 0 || id >= static_cast<std::int64_t>(classes);
+      };
+      for (const auto* ids : {&item.labels, &item.difficult}) {
+        for (const std::int32_t id : *ids) {
+          if (outside(id))
+            problem(fmt::format("{} has label {}, but there are {} classes", escaped_name(item.path), id,
+                                classes),
+                    config.root.string());
+        }
+      }
+      for (const ObjectBox& object : item.objects) {
+        if (outside(object.class_id))
+          problem(fmt::format("{} has an object of class {}, but there are {} classes",
+                              escaped_name(item.path), object.class_id, classes),
+                  config.root.string());
+      }
       if (!seen.insert(item.path).second)
         problem(fmt::format("{} is listed twice", escaped_name(item.path)), config.root.string());
     }

@@ -59,6 +59,7 @@ Lines list_of(const Dataset& dataset) {
       line += fmt::format(", mask {} ({})", item.mask, static_cast<int>(item.mask_encoding));
     if (item.group >= 0) line += fmt::format(", group {}", item.group);
     if (!item.labels.empty()) line += fmt::format(", labels {}", fmt::join(item.labels, "+"));
+    if (!item.difficult.empty()) line += fmt::format(", difficult {}", fmt::join(item.difficult, "+"));
     if (item.box) line += ", box " + box_text(*item.box);
     for (const ObjectBox& object : item.objects)
       line += fmt::format(", object {}:{}", object.class_id, box_text(object.box));

@@ -345,8 +345,15 @@ class Planner {
             "Check dataset.root and dataset.layout; decoupling alone works with `deda decouple` (plan: --for "
             "decouple).");
       });
+    const bool several_labels = config_.train.objective == training::ObjectiveChoice::multi_label;
+    if (several_labels && config_.train.label_smoothing > 0)
+      problems_.collect([&] {
+        throw ConfigError("label smoothing is for one class per picture, and train.objective is multi_label",
+                          "train.label_smoothing", "Set train.label_smoothing = 0.");
+      });
     node.inputs["pictures"] =
-        reads_.digest_of(contents_, "classification", [&] { return identity_of_classification(*contents_); });
+        reads_.digest_of(contents_, several_labels ? "classification, several labels" : "classification",
+                         [&] { return identity_of_classification(*contents_, several_labels); });
     for (const Stage stage : {Stage::decouple, Stage::generate}) {
       const auto* found = plan_.find(stage);
       if (found != nullptr && uses_parts(config_)) need(node, *found);

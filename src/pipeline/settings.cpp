@@ -99,6 +99,15 @@ bool from_file(const Config& c) {
 bool holds_out(const Config& c) {
   return c.train.held_out > 0;
 }
+bool has_several_labels(const Config& c) {
+  return c.train.objective == training::ObjectiveChoice::multi_label;
+}
+bool parts_of_labels(const Config& c) {
+  return uses_parts(c) && has_several_labels(c);
+}
+bool mixes_labels(const Config& c) {
+  return mixes(c) && has_several_labels(c);
+}
 bool has_momentum(const Config& c) {
   return c.train.momentum > 0;
 }
@@ -135,7 +144,8 @@ constexpr Part value = Part::value, content = Part::content, derived = Part::der
 
 const std::vector<Stage> nothing{}, toy{Stage::toy}, decouple{Stage::decouple}, invert{Stage::invert},
     generate{Stage::generate}, train{Stage::train}, diffusion{Stage::invert, Stage::generate},
-    generate_and_train{Stage::generate, Stage::train}, learning{Stage::invert, Stage::generate, Stage::train},
+    decouple_and_train{Stage::decouple, Stage::train}, generate_and_train{Stage::generate, Stage::train},
+    learning{Stage::invert, Stage::generate, Stage::train},
     pictures{Stage::decouple, Stage::invert, Stage::generate, Stage::train};
 
 constexpr std::string_view where_and_how_fast = "where and how fast, not what";
@@ -167,6 +177,8 @@ std::vector<SettingRow> make_rows() {
       {"dataset.images_per_class", derived, pictures, nullptr, by_items},
       {"dataset.subset_seed", derived, pictures, nullptr, by_items},
       {"dataset.orientation", derived, pictures, nullptr, "pictures that it turns count"},
+      {"dataset.test_root", content, decouple_and_train, nullptr, by_items},
+      {"dataset.test_layout", derived, decouple_and_train, nullptr, by_items},
       {"dataset.strip_banner", derived, pictures, nullptr, "rows that are left out of the pictures count"},
 
       {"decouple.sources", value, decouple, nullptr, ""},
@@ -332,6 +344,9 @@ std::vector<SettingRow> make_rows() {
       {"augment.jitter_contrast", value, train, is_color_jitter, ""},
       {"augment.jitter_saturation", value, train, is_color_jitter, ""},
       {"augment.jitter_hue", value, train, is_color_jitter, ""},
+      {"augment.mixed_label", value, train, mixes_labels, ""},
+      {"augment.min_background", value, train, parts_of_labels, ""},
+      {"augment.paste_on", value, train, parts_of_labels, ""},
       {"augment.allow_empty", none, nothing, nullptr, judges_only},
       {"augment.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
       {"augment.ring_batches", none, nothing, nullptr, where_and_how_fast},
@@ -357,6 +372,7 @@ std::vector<SettingRow> make_rows() {
       {"train.warmup_share", value, train, warms_up_by_share, ""},
       {"train.warmup_epochs", value, train, warms_up_by_epochs, ""},
       {"train.label_smoothing", value, train, nullptr, ""},
+      {"train.objective", value, train, has_several_labels, ""},  // auto is one of the others
       // Identifiers and synthetic CDPs are made without these pictures too.
       {"train.held_out", value, learning, holds_out, ""},
       {"train.held_out_seed", value, learning, holds_out, ""},
@@ -389,6 +405,10 @@ PipelineConfig effective(PipelineConfig config) {
   if (augment.policy == augment::Policy::color_jitter && augment.jitter_brightness == 0 &&
       augment.jitter_contrast == 0 && augment.jitter_saturation == 0 && augment.jitter_hue == 0)
     augment.policy = augment::Policy::none;
+  if (config.train.objective == training::ObjectiveChoice::automatic)
+    config.train.objective = data::has_several_labels(config.dataset.layout)
+                                 ? training::ObjectiveChoice::multi_label
+                                 : training::ObjectiveChoice::single_label;
   config.decouple.grounding_dino_rules = decoupling::detector_rules(config.decouple);
   const auto& store = config.train.synthetic_store;
   if (store == "none" || (store.empty() && config.diffusion.strength == 0)) augment.p_syn = 0;

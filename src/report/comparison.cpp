@@ -185,7 +185,9 @@ std::string why_unequal(const RunResults& first, const RunResults& second) {
 std::string note_on_repetition(const std::string& label, const RunResults& first, const RunResults& second) {
   const auto is_equal = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
   std::string differences;
-  for (const std::string& group : first.groups) {
+  auto judged_by = first.groups;
+  judged_by.insert(judged_by.end(), first.further.begin(), first.further.end());
+  for (const std::string& group : judged_by) {
     const double a = last_accuracy(first, group), b = last_accuracy(second, group);
     if (is_equal(a, b)) continue;
     differences += fmt::format("{}{} {:.2f} and {:.2f} ({:+.2f})", differences.empty() ? "" : ", ",
@@ -208,10 +210,14 @@ class Table {
     comparison_.dataset = any.dataset;
     comparison_.network = any.network;
     comparison_.epochs = any.epochs;
+    comparison_.score = any.objective == "multi_label" ? "exact match" : "top-1 accuracy";
     for (const SettingColumn& column : grouped_.columns) comparison_.columns.push_back(column.heading);
     for (const RunResults* run : runs) {
       if (!run->masks.empty()) kinds_of_masks_.insert(run->masks);
-      if (run->finished && comparison_.groups.empty()) comparison_.groups = run->groups;
+      if (run->finished && comparison_.groups.empty()) {
+        comparison_.groups = run->groups;
+        comparison_.groups.insert(comparison_.groups.end(), run->further.begin(), run->further.end());
+      }
     }
     if (std::any_of(runs.begin(), runs.end(),
                     [](const RunResults* run) { return run->finished && run->held_out.has_value(); }))
@@ -433,17 +439,18 @@ std::string method_title(const std::string& method, const std::string& masks) {
 }
 
 std::vector<Comparison> compare(const std::vector<RunResults>& runs) {
-  using Key = std::tuple<std::string, std::string, std::int64_t>;
+  using Key = std::tuple<std::string, std::string, std::int64_t, std::string>;
   std::map<Key, std::vector<const RunResults*>> tables;
-  for (const RunResults& run : runs) tables[{run.dataset, run.network, run.epochs}].push_back(&run);
+  for (const RunResults& run : runs)
+    tables[{run.dataset, run.network, run.epochs, run.objective}].push_back(&run);
   std::vector<Comparison> comparisons;
   for (const auto& [key, members] : tables) comparisons.push_back(Table{members}.take());
   return comparisons;
 }
 
 std::string to_text(const Comparison& comparison) {
-  std::string text = fmt::format("{} on {}, {} epochs: top-1 accuracy (%) of the last epoch\n",
-                                 comparison.network, comparison.dataset, comparison.epochs);
+  std::string text = fmt::format("{} on {}, {} epochs: {} (%) of the last epoch\n", comparison.network,
+                                 comparison.dataset, comparison.epochs, comparison.score);
   constexpr std::size_t seed_width = 6, cell_width = 18;
   std::size_t kind_width = count_letters("kind");
   const auto lines = lines_of(comparison);
@@ -495,12 +502,12 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
     for (const std::string& cell : line.cells) row.push_back({cell, true, line.strong});
     rows.push_back(std::move(row));
   }
-  page.table(
-      header, rows,
-      fmt::format("{} on {}, {} epochs: top-1 accuracy in percent of the last epoch; mean over seeds ± "
-                  "sample standard deviation. The paper reports the best epoch on the "
-                  "test set; that number is in results.json of each run.{}",
-                  comparison.network, comparison.dataset, comparison.epochs, promise(comparison)));
+  page.table(header, rows,
+             fmt::format("{} on {}, {} epochs: {} in percent of the last epoch; mean over seeds ± "
+                         "sample standard deviation. The paper reports the best epoch on the "
+                         "test set; that number is in results.json of each run.{}",
+                         comparison.network, comparison.dataset, comparison.epochs, comparison.score,
+                         promise(comparison)));
   for (const std::string& note : comparison.notes) page.paragraph("Note: " + note);
   std::vector<CurveGroup> groups;
   for (const Curve& curve : comparison.curves) {
@@ -516,16 +523,17 @@ void add_to_page(Page& page, const Comparison& comparison, const std::vector<Run
     page.svg(render_svg(chart),
              fmt::format("{}{}{}.", title, curves.caption.empty() ? "" : ": ", curves.caption));
   };
+  const bool several_labels = comparison.score == "exact match";
   page.begin_columns();
   for (const std::string& group : comparison.groups) {
-    add_chart("Accuracy: " + title_of_group(group), "top-1, %",
+    add_chart("Accuracy: " + title_of_group(group), several_labels ? "%" : "top-1, %",
               [&](const EpochRow& row) -> std::optional<double> {
                 if (group == held_out) return row.held_out;
                 const auto found = row.accuracy.find(group);
                 return found == row.accuracy.end() ? std::nullopt : std::optional{found->second};
               });
   }
-  add_chart("Training loss", "cross entropy",
+  add_chart("Training loss", several_labels ? "binary cross entropy" : "cross entropy",
             [](const EpochRow& row) -> std::optional<double> { return row.loss; });
   page.end_columns();
 }

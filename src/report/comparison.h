@@ -38,16 +38,18 @@ struct Curve {
 struct Comparison {
   std::string dataset, network;
   std::int64_t epochs = 0;
-  std::vector<std::string> columns;    // headings of what the methods' settings differ in, as "p_aug"
-  std::vector<std::string> groups;     // of test pictures, "all" first; held-out training pictures last
-  std::vector<MethodSummary> methods;  // plain first, then by name and settings
-  std::vector<std::string> kinds;      // of processor or device, A, B, ...: equal results are promised on one
-  std::vector<std::string> notes;      // what is missing or unequal, in words
-  std::vector<Curve> curves;           // of the methods, then of unfinished runs, each alone
+  std::vector<std::string> columns;  // headings of what the methods' settings differ in, as "p_aug"
+  // Of test pictures, "all" first, then what else runs were judged by, held-out training pictures last.
+  std::vector<std::string> groups;
+  std::string score = "top-1 accuracy";  // what the groups' numbers are; of several labels "exact match"
+  std::vector<MethodSummary> methods;    // plain first, then by name and settings
+  std::vector<std::string> kinds;  // of processor or device, A, B, ...: equal results are promised on one
+  std::vector<std::string> notes;  // what is missing or unequal, in words
+  std::vector<Curve> curves;       // of the methods, then of unfinished runs, each alone
 };
 
-// One comparison per (dataset, network, epochs); runs that are not finished, not comparable or there twice
-// are named in the notes.
+// One comparison per (dataset, network, epochs, objective); runs that are not finished, not comparable or
+// there twice are named in the notes.
 std::vector<Comparison> compare(const std::vector<RunResults>& runs);
 
 // A row per method and seed, a mean row per method with the deviation, and the difference to plain. Where the

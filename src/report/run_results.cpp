@@ -12,14 +12,14 @@ namespace deda::report {
 
 namespace {
 
-// history.csv: epoch, learning_rate, loss, then columns "accuracy.<group>" in percent, empty where not
-// evaluated.
+// history.csv: epoch, learning_rate, loss, then columns "accuracy.<group>" and "metric.<name>" in percent,
+// empty where not evaluated.
 std::vector<EpochRow> read_history(const std::filesystem::path& path) {
   std::vector<EpochRow> history;
   const io::TextTable table = io::read_csv(path);
   if (table.rows.empty()) return history;
   const std::vector<std::string>& header = table.rows[0].cells;
-  constexpr std::string_view accuracy = "accuracy.";
+  constexpr std::string_view accuracy = "accuracy.", metric = "metric.";
   for (std::size_t i = 1; i < table.rows.size(); ++i) {
     const io::TextRow& row = table.rows[i];
     if (row.cells.size() != header.size())
@@ -35,6 +35,8 @@ std::vector<EpochRow> read_history(const std::filesystem::path& path) {
         epoch.loss = value.value_or(0);
       else if (header[column].starts_with(accuracy) && value)
         epoch.accuracy[header[column].substr(accuracy.size())] = *value;
+      else if (header[column].starts_with(metric) && value)
+        epoch.accuracy[header[column].substr(metric.size())] = *value;
       else if (header[column] == "held_out_accuracy")
         epoch.held_out = value;
     }
@@ -44,15 +46,36 @@ std::vector<EpochRow> read_history(const std::filesystem::path& path) {
 }
 
 // Read once in full here, so that a damaged one is named with its file and not met later.
-Provenance read_provenance(const nlohmann::json& member, const std::filesystem::path& file) {
+Provenance read_provenance(const nlohmann::ordered_json& member, const std::filesystem::path& file) {
   Provenance provenance = provenance_from(member.dump(), file.string());
   values_by_key(provenance.settings, file.string());
   values_by_key(provenance.configuration, file.string());
   return provenance;
 }
 
-Accuracy read_accuracy(const nlohmann::json& entry) {
+Accuracy read_accuracy(const nlohmann::ordered_json& entry) {
   return {entry.at("best"), entry.at("last"), entry.at("mean_last_10"), entry.at("images")};
+}
+
+void add_further(RunResults& run, const std::string& name, const nlohmann::ordered_json& entry) {
+  run.further.push_back(name);
+  run.accuracy[name] = read_accuracy(entry);
+}
+
+// Of every epoch from its groups, as the summary has it.
+void add_mean_of_groups(RunResults& run) {
+  if (run.accuracy.count(mean_of_groups_name) == 0) return;
+  for (EpochRow& row : run.history) {
+    double sum = 0;
+    int groups = 0;
+    for (const std::string& group : run.groups) {
+      const auto found = row.accuracy.find(group);
+      if (group == "all" || found == row.accuracy.end() || run.accuracy.at(group).images == 0) continue;
+      sum += found->second;
+      ++groups;
+    }
+    if (groups > 0) row.accuracy[mean_of_groups_name] = sum / groups;
+  }
 }
 
 RunResults read_run(const std::filesystem::path& folder) {
@@ -60,7 +83,7 @@ RunResults read_run(const std::filesystem::path& folder) {
   RunResults run;
   run.folder = folder;
   try {
-    const nlohmann::json json = nlohmann::json::parse(read_text(file));
+    const auto json = nlohmann::ordered_json::parse(read_text(file));
     run.name = json.at("name");
     run.method = json.at("method");
     for (const auto& source : json.value("masks", std::vector<std::string>{}))
@@ -80,6 +103,12 @@ RunResults read_run(const std::filesystem::path& folder) {
     run.groups = json.at("groups").get<std::vector<std::string>>();
     for (const std::string& group : run.groups)
       run.accuracy[group] = read_accuracy(json.at("accuracy").at(group));
+    run.objective = json.value("objective", "single_label");  // absent: made before there was another
+    if (const auto mean = json.find("mean_of_groups"); mean != json.end() && !mean->is_null())
+      add_further(run, mean_of_groups_name, *mean);
+    if (const auto metrics = json.find("metrics"); metrics != json.end()) {
+      for (const auto& [name, entry] : metrics->items()) add_further(run, name, entry);
+    }
     if (const auto held_out = json.find("held_out"); held_out != json.end() && !held_out->is_null())
       run.held_out = read_accuracy(*held_out);
     if (json.contains("provenance")) run.provenance = read_provenance(json.at("provenance"), file);
@@ -87,6 +116,7 @@ RunResults read_run(const std::filesystem::path& folder) {
     throw DataError(std::string{"is damaged: "} + error.what(), file.string());
   }
   run.history = read_history(folder / "history.csv");
+  add_mean_of_groups(run);
   return run;
 }
 

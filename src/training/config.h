@@ -23,6 +23,8 @@ enum class Precision : std::uint8_t { fp32, tf32, bf16, fp16 };
 enum class BatchNorm : std::uint8_t { local, global };
 enum class Kernels : std::uint8_t { reproducible, fastest };
 enum class WeightsHead : std::uint8_t { keep, fresh };
+// automatic: what the dataset's layout says (pipeline::effective decides); alone it is single_label.
+enum class ObjectiveChoice : std::uint8_t { automatic, single_label, multi_label };
 
 struct TrainConfig {
   std::string network = "resnet18";
@@ -46,6 +48,7 @@ struct TrainConfig {
   double warmup_share = 0;
   std::int64_t warmup_epochs = 0;
   double label_smoothing = 0.0;
+  ObjectiveChoice objective = ObjectiveChoice::automatic;
 
   double held_out = 0;
   std::int64_t held_out_seed = 1;
@@ -146,6 +149,14 @@ struct TrainConfig {
              .min = 0,
              .max = 0.999},
             label_smoothing);
+    v.choice(
+        {.key = "objective",
+         .help = "single_label: cross entropy, top-1; multi_label: binary cross entropy over all classes, "
+                 "exact match, mAP and F1 (paper figure 5a); auto: multi_label for Pascal VOC"},
+        objective,
+        {{"auto", ObjectiveChoice::automatic},
+         {"single_label", ObjectiveChoice::single_label},
+         {"multi_label", ObjectiveChoice::multi_label}});
 
     v.field({.key = "held_out",
              .help = "share of each class's training pictures to choose settings by: kept out of training, "

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -15,7 +16,6 @@
 #include "models/registry.h"
 #include "models/weights/weights.h"
 #include "training/device.h"
-#include "training/loss.h"
 #include "training/normalise.h"
 #include "training/trace.h"
 
@@ -76,6 +76,7 @@ Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std
           models::ClassifierOptions{.classes = classes,
                                     .side = side,
                                     .recompute_concatenations = config.recompute_concatenations})},
+      objective_{make_objective(config)},
       graph_{place.plugin, "the training step"} {
   models::initialise(*network_, seed);
   if (!config.weights.empty()) {
@@ -150,7 +151,7 @@ at::Tensor Learner::forward_and_loss(const DeviceBatch& share, StepTracer* trace
     output = network_->forward(pictures);
   }
   if (tracer) tracer->saw(pictures, share.labels, output, share.host->draws);
-  return soft_cross_entropy(output, smooth_labels(share.labels, config_.label_smoothing));
+  return objective_->loss(output, share.labels);
 }
 
 // A rank without samples still has to take part in the averaging: zero gradients. Running statistics are
@@ -215,10 +216,11 @@ at::Tensor Learner::step(const DeviceBatch& share, std::int64_t global_size, dou
                          StepTracer* tracer) {
   if (tracer) tracer->start(*network_, optimizer_->momentum_buffers());
   // The reducer divides by the number of ranks; so weighted, the sum over ranks is the mean over the global
-  // batch.
-  const auto weight =
-      static_cast<double>(share.size) * static_cast<double>(ranks_.size()) / static_cast<double>(global_size);
-  const auto size = static_cast<double>(share.size);
+  // batch, of what the objective counts: samples, or entries of labels.
+  const auto own = objective_->counted(share);
+  const auto all = std::max(1.0, objective_->counted_in_all(ranks_, own, global_size));
+  const auto weight = own * static_cast<double>(ranks_.size()) / all;
+  const auto size = own * (static_cast<double>(global_size) / all);  // in samples
   if (global_batch_) global_batch_->takes_part = share.size > 0;
   if (config_.captured_graphs && !tracer && weight == 1.0 && captured_step(share, learning_rate))
     return graph_loss_.to(at::kDouble) * size;

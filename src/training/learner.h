@@ -19,6 +19,7 @@
 #include "training/device_feed.h"
 #include "training/gradient_scaler.h"
 #include "training/normalise.h"
+#include "training/objective.h"
 #include "training/sgd.h"
 
 namespace deda::comm {
@@ -44,8 +45,8 @@ class Learner {
   // rank's, maybe empty. Gradients are those of the mean loss over the global batch, whatever the shares.
   // Batch norm uses the share's own statistics, as PyTorch's data parallelism does, or those of the global
   // batch (config.batch_norm). In fp16 a step whose gradients overflow on any rank is skipped on all. Returns
-  // the sum of this rank's losses, a float64 scalar on the device: reading it waits for the device; nothing
-  // else in here does.
+  // the sum of this rank's losses, a float64 scalar on the device (summed over the ranks and divided by
+  // `global_size` it is that mean loss): reading it waits for the device; nothing else in here does.
   at::Tensor step(const DeviceBatch& share, std::int64_t global_size, double learning_rate,
                   StepTracer* tracer);
 
@@ -83,6 +84,7 @@ class Learner {
   bool channels_last_;
   Normaliser normalise_;
   std::shared_ptr<models::Classifier> network_;
+  std::unique_ptr<Objective> objective_;
   std::unique_ptr<Sgd> optimizer_;
   std::unique_ptr<comm::GradientReducer> reducer_;        // null with one rank
   std::unique_ptr<GradientScaler> scaler_;                // null but for fp16

@@ -1,6 +1,7 @@
 #include "training/loss.h"
 
 #include <ATen/core/Reduction.h>
+#include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cross_entropy_loss.h>
 
 namespace deda::training {
@@ -13,6 +14,13 @@ at::Tensor smooth_labels(const at::Tensor& labels, double smoothing) {
 
 at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& labels) {
   return at::cross_entropy_loss(logits.to(at::kFloat), labels, {}, at::Reduction::Mean);
+}
+
+at::Tensor masked_binary_cross_entropy(const at::Tensor& logits, const at::Tensor& labels) {
+  const auto counts = labels.ge(0).to(at::kFloat);
+  const auto sum = at::binary_cross_entropy_with_logits(logits.to(at::kFloat), labels.clamp_min(0), counts,
+                                                        {}, at::Reduction::Sum);
+  return sum / counts.sum().clamp_min(1);
 }
 
 }  // namespace deda::training

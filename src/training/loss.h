@@ -1,4 +1,4 @@
-// Cross entropy with soft labels and the dense label smoothing rule.
+// Cross entropy with soft labels, the dense label smoothing rule, and binary cross entropy of several labels.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,5 +11,9 @@ at::Tensor smooth_labels(const at::Tensor& labels, double smoothing);
 
 // Mean over the batch of -sum_c labels_c * log softmax(logits)_c, computed in float32. Both [B, C].
 at::Tensor soft_cross_entropy(const at::Tensor& logits, const at::Tensor& labels);
+
+// Mean of -y log p - (1-y) log(1-p), p = sigmoid(logit), over the entries that count: those whose label is
+// not negative. 0 where none counts. Computed in float32. Both [B, C].
+at::Tensor masked_binary_cross_entropy(const at::Tensor& logits, const at::Tensor& labels);
 
 }  // namespace deda::training

@@ -13,6 +13,7 @@
 #include "training/cdp_evaluation.h"
 #include "training/device.h"
 #include "training/normalise.h"
+#include "training/objective.h"
 
 namespace deda::training {
 namespace {
@@ -58,6 +59,7 @@ std::vector<MaskScore> score_masks(models::Classifier& network, const io::StoreR
                                    at::Device device, const TrainConfig& config) {
   const int side = geometry.crop;
   const auto all = parts_of(store);
+  const auto objective = make_objective(config);
   const bool was_training = network.is_training();
   network.eval();
   std::vector<MaskScore> mine;
@@ -71,7 +73,7 @@ std::vector<MaskScore> score_masks(models::Classifier& network, const io::StoreR
       add(pixels, cdp_on_grey(*all[i].cdp, side));
       add(pixels, middle_of_cip(*all[i].cip, geometry));
       const auto pictures = normalise(at::from_blob(pixels.data(), {2, side, side, 3}, at::kByte).to(device));
-      const auto probabilities = network.forward(pictures).to(at::kDouble).softmax(1).to(at::kCPU);
+      const auto probabilities = objective->probabilities(network.forward(pictures)).to(at::kCPU);
       const auto id = all[i].cdp->info.class_id;
       mine.push_back({all[i].item, probabilities[0][id].item<double>(), probabilities[1][id].item<double>()});
     }

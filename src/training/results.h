@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/provenance.h"
+#include "training/config.h"
 #include "training/state.h"
 
 namespace deda::training {
@@ -26,6 +28,7 @@ struct RunDescription {
   Provenance made_of = {};          // with the run's key (src/pipeline)
   double held_out = 0;              // train.held_out
   std::int64_t left_out = 0;        // pictures of every epoch, by train.last_batch
+  ObjectiveChoice objective = ObjectiveChoice::single_label;
 };
 
 // Accuracies of one group in percent. `best` is at the epoch with the best accuracy over all pictures.
@@ -35,6 +38,15 @@ struct GroupSummary {
 };
 // The last ten evaluations; zeros where nothing was evaluated.
 GroupSummary summarise(const TrainingState& state, std::size_t group);
+
+// Mean over the groups' shares, each group with pictures counting alike however many it has; nothing where
+// there is none, and where it is the share of all (groups of equal size that hold every picture). `scores`:
+// "all", then the groups.
+std::optional<double> mean_of_groups(const std::vector<GroupScore>& scores);
+// The same of that mean; `images`: of all groups.
+std::optional<GroupSummary> summarise_mean_of_groups(const TrainingState& state);
+// The same of a further number of the evaluations, in percent; nothing where no evaluation has it.
+std::optional<GroupSummary> summarise_metric(const TrainingState& state, std::string_view name);
 
 // The same of the held-out pictures, but `best` is at the first epoch that is best for them: the test
 // pictures have no part in it. Nothing where none were evaluated.

@@ -22,6 +22,7 @@ static void to_json(json& j, const EpochRecord& r) {
            {"seconds", r.seconds}, {"waited_s", r.waited_s},           {"images_per_s", r.images_per_s},
            {"scores", r.scores}};
   if (r.held_out) j["held_out"] = *r.held_out;
+  for (const Metric& metric : r.metrics) j["metrics"][metric.name] = metric.value;
 }
 static void from_json(const json& j, EpochRecord& r) {
   j.at("epoch").get_to(r.epoch);
@@ -32,6 +33,9 @@ static void from_json(const json& j, EpochRecord& r) {
   j.at("images_per_s").get_to(r.images_per_s);
   j.at("scores").get_to(r.scores);
   if (const auto held_out = j.find("held_out"); held_out != j.end()) r.held_out = held_out->get<GroupScore>();
+  if (const auto metrics = j.find("metrics"); metrics != j.end()) {
+    for (const auto& [name, value] : metrics->items()) r.metrics.push_back({name, value.get<double>()});
+  }
 }
 
 std::string to_json(const TrainingState& s) {

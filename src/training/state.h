@@ -19,6 +19,12 @@ struct GroupScore {
   }  // 0..1
 };
 
+// One further number of an evaluation over all its pictures: 0..1.
+struct Metric {
+  std::string name;  // as reports show it: "mAP"
+  double value = 0;
+};
+
 struct EpochRecord {
   std::int64_t epoch = 0;          // from 1
   double learning_rate = 0;        // of the epoch's first step
@@ -28,6 +34,7 @@ struct EpochRecord {
   double images_per_s = 0;         // all ranks together
   std::vector<GroupScore> scores;  // empty where this epoch was not evaluated; the first one is all pictures
   std::optional<GroupScore> held_out = {};  // of held-out training pictures, evaluated with the others
+  std::vector<Metric> metrics = {};         // of all test pictures, beside the scores; those that are defined
 };
 
 // What the loss scaling of fp16 has come to.

@@ -58,6 +58,8 @@ void for_each_draw(const Whole& whole, const Real& real) {
   whole("flip", [](const Draws& d) { return std::int64_t{d.flip}; });
   combined(whole, "area1", [](const CombinationDraws& c) { return c.area1; });
   combined(whole, "area2", [](const CombinationDraws& c) { return c.area2; });
+  combined(whole, "class1", [](const CombinationDraws& c) { return std::int64_t{c.class1}; });
+  combined(whole, "class2", [](const CombinationDraws& c) { return std::int64_t{c.class2}; });
 }
 
 template <class Value>

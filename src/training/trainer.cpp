@@ -23,6 +23,7 @@
 #include "training/device_feed.h"
 #include "training/evaluation.h"
 #include "training/learner.h"
+#include "training/objective_names.h"
 #include "training/schedule.h"
 #include "training/trace.h"
 
@@ -92,6 +93,7 @@ class Trainer {
         {"momentum", fmt::format("{}", config_.momentum)},
         {"nesterov", config_.nesterov ? "true" : "false"},
         {"weight_decay", fmt::format("{}", config_.weight_decay)},
+        {"objective", std::string{name_of(config_.objective)}},
         {"label_smoothing", fmt::format("{}", config_.label_smoothing)},
         {"ranks", std::to_string(ranks_.size())},
         {"augment", samples_.settings},
@@ -289,12 +291,15 @@ class Trainer {
         .waited_s = state_.waited_s,
         .images_per_s = state_.seconds > 0 ? static_cast<double>(state_.samples) / state_.seconds : 0.0,
         .scores = {},
-        .held_out = {}};
+        .held_out = {},
+        .metrics = {}};
     const bool last = state_.epoch == config_.epochs;
     bool improved = false;
     const bool evaluation_due = is_evaluated(config_, state_.epoch);
     if (evaluation_due && tests_.count > 0) {
-      record.scores = evaluate(learner_.network(), tests_, ranks_, device_, config_);
+      auto evaluation = evaluate(learner_.network(), tests_, ranks_, device_, config_);
+      record.scores = std::move(evaluation.scores);
+      record.metrics = std::move(evaluation.metrics);
       improved = record.scores.front().accuracy() > state_.best_accuracy;
       if (improved) {
         state_.best_accuracy = record.scores.front().accuracy();
@@ -304,7 +309,7 @@ class Trainer {
                     {{"epoch", state_.epoch}, {"best", state_.best_accuracy}});
     }
     if (evaluation_due && held_out_.count > 0) {
-      record.held_out = evaluate(learner_.network(), held_out_, ranks_, device_, config_).front();
+      record.held_out = evaluate(learner_.network(), held_out_, ranks_, device_, config_).scores.front();
       events_.write(state_.global_step, "held_out_accuracy", record.held_out->accuracy(),
                     {{"epoch", state_.epoch}});
     }

@@ -22,8 +22,8 @@ struct TrainRequest {
   ComputePlan compute;
   RunDescription run;  // ranks, groups and left_out are filled in by train()
   std::uint64_t seed = 1;
-  std::filesystem::path folder;                // the run's own
-  std::optional<std::filesystem::path> trace;  // folder for trace files
+  std::filesystem::path folder;                             // the run's own
+  std::optional<std::filesystem::path> trace;               // folder for trace files
   std::int64_t trace_steps = 0;
 };
 

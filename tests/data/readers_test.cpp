@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -266,10 +267,118 @@ TEST(PascalVoc, TakesTheLargestObjectThatIsNotDifficultAndKeepsAllLabels) {
   EXPECT_THAT(*dataset.items[0].box, ElementsAre(0, 0, 100, 50));
   EXPECT_EQ(dataset.items[0].mask_encoding, MaskEncoding::voc_class);
   EXPECT_EQ(dataset.items[1].class_id, 19) << "only a difficult one: it decides";
+  EXPECT_THAT(dataset.items[0].difficult, ElementsAre(6)) << "only a difficult car";
+  EXPECT_THAT(dataset.items[1].difficult, ElementsAre(19));
+  EXPECT_TRUE(dataset.items[2].difficult.empty());
   EXPECT_EQ(dataset.items[2].split, Split::test);
   Example older(Layout::voc2007);
   write_voc(older, "trainval", "test");
   EXPECT_EQ(older.load().items.size(), 3u);
+}
+
+TEST(PascalVoc, MakesLabelVectorsOfOneOrOfSeveralLabels) {
+  Example example(Layout::voc2012);
+  write_voc(example, "train", "val");
+  example.write("Annotations/2007_000033.xml", "<annotation>" + voc_object("cat", 2, 3, 4, 5, true) +
+                                                   voc_object("cat", 2, 3, 4, 5) +
+                                                   voc_object("dog", 1, 1, 9, 9, true) + "</annotation>");
+  Dataset dataset = example.load();
+  EXPECT_TRUE(has_several_labels(Layout::voc2012));
+  EXPECT_FALSE(has_several_labels(Layout::pets));
+  const auto vector_of = [&](std::size_t item) {
+    std::vector<float> label(dataset.class_names.size(), 7.0f);
+    fill_label(dataset, dataset.items[item], label.data());
+    std::map<std::size_t, float> nonzero;
+    for (std::size_t id = 0; id < label.size(); ++id) {
+      if (label[id] != 0) nonzero[id] = label[id];
+    }
+    return nonzero;
+  };
+  EXPECT_THAT(vector_of(0), ElementsAre(testing::Pair(0, 1.0f)));
+  dataset.multi_label = true;
+  EXPECT_THAT(vector_of(0),
+              ElementsAre(testing::Pair(0, 1.0f), testing::Pair(6, -1.0f), testing::Pair(14, 1.0f)));
+  EXPECT_THAT(vector_of(1), ElementsAre(testing::Pair(19, -1.0f))) << "nothing but a difficult object";
+  EXPECT_THAT(vector_of(2), ElementsAre(testing::Pair(7, 1.0f), testing::Pair(11, -1.0f)))
+      << "a cat of which one is difficult is there; the dog counts neither way";
+  dataset.items[0].class_id = -1;
+  EXPECT_THROW(vector_of(0), DataError) << "a picture without a label";
+}
+
+TEST(PascalVoc, TakesOtherClassesFromAListOfOnesOwn) {
+  Example example(Layout::voc2007);
+  write_voc(example, "trainval", "test");
+  example.write("classes.txt", "cat\r\nperson\n\ntvmonitor\n");
+  EXPECT_THAT(example.error(),
+              testing::AllOf(HasSubstr("unknown class \"aeroplane\""), HasSubstr("has 3 classes")));
+  example.write("classes.txt", "cat\nperson\ntvmonitor\naeroplane\ncar\n");
+  const Dataset dataset = example.load();
+  EXPECT_THAT(dataset.class_names, ElementsAre("cat", "person", "tvmonitor", "aeroplane", "car"));
+  EXPECT_THAT(dataset.items[0].labels, ElementsAre(1, 3));
+  EXPECT_EQ(dataset.name, example.folder.path().filename().string());
+  example.write("classes.txt", "cat\ncat\n");
+  EXPECT_THAT(example.error(), HasSubstr("names \"cat\" twice"));
+  example.write("classes.txt", "\n");
+  EXPECT_THAT(example.error(), HasSubstr("names no class"));
+}
+
+TEST(PascalVoc, NamesAPictureWithoutObjects) {
+  Example example(Layout::voc2012);
+  write_voc(example, "train", "val");
+  example.write("Annotations/2007_000032.xml", "<annotation></annotation>");
+  EXPECT_THAT(example.error(), HasSubstr("2007_000032.xml: lists no object"));
+}
+
+// The pets' annotations have the same form: a head each, of a class that their list names.
+TEST(PascalVoc, ReadsTheGenuineXmlOfPets) {
+  const auto xmls = test_data() / "pets/annotations/xmls";
+  if (!std::filesystem::exists(xmls)) GTEST_SKIP() << "no genuine annotation files at " << xmls;
+  Example example(Layout::voc2007);
+  std::string list;
+  std::set<std::string> kinds;
+  std::size_t pictures = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(xmls)) {
+    const std::string name = entry.path().stem().string(), text = read_text(entry.path());
+    if (text.find("<object>") == std::string::npos) continue;
+    for (std::size_t at = 0; (at = text.find("<name>", at)) != std::string::npos; ++at)
+      kinds.insert(text.substr(at + 6, text.find("</name>", at) - at - 6));
+    example.write("Annotations/" + name + ".xml", text);
+    list += name + "\n";
+    ++pictures;
+  }
+  ASSERT_GT(pictures, 0u);
+  EXPECT_THAT(kinds, testing::IsSubsetOf({"cat", "dog"}));
+  example.write("ImageSets/Main/trainval.txt", list);
+  example.write("ImageSets/Main/test.txt", "");
+  example.config.layout = Layout::voc2007;
+  const Dataset dataset = example.load(false);
+  ASSERT_EQ(dataset.items.size(), pictures);
+  for (const Item& item : dataset.items) {
+    EXPECT_TRUE(item.class_id == 7 || item.class_id == 11) << item.path;
+    EXPECT_TRUE(item.box.has_value()) << item.path;
+    EXPECT_FALSE(item.labels.empty()) << item.path;
+  }
+}
+
+TEST(Reader, RefusesLabelsOutsideOfTheRange) {
+  const DatasetConfig config;
+  const LoadOptions options;
+  for (const auto& change : std::vector<std::function<void(Item&)>>{[](Item& item) { item.class_id = 2; },
+                                                                    [](Item& item) {
+                                                                      item.labels = {0, 2};
+                                                                    },
+                                                                    [](Item& item) { item.difficult = {-1}; },
+                                                                    [](Item& item) {
+                                                                      item.objects = {{5, {}}};
+                                                                    }}) {
+    Reader reader{config, options};
+    reader.dataset.class_names = {"a", "b"};
+    reader.dataset.items.resize(1);
+    reader.dataset.items[0].path = "x.png";
+    reader.dataset.items[0].class_id = 0;
+    change(reader.dataset.items[0]);
+    EXPECT_THROW(reader.finish(), DataError);
+  }
 }
 
 TEST(PascalVoc, NamesBrokenXmlUnknownClassesAndMissingFiles) {
@@ -362,6 +471,59 @@ TEST(Waterbirds, GroupsByBirdAndPlaceAndClassesBySpecies) {
   EXPECT_EQ(dataset.items[0].split, Split::test);
   EXPECT_EQ(dataset.items[1].class_id, 2);
   EXPECT_EQ(dataset.class_names[2], "Sooty Albatross");
+}
+
+void write_cub_and_waterbirds(Example& cub, Example& birds) {
+  cub.write("classes.txt", "1 001.Black_footed_Albatross\n2 002.Laysan_Albatross\n");
+  cub.write("images.txt",
+            "1 001.Black_footed_Albatross/a.jpg\n2 002.Laysan_Albatross/b.jpg\n3 "
+            "002.Laysan_Albatross/c.jpg\n");
+  cub.write("image_class_labels.txt", "1 1\n2 2\n3 2\n");
+  cub.write("train_test_split.txt", "1 1\n2 1\n3 0\n");
+  for (const char* name :
+       {"001.Black_footed_Albatross/a.jpg", "002.Laysan_Albatross/b.jpg", "002.Laysan_Albatross/c.jpg"})
+    cub.picture(std::string{"images/"} + name);
+  birds.write("metadata.csv",
+              "img_id,img_filename,y,split,place,place_filename\n"
+              "1,001.Black_footed_Albatross/a.jpg,1,0,1,/x\n"
+              "3,002.Laysan_Albatross/c.jpg,1,2,0,/x\n");
+  for (const char* name : {"001.Black_footed_Albatross/a.jpg", "002.Laysan_Albatross/c.jpg"})
+    birds.picture(name);
+}
+
+TEST(TestRoot, TakesTestPicturesOfAnotherDatasetByTheNamesOfClasses) {
+  Example cub(Layout::cub), birds(Layout::waterbirds);
+  write_cub_and_waterbirds(cub, birds);
+  const Dataset own = cub.load();
+  cub.config.test_root = birds.folder.path();
+  const Dataset dataset = cub.load();
+  EXPECT_EQ(dataset.name, own.name) << "stores of its parts stay what they are";
+  EXPECT_EQ(dataset.test_name, "Waterbirds");
+  EXPECT_EQ(dataset.class_names, own.class_names);
+  ASSERT_EQ(dataset.indices(Split::train).size(), 2u);
+  ASSERT_EQ(dataset.indices(Split::test).size(), 1u);
+  const Item& test = dataset.items[dataset.indices(Split::test).front()];
+  EXPECT_EQ(test.class_id, 1) << "the species, not waterbird or landbird";
+  EXPECT_EQ(dataset.group_names.at(static_cast<std::size_t>(test.group)), "waterbird on land");
+  EXPECT_EQ(dataset.file(test.path), birds.folder / "002.Laysan_Albatross/c.jpg");
+  EXPECT_EQ(dataset.file(dataset.items[0].path), cub.folder / "images/001.Black_footed_Albatross/a.jpg");
+  for (const std::size_t i : dataset.indices(Split::train)) EXPECT_EQ(dataset.items[i].group, -1);
+}
+
+TEST(TestRoot, NamesClassesThatAreNotTrainedAndAMissingTestSplit) {
+  Example cub(Layout::cub), birds(Layout::waterbirds);
+  write_cub_and_waterbirds(cub, birds);
+  cub.config.test_root = birds.folder.path();
+  birds.write("metadata.csv",
+              "img_id,img_filename,y,split,place,place_filename\n3,004.Groove_billed_Ani/d.jpg,0,2,0,/x\n");
+  birds.picture("004.Groove_billed_Ani/d.jpg");
+  EXPECT_THAT(cub.error(), HasSubstr("Groove billed Ani"));
+  birds.write(
+      "metadata.csv",
+      "img_id,img_filename,y,split,place,place_filename\n1,001.Black_footed_Albatross/a.jpg,1,0,1,/x\n");
+  EXPECT_THAT(cub.error(), HasSubstr("has no test picture"));
+  cub.config.test_root = cub.folder / "nowhere";
+  EXPECT_THAT(cub.error(), HasSubstr("is no folder"));
 }
 
 TEST(Waterbirds, NamesAMissingColumnAndAWrongValue) {

@@ -20,16 +20,16 @@ struct CommandResult {
 };
 
 // `command` is a line for sh without single quotes. It runs in an environment of its own (the test is an MPI
-// process already) for at most a minute.
-inline CommandResult run_command(const std::string& command) {
+// process already) for at most `seconds`.
+inline CommandResult run_command(const std::string& command, int seconds = 60) {
   const TemporaryFolder folder;
   const std::string line =
       "env -i PATH=\"$PATH\" HOME=\"$HOME\" OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
       "OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none "
       "OMPI_MCA_btl_vader_single_copy_mechanism=none "
-      "timeout -s KILL 60 sh -c '" +
-      command + "' 2> " + (folder / "errors").string();
+      "timeout -s KILL " +
+      std::to_string(seconds) + " sh -c '" + command + "' 2> " + (folder / "errors").string();
   CommandResult result;
   FILE* pipe = popen(line.c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);

@@ -39,6 +39,7 @@ const std::map<std::string, Settings> bases{
     {"held out", {"train.held_out=0.25"}},
     {"names", {"generate.identifier=class_name"}},
     {"weights", {}},  // with a weights file
+    {"labels", {"train.objective=multi_label"}},
     {"nine copies", {"generate.store_copies=9"}},
 };
 
@@ -74,6 +75,8 @@ const std::vector<Row> rows{
     {"dataset.subset_seed", "5", ""},          // all pictures are kept
     {"dataset.orientation", "\"apply\"", ""},  // no picture is turned
     {"dataset.strip_banner", "true", ""},
+    {"dataset.test_root", "", "other"},
+    {"dataset.test_layout", "\"cub\"", ""},  // of no test_root
 
     {"decouple.sources", "[\"annotated\",\"box_grabcut\"]", "decouple"},
     {"decouple.sources", "[\"annotated\",\"box_grabcut\"]", "", "plain"},
@@ -322,6 +325,12 @@ const std::vector<Row> rows{
     {"augment.jitter_hue", "0.2", ""},
     {"augment.jitter_hue", "0.2", "train", "color jitter"},
     {"augment.jitter_hue", "0.2", "", "randaugment"},
+    {"augment.mixed_label", "\"area\"", ""},
+    {"augment.mixed_label", "\"area\"", "train", "labels"},
+    {"augment.min_background", "0.4", ""},
+    {"augment.min_background", "0.4", "train", "labels"},
+    {"augment.paste_on", "true", ""},
+    {"augment.paste_on", "true", "train", "labels"},
     {"augment.allow_empty", "true", ""},
     {"augment.cache_megabytes", "7", ""},
     {"augment.ring_batches", "7", ""},
@@ -352,6 +361,9 @@ const std::vector<Row> rows{
     {"train.warmup_share", "0.1", "train"},
     {"train.warmup_epochs", "2", "train"},
     {"train.label_smoothing", "0.1", "train"},
+    {"train.objective", "\"multi_label\"", "train"},
+    {"train.objective", "\"single_label\"", ""},  // what auto stands for here
+    {"train.objective", "\"single_label\"", "train", "labels"},
     {"train.held_out", "0.25", "invert"},
     {"train.held_out", "0.25", "generate", "names"},
     {"train.held_out", "0.25", "train", "real"},
@@ -566,6 +578,48 @@ TEST_F(Experiment, ACalibrationCountsByTheSwitchesThatItSettles) {
   EXPECT_EQ(changed(before, calibrate("1", "unscaled")), "") << "what auto is without it";
   EXPECT_EQ(changed(before, calibrate("300", "unscaled")), from_on("invert", before));
   EXPECT_EQ(changed(before, calibrate("1", "scaled")), from_on("generate", before));
+}
+
+TEST_F(Experiment, TestPicturesOfAnotherDatasetCountForTrainingAlone) {
+  example.draw();
+  const auto copy = [&](int number, const std::string& to) {
+    std::filesystem::create_directories((example.folder / to).parent_path());
+    std::filesystem::copy_file(
+        example.folder / "toy/images/train" / ("0000" + std::to_string(number) + ".png"),
+        example.folder / to);
+  };
+  for (int i = 0; i < 4; ++i)
+    copy(i, std::string{"images/"} + (i % 2 == 0 ? "a/" : "b/") + std::to_string(i) + ".png");
+  for (const char* kind : {"a", "b"}) {
+    copy(5, std::string{"others/train/"} + kind + "/5.png");
+    copy(6, std::string{"others/test/"} + kind + "/6.png");
+  }
+  const auto plan = [&](const Settings& further) {
+    Settings settings{"dataset.layout=folder", "dataset.root=" + example.quoted("images"),
+                      "dataset.test_share=0.5", "decouple.sources=[\"box_grabcut\"]"};
+    settings.insert(settings.end(), further.begin(), further.end());
+    return keys_of(example.plan(settings));
+  };
+  const Settings others{"dataset.test_layout=folder", "dataset.test_root=" + example.quoted("others")};
+  const auto own = plan({}), before = plan(others);
+  EXPECT_EQ(changed(own, before), "train");
+  test::ExampleExperiment::change_a_byte(example.folder / "others/train/a/5.png");
+  EXPECT_EQ(changed(before, plan(others)), "") << "its training pictures are nobody's";
+  test::ExampleExperiment::change_a_byte(example.folder / "others/test/a/6.png");
+  const auto after = plan(others);
+  EXPECT_EQ(changed(before, after), "train");
+  std::filesystem::rename(example.folder / "others", example.folder / "moved");
+  EXPECT_EQ(
+      changed(after, plan({"dataset.test_layout=folder", "dataset.test_root=" + example.quoted("moved")})),
+      "");
+  EXPECT_THROW(plan({"dataset.layout=toy", "dataset.root=" + example.quoted("toy"),
+                     "dataset.test_root=" + example.quoted("moved")}),
+               ConfigError);
+}
+
+TEST_F(Experiment, SeveralLabelsRefuseLabelSmoothing) {
+  EXPECT_THROW(example.plan({"train.objective=multi_label", "train.label_smoothing=0.1"}), ConfigError);
+  EXPECT_NO_THROW(example.plan({"train.label_smoothing=0.1"}));
 }
 
 TEST_F(Experiment, AnImageFolderCountsByItsPicturesMasksAndSplit) {

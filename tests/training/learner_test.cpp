@@ -24,7 +24,8 @@ using LearnerTest = TrainerTest;
 class Reference {
  public:
   explicit Reference(const TrainConfig& config)
-      : network_{models::make_classifier("resnet18", test::made_up_classes)} {
+      : network_{models::make_classifier("resnet18", test::made_up_classes)},
+        objective_{make_objective(config)} {
     models::initialise(*network_, 1);
     optimizer_ = std::make_unique<Sgd>(network_->parameters(), SgdOptions{.momentum = config.momentum,
                                                                           .weight_decay = config.weight_decay,
@@ -34,8 +35,8 @@ class Reference {
   // Returns the mean loss of the global batch.
   double step(const std::vector<augment::Batch>& shares, double rate) {
     network_->zero_grad();
-    std::int64_t global_size = 0;
-    for (const auto& share : shares) global_size += share.size;
+    double counted = 0;
+    for (const auto& share : shares) counted += objective_->counted(as_tensors(share));
     double loss_sum = 0;
     for (std::size_t rank = 0; rank < shares.size(); ++rank) {
       const auto& share = shares[rank];
@@ -45,15 +46,16 @@ class Reference {
       const auto batch = as_tensors(share);
       const auto input = Normaliser(at::kCPU, false)(batch.pixels);
       const auto labels = batch.labels;
-      const auto loss = soft_cross_entropy(network_->forward(input), labels);
-      (loss * (static_cast<double>(share.size) / static_cast<double>(global_size))).backward();
-      loss_sum += loss.item<double>() * static_cast<double>(share.size);
+      const auto loss = objective_->loss(network_->forward(input), labels);
+      const double own = objective_->counted(batch);
+      (loss * (own / counted)).backward();
+      loss_sum += loss.item<double>() * own;
       if (rank == 0) continue;
       const torch::NoGradGuard no_gradients;  // running statistics are rank 0's
       for (std::size_t i = 0; i < buffers_.size(); ++i) buffers_[i].copy_(before[i]);
     }
     optimizer_->step(rate);
-    return loss_sum / static_cast<double>(global_size);
+    return loss_sum / counted;
   }
   // Starts the next step from where the ranks stand.
   void follow(Learner& learner) {
@@ -68,6 +70,7 @@ class Reference {
 
  private:
   std::shared_ptr<models::Classifier> network_;
+  std::unique_ptr<Objective> objective_;
   std::unique_ptr<Sgd> optimizer_;
   std::vector<at::Tensor> buffers_;
 };
@@ -112,6 +115,32 @@ TEST_F(LearnerTest, StepsAreThoseOfOneProcessThatAddsUpTheSharesUnevenAndEmptyOn
   }
 }
 
+// Of several labels a share weighs by its entries that count, which differ by rank: also where one has none.
+TEST_F(LearnerTest, StepsOfSeveralLabelsAreTheMeanOverTheEntriesThatCountInTheWholeBatch) {
+  auto settings = config(1);
+  settings.objective = ObjectiveChoice::multi_label;
+  const auto order = permutation(pictures, RandomStream(1, Purpose::shuffle, 1, 0));
+  const int size = ranks_.size();
+  std::vector<augment::Batch> shares;
+  for (int rank = 0; rank < size; ++rank) {
+    auto& share = shares.emplace_back(test::share_of(order, 0, 9, rank, size));
+    for (std::size_t i = 0; i < share.labels.size(); ++i) {
+      if (rank == 1 || i % 5 == 3) share.labels[i] = -1.0f;
+    }
+  }
+  Learner learner(ranks_, settings, test::made_up_classes, 1, {});
+  Reference reference(settings);
+  const double own =
+      learner.step(as_tensors(shares[static_cast<std::size_t>(ranks_.rank())]), 9, 0.01, nullptr)
+          .item<double>();
+  const double loss = ranks_.all_reduce(std::vector<double>{own}, comm::Reduction::sum).at(0) / 9;
+  learner.synchronise_buffers();
+  EXPECT_NEAR(loss, reference.step(shares, 0.01), 1e-6);
+  const auto ours = models::state_of(learner.network());
+  for (const auto& [name, tensor] : models::state_of(reference.network()))
+    EXPECT_LE((ours.at(name) - tensor).to(at::kDouble).abs().max().item<double>(), 1e-6) << name;
+}
+
 TEST_F(LearnerTest, LearnsVisitsEverySampleOnceAnEpochAndLeavesCompleteResults) {
   std::vector<Visit> visits;
   const auto order = request("whole", 2);
@@ -141,7 +170,8 @@ TEST_F(LearnerTest, LearnsVisitsEverySampleOnceAnEpochAndLeavesCompleteResults) 
   // What best.safetensors holds scores what the results say.
   const auto network = models::make_classifier("resnet18", test::made_up_classes);
   models::load_weights(*network, order.folder / "best.safetensors");
-  const auto scores = evaluate(*network, test::made_up_tests(ranks_, tests), ranks_, at::kCPU, order.config);
+  const auto scores =
+      evaluate(*network, test::made_up_tests(ranks_, tests), ranks_, at::kCPU, order.config).scores;
   EXPECT_DOUBLE_EQ(scores.front().accuracy(), state.best_accuracy);
 }
 

@@ -57,7 +57,9 @@ TEST_F(TraceTest, HoldsEveryNameOfTheConventionAndNumbersThatFitTogether) {
                            "draw.crop_y",
                            "draw.flip",
                            "draw.area1",
-                           "draw.area2"}) {
+                           "draw.area2",
+                           "draw.class1",
+                           "draw.class2"}) {
     EXPECT_EQ(first.count(name), 1u) << name;
   }
   EXPECT_EQ(second.count("initial.conv1.weight"), 0u);
@@ -88,7 +90,7 @@ TEST_F(TraceTest, WritesDrawsAsJsonWithTheSameNames) {
             R"({"index":12,"epoch":2,"augmented":0,"version":0,"mix":-1,"mix_version":0,"cip":-1,)"
             R"("u1":0.0,"u2":0.0,"x1":0,"y1":0,"w1":0,"h1":0,"x2":0,"y2":0,"w2":0,"h2":0,)"
             R"("flip1":0,"flip2":0,"angle1":0.0,"angle2":0.0,"crop_x":7,"crop_y":0,"flip":0,)"
-            R"("area1":0,"area2":0,"label":[0.25,0.75]})");
+            R"("area1":0,"area2":0,"class1":-1,"class2":-1,"label":[0.25,0.75]})");
   augment::CombinationDraws combination;
   combination.mix = 3;
   combination.cip = 5;
@@ -96,13 +98,15 @@ TEST_F(TraceTest, WritesDrawsAsJsonWithTheSameNames) {
   combination.box2 = {1, 2, 3, 4};
   combination.flip2 = true;
   combination.area2 = 90;
+  combination.class1 = 1;
+  combination.class2 = 4;
   draws.method = combination;
   draws.flip = true;
   EXPECT_EQ(draw_json(draws, {0.25f, 0.75f}),
             R"({"index":12,"epoch":2,"augmented":1,"version":0,"mix":3,"mix_version":0,"cip":5,)"
             R"("u1":0.75,"u2":0.0,"x1":0,"y1":0,"w1":0,"h1":0,"x2":1,"y2":2,"w2":3,"h2":4,)"
             R"("flip1":0,"flip2":1,"angle1":0.0,"angle2":0.0,"crop_x":7,"crop_y":0,"flip":1,)"
-            R"("area1":0,"area2":90,"label":[0.25,0.75]})");
+            R"("area1":0,"area2":90,"class1":1,"class2":4,"label":[0.25,0.75]})");
 }
 
 }  // namespace

@@ -2,12 +2,15 @@
 // inclusive boxes), ImageSets/Main/*.txt, SegmentationClass/NAME.png (palette index = class + 1, 255 =
 // border) for a part of the pictures. 2007: train = trainval, test = test. 2012: train = train, test = val
 // (the test labels are not public). The item's class is that of its largest object that is not difficult; all
-// classes present are in `labels`. Other programs write polygons instead of boxes, blanks and capitals in
-// names, UTF-16.
+// classes present are in `labels`, those with difficult objects alone in `difficult`. A file classes.txt in
+// the root, a name per line, takes the place of Pascal's 20 classes: annotations of one's own in this layout
+// (palette index = line). Other programs write polygons instead of boxes, blanks and capitals in names,
+// UTF-16.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <pugixml.hpp>
+#include <sstream>
 
 #include "core/escaped_name.h"
 #include "core/files.h"
@@ -19,17 +22,18 @@ namespace deda::data {
 
 namespace {
 
-const std::vector<std::string> class_names = {"aeroplane",   "bicycle", "bird",  "boat",      "bottle",
-                                              "bus",         "car",     "cat",   "chair",     "cow",
-                                              "diningtable", "dog",     "horse", "motorbike", "person",
-                                              "pottedplant", "sheep",   "sofa",  "train",     "tvmonitor"};
+const std::vector<std::string> pascal_names = {"aeroplane",   "bicycle", "bird",  "boat",      "bottle",
+                                               "bus",         "car",     "cat",   "chair",     "cow",
+                                               "diningtable", "dog",     "horse", "motorbike", "person",
+                                               "pottedplant", "sheep",   "sofa",  "train",     "tvmonitor"};
 
 constexpr std::uint64_t max_annotation_bytes = 16u << 20;
 
 std::string trimmed(const std::string& text) {
-  const auto first = text.find_first_not_of(" \t\n");
+  constexpr const char* blanks = " \t\r\n";
+  const auto first = text.find_first_not_of(blanks);
   if (first == std::string::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\n") - first + 1);
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
 }
 
 std::string lower(std::string text) {
@@ -73,6 +77,12 @@ class Annotation {
         std::any_of(objects.begin(), objects.end(), [](const Object& o) { return !o.difficult; });
     double largest = -1;
     for (const Object& object : objects) {
+      const bool easily_there = std::any_of(objects.begin(), objects.end(), [&](const Object& other) {
+        return other.class_id == object.class_id && !other.difficult;
+      });
+      if (!easily_there &&
+          std::find(item.difficult.begin(), item.difficult.end(), object.class_id) == item.difficult.end())
+        item.difficult.push_back(object.class_id);
       if (object.difficult && any_easy) continue;
       if (std::find(item.labels.begin(), item.labels.end(), object.class_id) == item.labels.end())
         item.labels.push_back(object.class_id);
@@ -84,6 +94,7 @@ class Annotation {
       item.box = object.box;
     }
     std::sort(item.labels.begin(), item.labels.end());
+    std::sort(item.difficult.begin(), item.difficult.end());
     return true;
   }
 
@@ -97,6 +108,7 @@ class Annotation {
   std::optional<Object> read_object(const pugi::xml_node& node) {
     const std::string written = node.child_value("name"), name = trimmed(written);
     const std::size_t line = line_of(node.child("name") ? node.child("name") : node);
+    const auto& class_names = reader_.dataset.class_names;
     auto id = std::find(class_names.begin(), class_names.end(), name);
     if (id == class_names.end()) {
       id = std::find(class_names.begin(), class_names.end(), lower(name));
@@ -106,7 +118,11 @@ class Annotation {
     const auto box = read_box(node);
     if (id == class_names.end()) {
       problem(fmt::format("names the unknown class \"{}\"", escaped_name(written.substr(0, most_shown))),
-              line, "Pascal VOC has 20 classes; pictures of others are for layout folder.");
+              line,
+              fmt::format(
+                  "The list has {} classes; others are given by a file classes.txt in the dataset's folder, "
+                  "one name per line.",
+                  class_names.size()));
       return std::nullopt;
     }
     if (!box) return std::nullopt;
@@ -201,13 +217,34 @@ bool read_annotation(Reader& reader, const std::string& relative, const std::str
   return Annotation(reader, reader.config.root / relative).read(item);
 }
 
+constexpr const char* own_classes = "classes.txt";
+
+void read_own_classes(Reader& reader) {
+  Dataset& dataset = reader.dataset;
+  const auto file = reader.config.root / own_classes;
+  dataset.name = std::filesystem::absolute(file).parent_path().filename().string();
+  dataset.class_names.clear();
+  std::istringstream lines(read_text(file));
+  for (std::string line; std::getline(lines, line);) {
+    const std::string name = trimmed(line);
+    if (name.empty()) continue;
+    if (std::find(dataset.class_names.begin(), dataset.class_names.end(), name) != dataset.class_names.end())
+      reader.problem(fmt::format("names \"{}\" twice", escaped_name(name)), file.string());
+    dataset.class_names.push_back(name);
+  }
+  if (dataset.class_names.empty())
+    reader.problem("names no class", file.string(),
+                   "Write one name per line, or remove it for Pascal's 20 classes.");
+}
+
 }  // namespace
 
 void read_pascal_voc(Reader& reader) {
   const bool is_2007 = reader.config.layout == Layout::voc2007;
   Dataset& dataset = reader.dataset;
   dataset.name = is_2007 ? "Pascal VOC 2007" : "Pascal VOC 2012";
-  dataset.class_names = class_names;
+  dataset.class_names = pascal_names;
+  if (reader.exists(own_classes)) read_own_classes(reader);
   for (const auto& [list, split] : {std::pair{is_2007 ? "trainval" : "train", Split::train},
                                     std::pair{is_2007 ? "test" : "val", Split::test}}) {
     const io::TextTable table =
