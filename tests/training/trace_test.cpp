@@ -86,11 +86,12 @@ TEST_F(TraceTest, WritesDrawsAsJsonWithTheSameNames) {
   draws.index = 12;
   draws.epoch = 2;
   draws.crop_x = 7;
-  EXPECT_EQ(draw_json(draws, {0.25f, 0.75f}),
-            R"({"index":12,"epoch":2,"augmented":0,"version":0,"mix":-1,"mix_version":0,"cip":-1,)"
-            R"("u1":0.0,"u2":0.0,"x1":0,"y1":0,"w1":0,"h1":0,"x2":0,"y2":0,"w2":0,"h2":0,)"
-            R"("flip1":0,"flip2":0,"angle1":0.0,"angle2":0.0,"crop_x":7,"crop_y":0,"flip":0,)"
-            R"("area1":0,"area2":0,"class1":-1,"class2":-1,"label":[0.25,0.75]})");
+  EXPECT_EQ(
+      draw_json(draws, {0.25f, 0.75f}),
+      R"({"index":12,"epoch":2,"augmented":0,"anchor":-1,"version":0,"mix":-1,"mix_version":0,"cip":-1,)"
+      R"("u1":0.0,"u2":0.0,"x1":0,"y1":0,"w1":0,"h1":0,"x2":0,"y2":0,"w2":0,"h2":0,)"
+      R"("flip1":0,"flip2":0,"angle1":0.0,"angle2":0.0,"crop_x":7,"crop_y":0,"flip":0,)"
+      R"("area1":0,"area2":0,"class1":-1,"class2":-1,"label":[0.25,0.75]})");
   augment::CombinationDraws combination;
   combination.mix = 3;
   combination.cip = 5;
@@ -103,7 +104,7 @@ TEST_F(TraceTest, WritesDrawsAsJsonWithTheSameNames) {
   draws.method = combination;
   draws.flip = true;
   EXPECT_EQ(draw_json(draws, {0.25f, 0.75f}),
-            R"({"index":12,"epoch":2,"augmented":1,"version":0,"mix":3,"mix_version":0,"cip":5,)"
+            R"({"index":12,"epoch":2,"augmented":1,"anchor":-1,"version":0,"mix":3,"mix_version":0,"cip":5,)"
             R"("u1":0.75,"u2":0.0,"x1":0,"y1":0,"w1":0,"h1":0,"x2":1,"y2":2,"w2":3,"h2":4,)"
             R"("flip1":0,"flip2":1,"angle1":0.0,"angle2":0.0,"crop_x":7,"crop_y":0,"flip":1,)"
             R"("area1":0,"area2":90,"class1":1,"class2":4,"label":[0.25,0.75]})");
