@@ -248,10 +248,10 @@ TEST_F(GlobalBatchNormTest, EachStepOfTheLearnerIsThatOfOneRankInFloat32) {
   auto settings = config(1);
   settings.batch_norm = BatchNorm::global;
   Learner learner(ranks_, settings, test::made_up_classes, 1, {});
+  const auto alone = Communicator::self();  // learners keep a reference
   std::unique_ptr<Learner> one;
   if (ranks_.is_root())
-    one =
-        std::make_unique<Learner>(Communicator::self(), settings, test::made_up_classes, 1, device::Place{});
+    one = std::make_unique<Learner>(alone, settings, test::made_up_classes, 1, device::Place{});
   double worst_loss = 0, worst_statistics = 0;
   const auto cuts = all_cuts();
   for (std::size_t step = 0; step < 12; ++step) {
