@@ -33,4 +33,8 @@ struct CellRun {
   std::optional<report::RunResults> results;  // of done ones only
 };
 
+// What the numbers of these runs are, for captions and axes, of that group: "top-1 accuracy", of several
+// labels "exact match", or the name of the metric that the group is; both where runs differ.
+std::string score_title(const std::vector<const CellRun*>& runs, const std::string& group);
+
 }  // namespace deda::study

@@ -55,15 +55,15 @@ class Costs {
   Machine machine_;
   std::map<std::string, MeasuredKind> short_runs_;
   std::map<std::string, Sum> by_kind_, by_stage_;
-  std::map<std::string, std::size_t> places_;      // of items by name
+  std::map<std::string, std::size_t> places_;  // of items by name
 };
 
 // Start of a process, reading of datasets and weights: of every attempt.
 double startup_seconds(Machine machine);
 
-// A plan's items as a schedule needs them, all with 0 seconds: a training takes a slot for each of the study's
-// ranks, as far as one node has them (`largest_node` slots); stages whose result does not depend on ranks start
-// on one and spread.
+// A plan's items as a schedule needs them, all with 0 seconds: a training takes a slot for each of the
+// study's ranks, as far as one node has them (`largest_node` slots); stages whose result does not depend on
+// ranks start on one and spread.
 std::vector<ScheduledItem> schedule_of(const StudyPlan& plan, std::size_t largest_node);
 
 }  // namespace deda::study

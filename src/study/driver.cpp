@@ -341,8 +341,8 @@ class Driver {
       return false;
     }
     if (before.progress == Progress::conflict || before.progress == Progress::damaged) {
-      // Half a result is no damage while somebody is just writing it, who may have claimed the item since this
-      // driver last looked.
+      // Half a result is no damage while somebody is just writing it, who may have claimed the item since
+      // this driver last looked.
       claims_.refresh();
       reader_.refresh();
       look_at(i);
@@ -560,7 +560,8 @@ class Driver {
     options_.tell(fmt::format("study {}: {} items, {} done, {} to do on {} slots ({}); about {} left",
                               plan_.study.name, states_.size(), count(Status::done),
                               count(Status::open) + count(Status::elsewhere), slot_is_free_.size(),
-                              launcher_.name(), duration_text(wall_seconds(scheduled_, slot_is_free_.size()))));
+                              launcher_.name(),
+                              duration_text(wall_seconds(scheduled_, slot_is_free_.size()))));
   }
 
   DriverResult result() const {

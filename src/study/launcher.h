@@ -36,8 +36,8 @@ class Launcher {
   virtual std::vector<ChildEnd> ended() = 0;  // process: the handle
   virtual void ask_to_stop(int handle) = 0;   // USR2: a checkpoint, then exit code 75
   virtual void kill(int handle) = 0;
-  // Whether something has just ended as if the allocation were being taken away: nothing should be started before
-  // that is known.
+  // Whether something has just ended as if the allocation were being taken away: nothing should be started
+  // before that is known.
   virtual bool in_doubt() const { return false; }
   // Until the allocation ends, less nothing; no value: not limited, or not known.
   virtual std::optional<double> seconds_left() = 0;

@@ -31,7 +31,9 @@ constexpr std::int64_t fewest_copies = 8, most_copies = 32;
 constexpr std::int64_t fewest_inversion_steps = 2, most_inversion_steps = 10, inversion_steps = 60,
                        inversion_times_larger = 4;
 
-std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / std::max<std::int64_t>(1, b); }
+std::int64_t divided_up(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / std::max<std::int64_t>(1, b);
+}
 
 // The configuration of an item, from the command that makes it, and its arguments.
 struct Made {
@@ -216,8 +218,7 @@ std::map<std::string, MeasuredKind> measured_by(const ShortRuns& runs) {
 
 void write_measured(const fs::path& study_folder, const std::map<std::string, MeasuredKind>& kinds) {
   nlohmann::ordered_json list = nlohmann::ordered_json::object();
-  for (const auto& [name, kind] : kinds)
-    list[name] = {{"start_s", kind.start_s}, {"unit_s", kind.unit_s}};
+  for (const auto& [name, kind] : kinds) list[name] = {{"start_s", kind.start_s}, {"unit_s", kind.unit_s}};
   make_folder(study_folder);
   write_atomically(study_folder / "measured.json",
                    nlohmann::ordered_json{{"schema", schema}, {"kinds", list}}.dump(1) + '\n');

@@ -1,6 +1,6 @@
 // Short runs of each kind of item, so that a study's costs are known before its first item has ended
-// (`deda study plan --measure`): every kind at two sizes, whose difference is the cost of a unit and whose rest
-// is the cost of a start.
+// (`deda study plan --measure`): every kind at two sizes, whose difference is the cost of a unit and whose
+// rest is the cost of a start.
 #pragma once
 
 #include <filesystem>
@@ -36,7 +36,8 @@ std::map<std::string, MeasuredKind> measured_by(const ShortRuns& runs);
 
 // OUTPUT/study-NAME/measured.json. Reading gives nothing where there is none; DataError where it is something
 // else.
-void write_measured(const std::filesystem::path& study_folder, const std::map<std::string, MeasuredKind>& kinds);
+void write_measured(const std::filesystem::path& study_folder,
+                    const std::map<std::string, MeasuredKind>& kinds);
 std::map<std::string, MeasuredKind> read_measured(const std::filesystem::path& study_folder);
 
 }  // namespace deda::study

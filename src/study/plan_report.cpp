@@ -109,8 +109,8 @@ std::string plan_text(const StudyPlan& plan, const StudyStatus& status) {
     text += fmt::format(" ({}; --why ITEM tells more)", fmt::join(parts, ", "));
   }
   text += "\n\n";
-  text += fmt::format("{:<9} {:>6} {:>6} {:>6}  {:>10}  {:>10}  {:<18} {}\n", "stage", "items", "done", "left",
-                      "slot time", "wall time", "per item", "source");
+  text += fmt::format("{:<9} {:>6} {:>6} {:>6}  {:>10}  {:>10}  {:<18} {}\n", "stage", "items", "done",
+                      "left", "slot time", "wall time", "per item", "source");
   double left = 0, bytes = 0;
   for (const auto& stage : status.stages) {
     const auto done = stage.done, open = stage.items - done;
@@ -120,9 +120,9 @@ std::string plan_text(const StudyPlan& plan, const StudyStatus& status) {
         open == 0 ? "-" : hours_text(stage.seconds_left), open == 0 ? "-" : hours_text(stage.wall_left),
         fmt::format("{} on average", hours_text(stage.seconds_in_all /
                                                 static_cast<double>(std::max<std::int64_t>(1, stage.items)))),
-        open == 0                  ? "-"
-        : stage.source == "guess"  ? "built-in guess, +-30 % on the GPUs it was made for"
-        : stage.source == "scaled" ? "guess, scaled by what was measured here"
+        open == 0                    ? "-"
+        : stage.source == "guess"    ? "built-in guess, +-30 % on the GPUs it was made for"
+        : stage.source == "scaled"   ? "guess, scaled by what was measured here"
         : stage.source == "measured" ? "measured here"
                                      : "measured by short runs");
   }
@@ -188,17 +188,16 @@ std::string as_commands(const StudyPlan& plan, const Engine& engine) {
   const std::size_t count = waves.empty() ? 0 : *std::max_element(waves.begin(), waves.end()) + 1;
   std::vector<bool> wanted(plan.items.size());
   for (std::size_t i = 0; i < plan.items.size(); ++i)
-    wanted[i] = !plan.items[i].node.command.empty() &&
-                !(engine.left_only &&
-                  pipeline::state_of(plan.items[i].node).progress == pipeline::Progress::done);
+    wanted[i] =
+        !plan.items[i].node.command.empty() &&
+        !(engine.left_only && pipeline::state_of(plan.items[i].node).progress == pipeline::Progress::done);
   std::string text =
       fmt::format("# study {}: {} of {} items; lines of one wave may run at once, each on its own\n",
                   plan.study.name, std::count(wanted.begin(), wanted.end(), true), plan.items.size());
   for (std::size_t wave = 0; wave < count; ++wave) {
     text += fmt::format("# wave {}\n", wave + 1);
     for (std::size_t i = 0; i < plan.items.size(); ++i) {
-      if (waves[i] == wave && wanted[i])
-        text += shell_line(command_of(plan, plan.items[i], engine)) + '\n';
+      if (waves[i] == wave && wanted[i]) text += shell_line(command_of(plan, plan.items[i], engine)) + '\n';
     }
   }
   return text;

@@ -11,8 +11,8 @@ namespace deda::study {
 // Counts, hours, disk: what `deda study plan` prints.
 std::string plan_text(const StudyPlan& plan, const StudyStatus& status);
 
-// How commands are written: as the local launcher starts them, since results follow a training's ranks and, on a
-// CPU, threads.
+// How commands are written: as the local launcher starts them, since results follow a training's ranks and,
+// on a CPU, threads.
 struct Engine {
   std::string program = "deda";
   bool on_cpu = false;     // whether the study's threads are part of a command

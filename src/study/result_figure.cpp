@@ -47,6 +47,7 @@ class Layouter {
   Layouter(const Study& study, const FigureLayout& layout, const std::vector<CellRun>& runs)
       : study_{study}, runs_{runs_of(runs, layout.grids)} {
     figure_.layout = layout;
+    figure_.score = score_title(runs_, layout.group);
   }
 
   ResultFigure lay_out() {
@@ -211,7 +212,7 @@ class Layouter {
 };
 
 report::Chart line_chart(const ResultFigure& figure, const FigurePanel& panel) {
-  report::Chart chart{panel.title, panel.x_label, "top-1, %", {}, false, {}, true};
+  report::Chart chart{panel.title, panel.x_label, figure.score + ", %", {}, false, {}, true};
   if (!panel.has_numbers) chart.x_names = panel.x_values;
   for (const FigureLine& line : panel.lines) {
     const std::string name = line.name.empty() ? only_series : line.name;
@@ -230,8 +231,8 @@ report::Chart line_chart(const ResultFigure& figure, const FigurePanel& panel) {
   return chart;
 }
 
-report::BarChart bar_chart(const FigurePanel& panel) {
-  report::BarChart chart{panel.title, "top-1, %", panel.x_values, {}};
+report::BarChart bar_chart(const ResultFigure& figure, const FigurePanel& panel) {
+  report::BarChart chart{panel.title, figure.score + ", %", panel.x_values, {}};
   for (const FigureLine& line : panel.lines) {
     report::BarSeries series{line.name, {}};
     for (const FigurePoint& point : line.points) {
@@ -297,10 +298,10 @@ std::string svg_of(const ResultFigure& figure, const FigurePanel& panel) {
     case Kind::lines:
       return report::render_svg(line_chart(figure, panel), width_of(figure, panel));
     case Kind::bars:
-      return report::render_svg(bar_chart(panel), width_of(figure, panel));
+      return report::render_svg(bar_chart(figure, panel), width_of(figure, panel));
     case Kind::curves:
       return report::render_svg(
-          {panel.title, panel.x_label, "top-1, %", panel.curves.series, true, {}, false},
+          {panel.title, panel.x_label, figure.score + ", %", panel.curves.series, true, {}, false},
           width_of(figure, panel));
   }
   return {};

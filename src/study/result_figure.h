@@ -36,6 +36,7 @@ struct FigurePanel {
 struct ResultFigure {
   FigureLayout layout;
   std::vector<FigurePanel> panels;
+  std::string score;  // what its numbers are (score_title())
   bool has_paper = false;
   std::size_t points = 0, done = 0;  // cells: that there are, and with every seed
   std::vector<std::string> holes;    // sentences: what is missing, and why

@@ -59,6 +59,7 @@ class Layouter {
   Layouter(const Study& study, const TableLayout& layout, const std::vector<CellRun>& runs)
       : study_{study}, runs_{runs_of(runs, layout.grids)} {
     table_.layout = layout;
+    table_.score = score_title(runs_, layout.group);
   }
 
   ResultTable lay_out() {

@@ -67,6 +67,7 @@ struct ResultTable {
   TableLayout layout;
   std::vector<std::vector<std::string>> columns;  // labels, one per column axis; one empty one without axes
   std::vector<ResultRow> rows;
+  std::string score;               // what its numbers are (score_title())
   bool has_paper = false;          // any number of the paper's
   std::size_t cells = 0;           // that the study has
   std::size_t done = 0;            // with every seed

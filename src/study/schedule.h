@@ -8,9 +8,9 @@
 namespace deda::study {
 
 struct ScheduledItem {
-  double seconds = 0;           // of slot time that is left; 0: done, or of no account
-  std::size_t least_slots = 1;  // it starts on no less
-  bool spreads = false;         // whether it may use more than that
+  double seconds = 0;              // of slot time that is left; 0: done, or of no account
+  std::size_t least_slots = 1;     // it starts on no less
+  bool spreads = false;            // whether it may use more than that
   std::vector<std::size_t> needs;  // positions, each before its own
 };
 

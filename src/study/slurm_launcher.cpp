@@ -208,9 +208,9 @@ class SlurmLauncher final : public Launcher {
     std::int64_t device = 0, devices_of_node = 0;
   };
 
-  // A job that is requeued, preempted or cancelled loses its steps first; the signal to the batch script, and with
-  // it to this driver, comes a moment later. Until it has had time to come, a step that looks as if it had been
-  // killed has not ended: it would count as a failure of its item, again with each requeue.
+  // A job that is requeued, preempted or cancelled loses its steps first; the signal to the batch script, and
+  // with it to this driver, comes a moment later. Until it has had time to come, a step that looks as if it
+  // had been killed has not ended: it would count as a failure of its item, again with each requeue.
   struct Doubtful {
     ChildEnd end;
     double until = 0;

@@ -245,9 +245,8 @@ class Looker {
       if (entry.path().extension() != ".json") continue;
       try {
         const auto driver = driver_identity_from(read_text(entry.path()), entry.path().string());
-        status_.drivers.push_back(
-            {driver.id, driver.host, driver.user, driver.job, driver.slots,
-             !watch_.is_dead(plan_.study.name, driver)});
+        status_.drivers.push_back({driver.id, driver.host, driver.user, driver.job, driver.slots,
+                                   !watch_.is_dead(plan_.study.name, driver)});
       } catch (const Error&) {  // half a file of another version
       }
     }
@@ -316,7 +315,7 @@ class Looker {
   void predict() {
     std::int64_t at_work = 0;
     for (const auto& driver : status_.drivers) at_work += driver.alive ? driver.slots : 0;
-    status_.slots = std::max<std::int64_t>(1, at_work > 0       ? at_work
+    status_.slots = std::max<std::int64_t>(1, at_work > 0        ? at_work
                                               : asked_slots_ > 0 ? asked_slots_
                                                                  : status_.slots);
     const auto slots = static_cast<std::size_t>(status_.slots);
@@ -325,8 +324,7 @@ class Looker {
     status_.left_s = wall_seconds(schedule, slots);
     for (auto& stage : status_.stages) {
       for (std::size_t i = 0; i < schedule.size(); ++i)
-        schedule[i].seconds =
-            pipeline::name_of(plan_.items[i].node.stage) == stage.stage ? left_[i] : 0.0;
+        schedule[i].seconds = pipeline::name_of(plan_.items[i].node.stage) == stage.stage ? left_[i] : 0.0;
       stage.wall_left = wall_seconds(schedule, slots);
     }
   }

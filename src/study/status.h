@@ -17,7 +17,7 @@ struct StageCount {
   std::int64_t items = 0, done = 0, running = 0, waiting = 0, stopped = 0, failed = 0, blocked = 0;
   double seconds_left = 0, seconds_in_all = 0;  // predicted slot time
   double wall_left = 0;                         // predicted, of this stage alone on all slots
-  std::string source;                           // "measured", "short runs", "scaled", "guess": the weakest of its items'
+  std::string source;  // "measured", "short runs", "scaled", "guess": the weakest of its items'
 };
 
 struct RunningItem {

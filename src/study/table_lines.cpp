@@ -172,7 +172,7 @@ TableLines lines_of(const ResultTable& table) {
 std::string caption_of(const ResultTable& table) {
   const std::string pictures =
       table.layout.group == "all" ? std::string{} : fmt::format(", on \"{}\"", table.layout.group);
-  return fmt::format("{}: top-1 accuracy (%), {}{}. {}{}", table.layout.title, words_of(table.layout.value),
+  return fmt::format("{}: {} (%), {}{}. {}{}", table.layout.title, table.score, words_of(table.layout.value),
                      pictures, progress_of(table), table.has_paper ? "." : "; without the paper's numbers.");
 }
 

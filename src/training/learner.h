@@ -36,9 +36,12 @@ class StepTracer;
 class Learner {
  public:
   // Collective. Initial weights are a function of the seed, or come from config.weights (DataError lists all
-  // misfits). `side`: of the pictures, in pixels; 0: that of the network's published weights.
+  // misfits). `side`: of the pictures, in pixels; 0: that of the network's published weights. `ranks` is
+  // referred to and outlives the learner.
   Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
           std::uint64_t seed, const device::Place& place, std::int64_t side = 0);
+  Learner(const comm::Communicator&&, const TrainConfig&, std::int64_t, std::uint64_t, const device::Place&,
+          std::int64_t = 0) = delete;
   ~Learner();
 
   // Collective: one optimizer step over a global batch of `global_size` samples of which `share` is this

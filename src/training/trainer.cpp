@@ -17,6 +17,7 @@
 #include "core/progress.h"
 #include "core/stop.h"
 #include "io/store/folder_lock.h"
+#include "models/classifiers/facts.h"
 #include "models/weights/weights.h"
 #include "training/checkpoint.h"
 #include "training/device.h"
@@ -430,15 +431,15 @@ std::vector<std::int64_t> batch_sizes(const TrainConfig& config, std::int64_t pi
   return sizes;
 }
 
-// Pictures up to this side end as one pixel, so that batch norm sees as many values as pictures.
-bool ends_as_one_pixel(const TrainingSamples& samples) {
-  constexpr std::int32_t downsampling = 32;  // of the network
-  return samples.height <= downsampling && samples.width <= downsampling;
+// Whether batch norm sees as many values as pictures somewhere in the network; never where there is none.
+bool ends_as_one_pixel(const TrainConfig& config, const TrainingSamples& samples) {
+  const auto largest = models::facts_of_classifier(config.network).one_pixel_up_to;
+  return samples.height <= largest && samples.width <= largest;
 }
 
 void check_batch_norm(const TrainConfig& config, const TrainingSamples& samples, std::int64_t ranks,
                       std::vector<Problem>& problems) {
-  if (!ends_as_one_pixel(samples)) return;
+  if (!ends_as_one_pixel(config, samples)) return;
   const bool global = config.batch_norm == BatchNorm::global;
   for (const auto size : batch_sizes(config, samples.count)) {
     const std::int64_t smallest = size / ranks, largest = (size + ranks - 1) / ranks;
@@ -492,7 +493,8 @@ std::vector<std::string> doubts_about_run(const TrainConfig& config, const Train
                     unreached, config.epochs));
   constexpr std::int64_t few_for_batch_norm = 8;
   const auto smallest = std::min(config.batch_size, samples.count) / ranks;
-  if (ranks > 1 && config.batch_norm == BatchNorm::local && smallest < few_for_batch_norm)
+  const bool has_batch_norm = models::facts_of_classifier(config.network).one_pixel_up_to > 0;
+  if (has_batch_norm && ranks > 1 && config.batch_norm == BatchNorm::local && smallest < few_for_batch_norm)
     doubts.push_back(
         fmt::format("batch norm sees {} pictures, those of a rank, and other numbers of ranks "
                     "give other results: train.batch_norm = \"global\" takes its statistics "

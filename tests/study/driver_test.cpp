@@ -254,7 +254,7 @@ TEST_F(Driver, SeveralDriversStartEachItemOnce) {
 // Their clocks are hours apart (odd_machine.cpp), as on nodes without NTP: nobody compares them.
 TEST_F(Driver, ClocksThatAreHoursApartChangeNothing) {
   if (::dlsym(RTLD_DEFAULT, "deda_test_odd_machine") == nullptr)
-    GTEST_SKIP() << "odd_machine is not loaded (entry study.driver_on_odd_machines does)";
+    GTEST_SKIP() << "odd_machine is not loaded before this program (its CTest entry does)";
   for (int i = 0; i < 3; ++i) add(Stage::invert, 0.2);
   for (std::size_t i = 0; i < 12; ++i) add(Stage::train, 0.2, {i % 3}, i % 4 == 0 ? "once_76" : "ok");
   std::vector<pid_t> drivers;

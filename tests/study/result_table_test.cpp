@@ -78,6 +78,21 @@ std::string notes_of(const ResultTable& table) {
   return text;
 }
 
+TEST(ResultTable, SaysWhatItsNumbersAre) {
+  auto runs = made_up_runs({1, 2, 3});
+  EXPECT_EQ(lay_out(methods_on_datasets, layout(), runs).score, "top-1 accuracy");
+  for (auto& run : runs) {
+    run.results->objective = "multi_label";
+    run.results->further = {"mAP"};
+  }
+  EXPECT_EQ(lay_out(methods_on_datasets, layout(), runs).score, "exact match");
+  auto metric = layout();
+  metric.group = "mAP";
+  EXPECT_EQ(lay_out(methods_on_datasets, metric, runs).score, "mAP");
+  runs.front().results->objective = "single_label";
+  EXPECT_EQ(lay_out(methods_on_datasets, layout(), runs).score, "top-1 accuracy or exact match");
+}
+
 TEST(ResultTable, GivesMeansIntervalsDifferencesAndFindings) {
   const ResultTable table = lay_out(methods_on_datasets, layout(), made_up_runs({1, 2, 3, 4, 5}));
   ASSERT_EQ(table.rows.size(), 3u);

@@ -261,6 +261,23 @@ TEST_F(LearnerTest, RefusesARecipeThatTheDataCannotFollowWithAllProblemsAtOnce) 
   EXPECT_NO_THROW(check_run(settings, samples, 3));
 }
 
+TEST_F(LearnerTest, AsksOfBatchesWhatTheNetworksBatchNormNeeds) {
+  auto settings = config(2);
+  training::TrainingSamples samples = test::made_up_training(ranks_, 17, 4);
+  settings.batch_size = 4;
+  samples.height = samples.width = 48;  // one pixel of DenseNet-121, four of ResNet-18
+  EXPECT_NO_THROW(check_run(settings, samples, 1));
+  settings.network = "densenet121";
+  EXPECT_THROW(check_run(settings, samples, 1), ConfigError);
+  samples.height = samples.width = 64;
+  EXPECT_NO_THROW(check_run(settings, samples, 1));
+  // ViT-B/16 has no batch norm: nothing to refuse, nothing to doubt.
+  settings.network = "vit_b_16";
+  samples.height = samples.width = 16;
+  EXPECT_NO_THROW(check_run(settings, samples, 1));
+  EXPECT_THAT(doubts_about_run(settings, samples, 2), testing::IsEmpty());
+}
+
 TEST_F(LearnerTest, DoubtsWhatWorksButMayNotBeMeant) {
   auto settings = config(4);
   const auto samples = test::made_up_training(ranks_, 43, 16);

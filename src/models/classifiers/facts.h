@@ -15,19 +15,21 @@ struct ClassifierFacts {
   std::string_view name;  // torchvision's
   std::string_view
       head;  // prefix of the last layer's tensors, the part that depends on the number of classes
-  std::int64_t own_side;       // of the pictures that its published weights were made for, pixels
-  std::int64_t smallest_side;  // a shorter side leaves no pixel in the last layers
-  std::int64_t side_step;      // sides are multiples of it
-  bool square;                 // both sides are alike: it has a tensor per place, made for one side
+  std::int64_t own_side;         // of the pictures that its published weights were made for, pixels
+  std::int64_t smallest_side;    // a shorter side leaves no pixel in the last layers
+  std::int64_t side_step;        // sides are multiples of it
+  bool square;                   // both sides are alike: it has a tensor per place, made for one side
+  std::int64_t one_pixel_up_to;  // sides up to this end as one pixel, so that the last batch norm sees as
+                                 // many values as pictures; 0: it has no batch norm
 };
 
 // DenseNet-121: convolution and pooling halve a side rounded up, the three transitions rounded down: from 29
 // on one pixel is left. ViT-B/16: patches of 16 pixels, without a rest. ResNets round up everywhere.
 inline constexpr std::array<ClassifierFacts, 4> classifier_facts{{
-    {"resnet18", "fc", 224, 1, 1, false},
-    {"resnet50", "fc", 224, 1, 1, false},
-    {"densenet121", "classifier", 224, 29, 1, false},
-    {"vit_b_16", "heads.head", 384, 16, 16, true},
+    {"resnet18", "fc", 224, 1, 1, false, 32},
+    {"resnet50", "fc", 224, 1, 1, false, 32},
+    {"densenet121", "classifier", 224, 29, 1, false, 60},
+    {"vit_b_16", "heads.head", 384, 16, 16, true, 0},
 }};
 
 // ConfigError naming the known ones for any other name.
