@@ -242,7 +242,8 @@ study::DriverOptions drive_options(const Options& options, const fs::path& study
 void measure(const Options& options, const StudyPlan& plan) {
   auto known = study::read_measured(plan.folder());
   FileDigests digests;
-  const auto runs = study::short_runs_of(plan, known, machine_of(options) == study::Machine::cpu_core, digests);
+  const auto runs =
+      study::short_runs_of(plan, known, machine_of(options) == study::Machine::cpu_core, digests);
   if (!digests.save()) log_warning("{}", FileDigests::not_kept());
   if (runs.runs.empty()) {
     log_info("nothing to measure: every kind of item is known or done");
@@ -257,16 +258,13 @@ void measure(const Options& options, const StudyPlan& plan) {
   study::write_measured(plan.folder(), known);
   if (!result.failed.empty()) throw_failures(result, runs.plan.folder());
   if (result.stopped)
-    throw Stopped(fmt::format("stopped ({}): {} of {} kinds are measured", result.stop_reason, measured.size(),
-                              runs.runs.size()));
-  // Their results are of no use to anybody; their logs and ledger stay.
-  for (const auto& item : runs.plan.items) {
-    std::error_code error;
-    if (item.node.stage != pipeline::Stage::toy) fs::remove_all(item.node.folder, error);
-  }
+    throw Stopped(fmt::format("stopped ({}): {} of {} kinds are measured", result.stop_reason,
+                              measured.size(), runs.runs.size()));
+  study::remove_results(runs);
   if (measured.size() < runs.runs.size())
-    log_warning("{} of {} kinds could not be measured: short runs of them were interrupted; their logs are in {}",
-                runs.runs.size() - measured.size(), runs.runs.size(), path_text(runs.plan.folder() / "logs"));
+    log_warning(
+        "{} of {} kinds could not be measured: short runs of them were interrupted; their logs are in {}",
+        runs.runs.size() - measured.size(), runs.runs.size(), path_text(runs.plan.folder() / "logs"));
 }
 
 study::Engine engine_of(const Options& options) {
@@ -436,8 +434,9 @@ Job make_study_job() {
             for (auto* each : {plan, run, status, report}) {
               const std::string group = each == run ? "OPTIONS" : "";
               const std::string plan_group = each == plan ? "OPTIONS" : group;  // for times and --measure
-              each->add_option("--launcher", options->launcher,
-                               "auto (slurm in an allocation), local, slurm; print: the commands of what is left")
+              each->add_option(
+                      "--launcher", options->launcher,
+                      "auto (slurm in an allocation), local, slurm; print: the commands of what is left")
                   ->check(CLI::IsMember({"auto", "local", "slurm", "print"}))
                   ->group(group);
               each->add_option("--slots", options->slots,

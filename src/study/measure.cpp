@@ -184,6 +184,15 @@ ShortRuns short_runs_of(const StudyPlan& plan, const std::map<std::string, Measu
   return ShortRunPlanner(plan, on_cpu, digests).plan(known);
 }
 
+void remove_results(const ShortRuns& runs) {
+  for (const auto& item : runs.plan.items) {
+    // By where it lies, not by what it is: what is not in the runs' own folder was not made by them.
+    if (item.node.command.empty() || item.node.folder.parent_path() != runs.plan.output) continue;
+    std::error_code error;
+    fs::remove_all(item.node.folder, error);
+  }
+}
+
 std::map<std::string, MeasuredKind> measured_by(const ShortRuns& runs) {
   LedgerReader reader{runs.plan.output};
   reader.refresh();

@@ -31,6 +31,10 @@ struct ShortRuns {
 ShortRuns short_runs_of(const StudyPlan& plan, const std::map<std::string, MeasuredKind>& known, bool on_cpu,
                         FileDigests& digests);
 
+// Their results are of no use to anybody and go; logs and ledger stay. Stores that a setting names are
+// somebody's and are not touched, nor is the toy dataset.
+void remove_results(const ShortRuns& runs);
+
 // What the runs' ledgers say. Kinds of which a run has not ended are left out.
 std::map<std::string, MeasuredKind> measured_by(const ShortRuns& runs);
 

@@ -118,6 +118,10 @@ check "each kind was measured twice, at two sizes" python3 -c 'import json; k=js
 check "short runs leave no results" bash -c '! ls -d six/study-small/measure/train-* 2>/dev/null'
 deda study plan "${study[@]}" --out six --measure
 check "what is known is not measured again" says 'nothing to measure'
+# A store that a setting names is somebody's: measuring with it must leave it alone.
+cp -r "$(ls -d one/decouple-* | head -n 1)" store_of_mine; find store_of_mine -type f | sort >before
+deda study plan --config base.toml --set augment.method=deda --set augment.p_syn=0 --set dataset.root=toy --set train.store=store_of_mine --seeds 1 --out eight --cpu --measure
+check "a named store is left alone by short runs" cmp before <(find store_of_mine -type f | sort)
 python3 - <<'P'
 import json, os
 os.makedirs("seven/study-small", exist_ok=True)
