@@ -140,13 +140,20 @@ class ShortRunPlanner {
     const bool slow = on_cpu_ && std::any_of(sources.begin(), sources.end(), [](const std::string& source) {
                         return source.find("sam") != std::string::npos || source == "semantic";
                       });
-    const std::int64_t each = divided_up(slow ? pictures_of_slow_networks : pictures_of_trainings, classes);
+    // At least a batch: a recipe that drops smaller ones would have no step.
+    const std::int64_t each = divided_up(
+        std::max(slow ? pictures_of_slow_networks : pictures_of_trainings, config.train.batch_size), classes);
     const std::int64_t epochs =
         std::max<std::int64_t>(1, divided_up(steps_of_trainings * config.train.batch_size, each * classes));
     const auto changes = [&](std::int64_t count) {
-      // Synthetic CDPs are composed like real ones, so that a training's pace needs none.
-      return Changes{pictures(each * classes), "augment.p_syn=0", fmt::format("train.epochs={}", count),
+      // Synthetic CDPs are composed like real ones, so that a training's pace needs none. What counts in
+      // epochs of the whole training would be refused in a short one, and costs no time.
+      return Changes{pictures(each * classes),
+                     "augment.p_syn=0",
+                     fmt::format("train.epochs={}", count),
                      fmt::format("train.evaluate_every={}", count),
+                     "train.evaluate_first=0",
+                     "train.warmup_epochs=0",
                      fmt::format("train.checkpoint_every={}", count)};
     };
     return {changes(epochs), changes(epochs * times_larger)};
