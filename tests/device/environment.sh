@@ -12,3 +12,11 @@ if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_
 # Every library is found by the search path inside of the files; what else is on this machine must not come before.
 unset LD_LIBRARY_PATH LD_PRELOAD
 export PATH=$pack/bin:$PATH OMP_NUM_THREADS=1 DEDA_PLUGIN_DIR=$pack/lib/deda
+
+# What part 9 trains and pack.sh records: one epoch of three steps, small enough a step that rounding does not grow.
+classifiers=(resnet18 resnet50 densenet121 vit_b_16)
+train_classifier() {  # train_classifier NETWORK TOY OUT SETTING...
+  local network=$1 toy=$2 out=$3; shift 3
+  deda train --config "$pack/pipeline.toml" --set "dataset.root=\"$toy\"" --set 'augment.method="plain"' --set augment.resize_shorter=64 \
+    --set augment.crop=64 --set "train.network=\"$network\"" --set train.learning_rate=1e-3 --set train.epochs=1 --set 'train.milestones=[]' --out "$out" "$@"
+}

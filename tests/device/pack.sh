@@ -183,6 +183,12 @@ for stage in toy decouple invert generate train; do
     || { tail -n 20 "$record/$stage.log" >&2; refuse "deda $stage failed on the CPU"; }
 done
 in_pack device_check summary "$record/cpu" >"$pack/record/pipeline.json" || refuse "the pipeline's record could not be made"
+# shellcheck disable=SC2016  # of environment.sh
+for network in $(in_pack eval 'echo "${classifiers[@]}"'); do
+  in_pack train_classifier "$network" "$record/toy" "$record/$network" --set 'train.device="cpu"' >"$record/$network.log" 2>&1 \
+    || { tail -n 20 "$record/$network.log" >&2; refuse "deda train of $network failed on the CPU"; }
+  in_pack device_check summary "$record/$network" >"$pack/record/$network.json" || refuse "the record of $network could not be made"
+done
 say "record: $((SECONDS - started)) s"
 
 # ---- verified before it travels

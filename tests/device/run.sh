@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks and measures deda on this machine's GPU, from an unpacked pack (made by tests/device/pack.sh):
-#   bash deda-device/run.sh                      all parts in order of worth, at most 8 minutes
+#   bash deda-device/run.sh                      all parts in order of worth, at most 10 minutes
 #   ... [--only 1,3]     these parts
 #   ... [--out DIR]      results (default: results-DATE-TIME beside this file)
 #   ... [--libtorch DIR] LibTorch (default: $LIBTORCH_ROOT, else the torch of python3)
@@ -10,11 +10,11 @@ set -uo pipefail
 script=${BASH_SOURCE[0]}
 pack=$(cd "$(dirname "$script")" && pwd)
 
-# Seconds; their sum is at most 480. DEDA_LIMIT_FACTOR multiplies them, for machines that have other work too.
-declare -A limits=([1]=20 [2]=45 [3]=95 [4]=70 [5]=110 [6]=50 [7]=65 [8]=25)
+# Seconds; their sum is at most 570. DEDA_LIMIT_FACTOR multiplies them, for machines that have other work too.
+declare -A limits=([1]=20 [2]=45 [3]=95 [4]=70 [5]=110 [6]=50 [7]=65 [8]=25 [9]=90)
 declare -A names=([1]="machine: plugin, GPUs, NCCL" [2]="networks against the CPU" [3]="whole pipeline, twice, against the CPU, killed and continued"
-  [4]="training speed" [5]="diffusion speed" [6]="SAM and GroundingDINO speed" [7]="pets: De-DA against plain" [8]="two GPUs")
-order=(1 2 3 4 5 6 7 8)
+  [4]="training speed" [5]="diffusion speed" [6]="SAM and GroundingDINO speed" [7]="pets: De-DA against plain" [8]="two GPUs" [9]="every classifier trained in every precision")
+order=(1 2 3 9 4 5 6 7 8)
 for part in "${order[@]}"; do
   limits[$part]=$(awk -v limit="${limits[$part]}" -v factor="${DEDA_LIMIT_FACTOR:-1}" 'BEGIN { printf "%d", limit * factor }')
 done
@@ -211,12 +211,31 @@ part_8() {
   finish
 }
 
+# Three steps of every classifier: pack.sh runs the same on the CPU for the record.
+part_9() {
+  need_gpu
+  local network kind settings
+  check "deda toy" "exit code 0" deda toy --config "$pack/pipeline.toml" --set "dataset.root=\"$work/toy\"" --out "$work/toy-run"
+  [ "$problems" -eq 0 ] || finish
+  for network in "${classifiers[@]}"; do   # of environment.sh
+    for kind in fp32 bf16 fp16 fp16-graphs fp16-again; do
+      settings=(--set "train.device=\"cuda\"" --set "train.precision=\"${kind%%-*}\"")
+      if [ $kind = fp16-graphs ]; then settings+=(--set train.captured_graphs=true); fi
+      check "$network, $kind" "exit code 0" train_classifier "$network" "$work/toy" "$work/$network-$kind" "${settings[@]}" || continue
+      device_check close "$pack/record/$network.json" "$work/$network-$kind" --name "$network, $kind: " || problems=$((problems + 1))
+    done
+    check "$network, fp16 twice" "equal bytes" device_check same "$(echo "$work/$network-fp16"/train-*/last.safetensors)" \
+      "$(echo "$work/$network-fp16-again"/train-*/last.safetensors)"
+  done
+  finish
+}
+
 if [ -n "$inner" ]; then
   work=$DEDA_PART_FILES.work
   rm -rf "$work"; mkdir -p "$work"; cd "$work" || exit 1
   case $inner in
     1) part_1 ;; 2) part_2 ;; 3) part_3 ;; 4) part_figures training ;; 5) part_figures diffusion ;; 6) part_figures segmenters ;;
-    7) part_7 ;; 8) part_8 ;; *) wrong "there is no part $inner" ;;
+    7) part_7 ;; 8) part_8 ;; 9) part_9 ;; *) wrong "there is no part $inner" ;;
   esac
 fi
 

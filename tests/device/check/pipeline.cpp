@@ -72,7 +72,7 @@ constexpr double last_loss_tolerance = 0.35;  // relative: training amplifies ev
 constexpr double accuracy_tolerance = 25;     // points, last epoch, of 60 test pictures
 constexpr double rejected_tolerance = 0.10;   // share of synthetic CDPs whose verdict may differ
 
-bool judge(const std::string& name, double value, double record, double tolerance, const std::string& unit) {
+bool judge_near(const std::string& name, double value, double record, double tolerance, const std::string& unit) {
   const bool near = std::abs(value - record) <= tolerance;
   print({name, value, unit, fmt::format("CPU {:.4g} +- {:.3g}", record, tolerance), near});
   return near;
@@ -93,6 +93,11 @@ Outcome summary(const Arguments& arguments) {
 Outcome close_to(const Arguments& arguments) {
   const auto record = read_json(arguments.required(0, "the recorded summary"));
   const auto now = summarise(arguments.required(1, "the output folder"));
+  const auto prefix = arguments.get("name");
+  const auto judge = [&](const std::string& name, double value, double expected, double tolerance,
+                         const std::string& unit) {
+    return judge_near(prefix + name, value, expected, tolerance, unit);
+  };
   bool passed = true;
   for (const auto& [stage, expected] : record.at("stores").items()) {
     const auto found = now["stores"].value(stage, json::object());

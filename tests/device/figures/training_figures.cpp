@@ -39,7 +39,12 @@ struct Case {
 };
 
 const char* precision_name(Precision precision) {
-  return precision == Precision::bf16 ? "bf16" : precision == Precision::tf32 ? "tf32" : "fp32";
+  switch (precision) {
+    case Precision::bf16: return "bf16";
+    case Precision::fp16: return "fp16";
+    case Precision::tf32: return "tf32";
+    default: return "fp32";
+  }
 }
 
 // Whatever the registry can build.
@@ -57,10 +62,14 @@ std::int64_t largest_batch(bool small) {
   return batches(small).back();
 }
 
+// fp16, which newer cards need not, at the large batch only.
 std::vector<Case> cases_of(Precision precision, bool small) {
   std::vector<Case> all;
   for (const auto& network : classifiers()) {
-    for (const auto batch : batches(small)) all.push_back({network, batch, precision});
+    for (const auto batch : batches(small)) {
+      if (precision == Precision::fp16 && batch != largest_batch(small)) continue;
+      all.push_back({network, batch, precision});
+    }
   }
   return all;
 }
@@ -86,9 +95,11 @@ class TrainingFigures {
         side_{bench.small() ? 32 : 448},
         rates_{print_rates(bench, "training")} {}
 
-  // The precision that is meant for GPUs first.
+  // The precision that is meant for GPUs first, then V100's, which is fp32 on CPUs.
   void print() {
-    for (const auto precision : {Precision::bf16, Precision::tf32, Precision::fp32}) print(precision);
+    print(Precision::bf16);
+    if (bench_.on_gpu()) print(Precision::fp16);
+    for (const auto precision : {Precision::tf32, Precision::fp32}) print(precision);
   }
 
  private:
@@ -142,7 +153,7 @@ class TrainingFigures {
                                           [&] { network.step(); });
     if (!network.finite()) throw ModelError("the loss is not finite");
     print_share(name_ + ".network", rate * operations,
-                each.precision == Precision::bf16   ? rates_.bf16
+                each.precision == Precision::bf16 || each.precision == Precision::fp16 ? rates_.bf16
                 : each.precision == Precision::tf32 ? rates_.tf32
                                                     : rates_.fp32);
     return rate;

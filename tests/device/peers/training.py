@@ -7,6 +7,7 @@ import torch
 from measure import Bench, matrix_rates, precision
 
 CLASSES = 6
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NETWORKS = ("resnet18", "resnet50", "densenet121", "vit_b_16")
 RATE = 0.0  # the weights stay, and each step costs the same
 
@@ -14,7 +15,7 @@ RATE = 0.0  # the weights stay, and each step costs the same
 def step_of(network, optimizer, name, pictures, labels):
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=name == "bf16"):
+        with torch.autocast(pictures.device.type, HALVES.get(name, torch.bfloat16), enabled=name in HALVES):
             output = network(pictures)
         torch.nn.functional.cross_entropy(output.float(), labels).backward()
         optimizer.step()
@@ -48,10 +49,10 @@ def print_figure(bench, peer, name, network_name, batch):
 
 def main(arguments=None):
     bench = Bench(__doc__.split("\n")[0], arguments)
-    for name in ("bf16", "tf32", "fp32"):
+    for name in ("bf16", "fp16", "tf32", "fp32") if bench.on_gpu else ("bf16", "tf32", "fp32"):
         for peer in ["eager", *bench.compiled]:  # compiling takes long: what is eager comes first
             for network_name in NETWORKS:
-                for batch in (2,) if bench.small else (16, 64):
+                for batch in (2,) if bench.small else (64,) if name == "fp16" else (16, 64):
                     print_figure(bench, peer, name, network_name, batch)
     matrix_rates(bench, "training")
 
