@@ -1,11 +1,37 @@
 #include "augment/config.h"
 
+#include "mixing/method.h"
+
 namespace deda::augment {
 
+namespace {
+
+// One key for what samples are made of and how they are mixed.
+void describe_method(ConfigVisitor& v, Method& method, mixing::MixingConfig& mixing) {
+  std::vector<std::string_view> names{"plain", "deda"};
+  const auto own = names.size();
+  for (const auto* each : mixing::methods()) names.push_back(each->facts().name);
+  std::size_t index =
+      mixing.chosen >= 0 ? own + static_cast<std::size_t>(mixing.chosen) : static_cast<std::size_t>(method);
+  v.choice_index(
+      {.key = "method",
+       .help = "plain: natural pictures only; deda: online randomized combination (paper section 3.3); the "
+               "others mix the pictures of a batch (peers of tables 2 to 5), each with a section of its own"},
+      index, names);
+  mixing.chosen = index < own ? -1 : static_cast<int>(index - own);
+  v.field({.key = "on_deda",
+           .help = "whether an image-mixing method mixes De-DA's samples instead of natural pictures"},
+          mixing.on_deda);
+  if (mixing.chosen < 0)
+    method = static_cast<Method>(index);
+  else
+    method = mixing.on_deda ? Method::deda : Method::plain;
+}
+
+}  // namespace
+
 void AugmentConfig::describe(ConfigVisitor& v) {
-  v.choice({.key = "method",
-            .help = "plain: natural pictures only; deda: online randomized combination (paper section 3.3)"},
-           method, {{"plain", Method::plain}, {"deda", Method::deda}});
+  describe_method(v, method, mixing);
   v.choice({.key = "resize",
             .help = "shorter: pictures and CIPs keep their aspect (recipe A); square: both sides become "
                     "resize_shorter (recipes B and C)"},
@@ -185,6 +211,7 @@ void AugmentConfig::describe(ConfigVisitor& v) {
           cache_megabytes);
   v.field({.key = "ring_batches", .help = "batches composed ahead of the network", .min = 1, .max = 64},
           ring_batches);
+  mixing.describe_sections(v);
   v.require(crop <= resize_shorter, "crop", "crop is larger than resize_shorter",
             "Lower augment.crop or raise augment.resize_shorter.");
   v.require(scale_min <= scale_max, "scale_min", "scale_min is larger than scale_max",

@@ -1,12 +1,13 @@
 // Section [augment]: how training samples are made. Defaults are the paper's (section 4.1, table 6) where it
-// says, else the decisions that its reading leaves open; peer methods will be further values of `method`, one
-// file each.
+// says, else the decisions that its reading leaves open. Image-mixing peers are further values of `method`,
+// with a section each (src/mixing).
 #pragma once
 
 #include <cstdint>
 
 #include "augment/policy_draws.h"
 #include "core/config.h"
+#include "mixing/settings.h"
 
 namespace deda::augment {
 
@@ -22,7 +23,9 @@ enum class MixedLabel : std::uint8_t { hard, area };
 enum class ScaleRule : std::uint8_t { relative, native };
 
 struct AugmentConfig {
+  // What samples are made of; where `mixing` has chosen a method (augment.method names both), what it mixes.
   Method method = Method::deda;
+  mixing::MixingConfig mixing;
   ResizeRule resize = ResizeRule::shorter;
   std::int64_t resize_shorter = 512;
   std::int64_t pad = 0;

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <thread>
 
+#include "augment/mixed_batches.h"
+
 namespace deda::augment {
 
 Plan training_plan(const std::vector<std::uint32_t>& order, std::int64_t global_batch, int rank, int ranks,
@@ -33,8 +35,11 @@ struct ComposedStream::State {
   Plan plan;
   Shape shape;
   Render render;
+  Finish finish;  // empty: batches are handed out as they were composed
   std::vector<Batch> ring;
-  std::vector<std::int64_t> left;  // samples of the ring's batch that are not composed yet
+  std::vector<Batch> composed;  // with `finish`, what it reads; in step with the ring
+  std::vector<std::int64_t>
+      left;  // samples of the ring's batch that are not composed yet; `finish` counts as one
   std::mutex mutex;
   std::condition_variable work_there, batch_done;
   std::size_t handed_out = 0;  // batches the caller has taken; the last of them is still in use
@@ -48,8 +53,10 @@ struct ComposedStream::State {
     return batch < handed_out + ring.size() - (handed_out > 0 ? 1 : 0);
   }
 
+  Batch& composed_into(std::size_t batch) { return (finish ? composed : ring)[batch % ring.size()]; }
+
   void prepare(std::size_t batch) {
-    Batch& buffer = ring[batch % ring.size()];
+    Batch& buffer = composed_into(batch);
     const std::size_t size = plan[batch].size();
     buffer.size = static_cast<std::int64_t>(size);
     buffer.height = buffer.width = shape.side;
@@ -58,7 +65,22 @@ struct ComposedStream::State {
                          3);
     buffer.labels.resize(size * static_cast<std::size_t>(shape.classes));
     buffer.draws.resize(size);
-    left[batch % ring.size()] = static_cast<std::int64_t>(size);
+    left[batch % ring.size()] = static_cast<std::int64_t>(size) + (finish && size > 0 ? 1 : 0);
+    if (finish && size == 0) {
+      Batch& empty = ring[batch % ring.size()];
+      empty.size = empty.sources = 0;
+      empty.height = empty.width = shape.side;
+      empty.classes = shape.classes;
+    }
+  }
+
+  // Called unlocked.
+  void try_to(std::exception_ptr& error, const auto& work) {
+    try {
+      work();
+    } catch (...) {
+      error = std::current_exception();
+    }
   }
 
   void work(int worker) {
@@ -82,33 +104,41 @@ struct ComposedStream::State {
         ++next_batch;
       }
       lock.unlock();
-      Batch& buffer = ring[batch % ring.size()];
+      Batch& buffer = composed_into(batch);
       const std::size_t pixels =
           static_cast<std::size_t>(shape.side) * static_cast<std::size_t>(shape.side) * 3;
       std::exception_ptr error;
-      try {
+      try_to(error, [&] {
         render(worker, plan[batch][slot], buffer.pixels.data() + slot * pixels,
                buffer.labels.data() + slot * static_cast<std::size_t>(shape.classes), buffer.draws[slot]);
-      } catch (...) {
-        error = std::current_exception();
-      }
+      });
       lock.lock();
+      auto& open = left[batch % ring.size()];
+      --open;
+      if (finish && open == 1 && !error && !failure) {
+        lock.unlock();
+        try_to(error, [&] { finish(worker, batch, buffer, ring[batch % ring.size()]); });
+        lock.lock();
+        --open;
+      }
       if (error && !failure) failure = error;
-      if (--left[batch % ring.size()] == 0 || error) batch_done.notify_all();
+      if (open == 0 || error) batch_done.notify_all();
     }
   }
 };
 
 ComposedStream::ComposedStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
-                               std::pmr::memory_resource* memory)
+                               std::pmr::memory_resource* memory, Finish finish)
     : state_{std::make_unique<State>()} {
   State& state = *state_;
   state.plan = std::move(plan);
   state.shape = shape;
   state.render = std::move(render);
+  state.finish = std::move(finish);
   const auto ring = static_cast<std::size_t>(std::max<std::int64_t>(2, ring_batches));
   state.ring.reserve(ring);
   for (std::size_t i = 0; i < ring; ++i) state.ring.emplace_back(memory);
+  if (state.finish) state.composed.resize(ring);
   state.left.assign(state.ring.size(), 0);
   for (int worker = 0; worker < std::max(1, workers); ++worker)
     state.threads.emplace_back([&state, worker] { state.work(worker); });
@@ -145,14 +175,25 @@ std::unique_ptr<BatchStream> open_training(TrainingSource& source, std::uint32_t
                                            std::pmr::memory_resource* memory) {
   auto scratch =
       std::make_shared<std::vector<ComposerScratch>>(static_cast<std::size_t>(std::max(1, workers)));
+  const auto render = [&source, epoch, scratch](int worker, std::int64_t sample, std::uint8_t* pixels,
+                                                float* label, Draws& draws) {
+    source.render(sample, epoch, (*scratch)[static_cast<std::size_t>(worker)], pixels, label, draws);
+  };
+  const ComposedStream::Shape shape{source.side(), source.classes()};
+  if (const auto* mixing = source.config().mixing.active()) {
+    auto batches = std::make_shared<MixedBatches>(
+        *mixing, GlobalBatches{source.order(epoch), global_batch, source.seed(), epoch, first_batch}, rank,
+        ranks, source.side(), workers);
+    auto plan = batches->samples_to_compose();
+    return std::make_unique<ComposedStream>(
+        std::move(plan), shape, workers, ring_batches, render, memory,
+        [batches](int worker, std::size_t batch, const Batch& composed, Batch& handed_out) {
+          batches->mix(worker, batch, composed, handed_out);
+        });
+  }
   return std::make_unique<ComposedStream>(
-      training_plan(source.order(epoch), global_batch, rank, ranks, first_batch),
-      ComposedStream::Shape{source.side(), source.classes()}, workers, ring_batches,
-      [&source, epoch, scratch](int worker, std::int64_t sample, std::uint8_t* pixels, float* label,
-                                Draws& draws) {
-        source.render(sample, epoch, (*scratch)[static_cast<std::size_t>(worker)], pixels, label, draws);
-      },
-      memory);
+      training_plan(source.order(epoch), global_batch, rank, ranks, first_batch), shape, workers,
+      ring_batches, render, memory);
 }
 
 std::unique_ptr<BatchStream> open_test(TestSource& source, std::int64_t batch, int rank, int ranks,

@@ -33,8 +33,11 @@ class ComposedStream final : public BatchStream {
   // of the ring lie in `memory`, which outlives the stream.
   using Render =
       std::function<void(int worker, std::int64_t sample, std::uint8_t* pixels, float* label, Draws& draws)>;
+  // What a worker makes of a batch once all of its pictures are composed: `handed_out`, which next() then
+  // gives, out of `composed`. Called once per batch, for several batches at a time by different workers.
+  using Finish = std::function<void(int worker, std::size_t batch, const Batch& composed, Batch& handed_out)>;
   ComposedStream(Plan plan, Shape shape, int workers, std::int64_t ring_batches, Render render,
-                 std::pmr::memory_resource* memory = std::pmr::get_default_resource());
+                 std::pmr::memory_resource* memory = std::pmr::get_default_resource(), Finish finish = {});
   ~ComposedStream() override;  // stops the workers; never throws
   ComposedStream(const ComposedStream&) = delete;
   ComposedStream& operator=(const ComposedStream&) = delete;

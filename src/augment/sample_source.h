@@ -37,6 +37,7 @@ class TrainingSource {
   void render_before_policy(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
                             std::uint8_t* pixels, float* label, Draws& draws);
   const AugmentConfig& config() const { return config_; }
+  std::uint64_t seed() const { return seed_; }
   // The decisions alone, geometry and label included, as render() makes them.
   struct Decided {
     Draws draws;

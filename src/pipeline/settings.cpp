@@ -1,8 +1,11 @@
 #include "pipeline/settings.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <stdexcept>
+
+#include "mixing/method.h"
 
 namespace deda::pipeline {
 
@@ -59,6 +62,9 @@ bool is_randaugment(const Config& c) {
 }
 bool is_color_jitter(const Config& c) {
   return c.augment.policy == augment::Policy::color_jitter;
+}
+bool mixes_on_deda(const Config& c) {
+  return c.augment.mixing.chosen >= 0 && c.augment.mixing.on_deda;
 }
 bool mixes(const Config& c) {
   return uses_parts(c) && c.augment.p_mix > 0;
@@ -155,8 +161,28 @@ constexpr std::string_view judges_only = "decides whether the stage is called a 
 constexpr std::string_view beside_the_result = "what stays on disk beside the result";
 constexpr std::string_view own_model = "makes a model folder, whose content counts where it is used";
 
+// Keys of the image-mixing methods' sections: each counts where its method is chosen.
+void add_mixing_rows(std::vector<SettingRow>& rows) {
+  static std::deque<std::string> names;  // rows refer to them
+  const auto after = std::find_if(rows.begin(), rows.end(),
+                                  [](const SettingRow& row) { return row.key == "augment.ring_batches"; });
+  std::vector<SettingRow> more;
+  const auto& methods = mixing::methods();
+  for (std::size_t i = 0; i < methods.size(); ++i) {
+    const auto& facts = methods[i]->facts();
+    const auto chosen = [number = static_cast<int>(i)](const Config& c) {
+      return c.augment.mixing.chosen == number;
+    };
+    for (const auto& key : facts.keys) {
+      names.push_back("augment." + std::string{facts.name} + "." + std::string{key.name});
+      more.push_back({names.back(), value, train, chosen, ""});
+    }
+  }
+  rows.insert(after + 1, more.begin(), more.end());
+}
+
 std::vector<SettingRow> make_rows() {
-  return {
+  std::vector<SettingRow> rows = {
       {"run.name", none, nothing, nullptr, "a name for people"},
       {"run.output", none, nothing, nullptr, "where results live"},
       {"run.seed", value, train, nullptr, ""},
@@ -310,6 +336,7 @@ std::vector<SettingRow> make_rows() {
       {"pretrain.unet_rate", none, nothing, nullptr, own_model},
 
       {"augment.method", value, train, nullptr, ""},
+      {"augment.on_deda", value, train, mixes_on_deda, ""},
       {"augment.resize", value, train, squares, ""},
       {"augment.resize_shorter", value, train, nullptr, ""},
       {"augment.pad", value, train, pads, ""},
@@ -395,6 +422,8 @@ std::vector<SettingRow> make_rows() {
       {"train.composer_threads", none, nothing, nullptr, where_and_how_fast},
       {"train.bucket_mb", none, nothing, nullptr, where_and_how_fast},
   };
+  add_mixing_rows(rows);
+  return rows;
 }
 
 }  // namespace
@@ -416,6 +445,11 @@ PipelineConfig effective(PipelineConfig config) {
   if (augment.method == augment::Method::deda && augment.real_cdps == augment::RealCdps::untouched &&
       augment.p_syn == 0)
     augment.method = augment::Method::plain;
+  auto& mixing = augment.mixing;
+  if (const auto* active = mixing.active();
+      active != nullptr && active->has("mix_probability") && (*active)["mix_probability"] == 0)
+    mixing.chosen = -1;
+  mixing.on_deda = mixing.chosen >= 0 && augment.method == augment::Method::deda;
   return config;
 }
 
@@ -431,8 +465,11 @@ bool uses_identifiers(const PipelineConfig& config) {
 
 std::string method_name(const PipelineConfig& config) {
   const auto same = effective(config);
-  if (!uses_parts(same)) return "plain";
-  return uses_synthetic(same) ? "deda" : "deda-real";
+  const std::string samples = !uses_parts(same) ? "plain" : uses_synthetic(same) ? "deda" : "deda-real";
+  const auto* mixing = same.augment.mixing.active();
+  if (mixing == nullptr) return samples;
+  const std::string name{mixing->method().facts().name};
+  return uses_parts(same) ? samples + "+" + name : name;
 }
 
 const std::vector<SettingRow>& setting_rows() {

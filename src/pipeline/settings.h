@@ -1,6 +1,7 @@
 // Which settings change which results: the one table of it, a row for every key of the configuration.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +18,8 @@ PipelineConfig effective(PipelineConfig config);
 bool uses_parts(const PipelineConfig& effective);      // real CDPs and CIPs
 bool uses_synthetic(const PipelineConfig& effective);  // synthetic CDPs
 bool uses_identifiers(const PipelineConfig& config);   // in the prompts of generation
-// "plain", "deda-real" (De-DA without synthetic CDPs), "deda".
+// "plain", "deda-real" (De-DA without synthetic CDPs), "deda", the name of an image-mixing method, or, where
+// that mixes De-DA's samples, both: "deda+cutmix".
 std::string method_name(const PipelineConfig& config);
 
 // How a key takes part in results.
@@ -32,8 +34,8 @@ enum class Part : std::uint8_t {
 struct SettingRow {
   std::string_view key;
   Part part = Part::value;
-  std::vector<Stage> stages;                         // whose results it changes, their needers' besides
-  bool (*applies)(const PipelineConfig&) = nullptr;  // null: always; else only where this holds
+  std::vector<Stage> stages;                           // whose results it changes, their needers' besides
+  std::function<bool(const PipelineConfig&)> applies;  // empty: always; else only where this holds
   std::string_view reason;  // of `none`, `content`, `derived`: why, or by way of what
 };
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "mixing/method.h"
 #include "report/chart.h"
 #include "report/curves.h"
 #include "report/letters.h"
@@ -143,14 +144,12 @@ std::vector<Line> lines_of(const Comparison& comparison) {
 }
 
 double last_accuracy(const RunResults& run, const std::string& group) {
-  if (group == held_out)
-    return run.held_out ? run.held_out->last : std::numeric_limits<double>::quiet_NaN();
+  if (group == held_out) return run.held_out ? run.held_out->last : std::numeric_limits<double>::quiet_NaN();
   const auto found = run.accuracy.find(group);
   return found == run.accuracy.end() ? std::numeric_limits<double>::quiet_NaN() : found->second.last;
 }
 double best_accuracy(const RunResults& run, const std::string& group) {
-  if (group == held_out)
-    return run.held_out ? run.held_out->best : std::numeric_limits<double>::quiet_NaN();
+  if (group == held_out) return run.held_out ? run.held_out->best : std::numeric_limits<double>::quiet_NaN();
   const auto found = run.accuracy.find(group);
   return found == run.accuracy.end() ? std::numeric_limits<double>::quiet_NaN() : found->second.best;
 }
@@ -430,11 +429,24 @@ class Table {
 
 }  // namespace
 
+namespace {
+
+std::string title_of_samples(const std::string& method) {
+  if (method == plain) return "Plain";
+  if (method == "deda") return "De-DA";
+  if (method == "deda-real") return "De-DA, real CDPs only";
+  for (const auto* mixing : mixing::methods()) {
+    if (mixing->facts().name == method) return std::string{mixing->facts().title};
+  }
+  return method;
+}
+
+}  // namespace
+
 std::string method_title(const std::string& method, const std::string& masks) {
-  std::string title = method;
-  if (method == plain) title = "Plain";
-  if (method == "deda") title = "De-DA";
-  if (method == "deda-real") title = "De-DA, real CDPs only";
+  const auto plus = method.find('+');
+  std::string title = title_of_samples(method.substr(0, plus));
+  if (plus != std::string::npos) title += " + " + title_of_samples(method.substr(plus + 1));
   return masks.empty() ? title : title + " [" + masks + "]";
 }
 

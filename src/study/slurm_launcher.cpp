@@ -283,9 +283,10 @@ class SlurmLauncher final : public Launcher {
     }
   }
 
-  // Rarely, and soon after something ended badly: when the job ends, and which nodes it still has.
+  // Once a minute, and soon after something ended badly: when the job ends, which `scontrol update TimeLimit`
+  // moves without a word to the job, and which nodes it still has.
   void ask_when_it_is_time() {
-    constexpr double rarely_s = 600, soon_s = 30, at_once_s = 2;
+    constexpr double rarely_s = 60, soon_s = 30, at_once_s = 2;
     if (steady_s() - asked_ > (nodes_in_doubt_ ? at_once_s : suspicious_ ? soon_s : rarely_s)) ask();
   }
 

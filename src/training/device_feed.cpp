@@ -13,10 +13,10 @@ using Clock = std::chrono::steady_clock;
 DeviceBatch as_tensors(const augment::Batch& batch) {
   DeviceBatch view;
   view.size = batch.size;
+  const auto rows = batch.size + batch.sources;
   view.pixels = at::from_blob(const_cast<std::uint8_t*>(batch.pixels.data()),
-                              {batch.size, batch.height, batch.width, 3}, at::kByte);
-  view.labels =
-      at::from_blob(const_cast<float*>(batch.labels.data()), {batch.size, batch.classes}, at::kFloat);
+                              {rows, batch.height, batch.width, 3}, at::kByte);
+  view.labels = at::from_blob(const_cast<float*>(batch.labels.data()), {rows, batch.classes}, at::kFloat);
   view.host = &batch;
   return view;
 }
@@ -43,7 +43,7 @@ void DeviceFeed::fetch() {
   ended_ = batch == nullptr;
   if (ended_) return;
   ahead_ = as_tensors(*batch);
-  if (!uploader_ || batch->size == 0) return;
+  if (!uploader_ || batch->size + batch->sources == 0) return;
   ahead_.pixels = uploader_->start(ahead_.pixels);
   ahead_.labels = uploader_->start(ahead_.labels);
 }

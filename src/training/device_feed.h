@@ -15,12 +15,15 @@
 
 namespace deda::training {
 
-// This rank's share of a batch.
+// This rank's share of a batch, and behind it `host->sources` further pictures where a method mixes on the
+// device.
 struct DeviceBatch {
   std::int64_t size = 0;
-  at::Tensor pixels;                     // [size, H, W, 3] uint8
-  at::Tensor labels;                     // [size, classes] float32
+  at::Tensor pixels;                     // [size + sources, H, W, 3] uint8
+  at::Tensor labels;                     // [size + sources, classes] float32
   const augment::Batch* host = nullptr;  // where it came from; until the feed is asked for more
+  at::Tensor pictures;  // [size, 3, H, W] float32, normalised: of a batch that was mixed on the device,
+                        // instead of pixels
 };
 
 // The batch as it lies in memory, without a copy; valid as long as `batch` is.

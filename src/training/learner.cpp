@@ -1,6 +1,7 @@
 #include "training/learner.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -65,11 +66,13 @@ std::vector<at::Tensor> values(const models::NamedTensors& tensors) {
 }  // namespace
 
 Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std::int64_t classes,
-                 std::uint64_t seed, const device::Place& place, std::int64_t side)
+                 std::uint64_t seed, const device::Place& place, std::int64_t side,
+                 const mixing::Settings* mixing)
     : ranks_{ranks},
       config_{config},
       device_{place.device},
       channels_last_{use_channels_last(config, device_)},
+      side_{side},
       normalise_{device_, channels_last_},
       network_{models::make_classifier(
           config.network,
@@ -93,7 +96,11 @@ Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std
   optimizer_ = std::make_unique<Sgd>(network_->parameters(), SgdOptions{.momentum = config.momentum,
                                                                         .weight_decay = config.weight_decay,
                                                                         .nesterov = config.nesterov});
-  c10::intrusive_ptr<c10d::ProcessGroup> group;
+  auto& group = group_;
+  if (mixing != nullptr) {
+    mixing_ = *mixing;
+    mixer_ = make_device_mixer(*mixing);
+  }
   if (ranks.size() > 1) {
     const auto make_group = [&] {
       const auto kind = device_.is_cpu() ? comm::DeviceKind::cpu : comm::DeviceKind::cuda;
@@ -117,6 +124,8 @@ Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std
         LossScaling{.initial = config.loss_scale, .growth_interval = config.loss_scale_interval}, device_,
         std::move(agree));
   }
+  if (config_.captured_graphs && mixer_)
+    graph_.refuse("what is mixed with what is decided from saliency in the middle of the step");
   if (config_.captured_graphs && reducer_)
     graph_.refuse("gradients are averaged over several ranks while the backward pass runs");
 }
@@ -132,25 +141,30 @@ void Learner::share_batch_norm(c10::intrusive_ptr<c10d::ProcessGroup> group) {
 }
 
 void Learner::clear_gradients() {
+  std::size_t i = 0;
   for (const auto& parameter : network_->parameters()) {
     auto& gradient = parameter.mutable_grad();
+    const auto kept = kept_gradients_.empty() ? at::Tensor{} : kept_gradients_[i++];
     // Alone, an undefined gradient lets backward hand over its result; with a reducer gradients are views of
     // its buckets.
     if (!reducer_)
-      gradient.reset();
+      gradient = kept;
+    else if (gradient.defined() && kept.defined())
+      gradient.copy_(kept);
     else if (gradient.defined())
       gradient.zero_();
   }
+  kept_gradients_.clear();
 }
 
 at::Tensor Learner::forward_and_loss(const DeviceBatch& share, StepTracer* tracer) {
-  const auto pictures = normalise_(share.pixels);
+  const auto pictures = share.pictures.defined() ? share.pictures : normalise_(share.pixels);
   at::Tensor output;
   {
     const AutocastScope autocast(config_.precision, device_.type());
     output = network_->forward(pictures);
   }
-  if (tracer) tracer->saw(pictures, share.labels, output, share.host->draws);
+  if (tracer) tracer->saw(pictures, share.labels, output, *share.host);
   return objective_->loss(output, share.labels);
 }
 
@@ -193,7 +207,7 @@ bool Learner::captured_step(const DeviceBatch& share, double learning_rate) {
   if (!graph_.possible() || share.size != config_.batch_size) return false;
   if (!graph_.ready()) {
     if (++steps_before_graph_ <= steps_to_set_up) return false;
-    graph_batch_ = {share.size, share.pixels.clone(), share.labels.clone(), nullptr};
+    graph_batch_ = {share.size, share.pixels.clone(), share.labels.clone(), nullptr, {}};
     graph_rate_ = at::full({}, learning_rate, share.labels.options());
     const auto record = [this] {
       graph_loss_ = run_step(
@@ -212,9 +226,132 @@ bool Learner::captured_step(const DeviceBatch& share, double learning_rate) {
   return true;
 }
 
-at::Tensor Learner::step(const DeviceBatch& share, std::int64_t global_size, double learning_rate,
-                         StepTracer* tracer) {
+// The pass through the network that saliency costs; its gradient by the parameters is taken along where a
+// method adds it. Autograd is asked for these gradients alone, so that nothing is accumulated and no
+// averaging starts.
+at::Tensor Learner::gradients_by_picture(const at::Tensor& pictures, const at::Tensor& labels, double factor,
+                                         bool keep) {
+  const models::RunningStatisticsKept kept(*network_);
+  const bool has_pictures = pictures.size(0) > 0;
+  if (!has_pictures && !global_batch_) {
+    if (keep) {
+      for (const auto& parameter : network_->parameters())
+        kept_gradients_.push_back(at::zeros_like(parameter));
+    }
+    return at::empty_like(pictures);
+  }
+  const auto side = network_->small_side();
+  // Where batch norm is over all ranks, one without pictures takes part with one that does not count.
+  const auto input =
+      (has_pictures ? pictures.detach()
+                    : at::zeros({1, 3, side, side}, at::TensorOptions(at::kFloat).device(device_)))
+          .requires_grad_();
+  at::Tensor loss;
+  {
+    const AutocastScope autocast(config_.precision, device_.type());
+    const auto output = network_->forward(input);
+    loss = has_pictures ? objective_->loss(output, labels) * factor : output.sum() * 0.0;
+  }
+  if (scaler_) loss = scaler_->scaled(loss);
+  std::vector<at::Tensor> by{input};
+  if (keep) {
+    for (const auto& parameter : network_->parameters()) by.push_back(parameter);
+  }
+  const auto gradients = torch::autograd::grad({loss}, by);
+  if (keep) kept_gradients_.assign(gradients.begin() + 1, gradients.end());
+  return has_pictures ? gradients.front().to(at::kFloat) : at::empty_like(pictures);
+}
+
+at::Tensor Learner::class_activations(const at::Tensor& pictures, const at::Tensor& labels) {
+  const at::NoGradGuard no_gradients;
+  const models::RunningStatisticsKept kept(*network_);
+  const bool has_pictures = pictures.size(0) > 0;
+  at::Tensor maps;
+  {
+    const AutocastScope autocast(config_.precision, device_.type());
+    // Also of a rank without pictures, for the maps' size and batch norm over all ranks.
+    const bool takes_part = has_pictures || global_batch_;
+    if (!takes_part) network_->eval();
+    maps = network_->features(
+        has_pictures ? pictures
+                     : at::zeros({1, 3, pictures.size(-2), pictures.size(-1)}, pictures.options()));
+    if (!takes_part) network_->train();
+  }
+  maps = maps.to(at::kFloat);
+  if (!has_pictures) return at::empty({0, maps.size(2), maps.size(3)}, maps.options());
+  const auto parameters = network_->named_parameters();
+  const auto weight = parameters[network_->head_name() + ".weight"].to(at::kFloat),
+             bias = parameters[network_->head_name() + ".bias"].to(at::kFloat);
+  const auto of_label = labels.matmul(weight);  // [n, channels]
+  return (maps * of_label.unsqueeze(2).unsqueeze(3)).sum(1) + labels.matmul(bias).unsqueeze(1).unsqueeze(2);
+}
+
+DeviceBatch Learner::mixed(const DeviceBatch& share, const mixing::BatchPlan& plan, std::int64_t global_size,
+                           StepTracer* tracer) {
+  const auto* const mix = share.host != nullptr && share.host->mix ? &*share.host->mix : nullptr;
+  MixInput input{.settings = *mixing_,
+                 .plan = plan,
+                 .size = share.size,
+                 .global_size = global_size,
+                 .places = mix != nullptr ? mix->places : std::vector<std::uint32_t>{},
+                 .pictures = {},
+                 .labels = share.labels,
+                 .traced = tracer != nullptr};
+  const bool has_rows = !input.places.empty();
+  const auto side = side_ > 0 ? side_ : network_->small_side();
+  input.pictures = has_rows ? normalise_(share.pixels)
+                            : at::empty({0, 3, side, side}, at::TensorOptions(at::kFloat).device(device_));
+  if (!has_rows) input.labels = at::empty({0, network_->classes()}, input.pictures.options());
+  const auto own_labels = input.labels.narrow(0, 0, input.size);
+  const DeviceBatch clean{input.size, {}, own_labels, share.host, input.pictures.narrow(0, 0, input.size)};
+  if (global_batch_) global_batch_->takes_part = input.size > 0;
+  const NetworkView view{
+      .gradients_by_picture =
+          [&](const at::Tensor& pictures, const at::Tensor& labels, double keep) {
+            double factor = 1;
+            if (keep > 0) {
+              const auto own = objective_->counted(clean);
+              const auto all = std::max(1.0, objective_->counted_in_all(ranks_, own, global_size));
+              factor = keep * own * static_cast<double>(ranks_.size()) / all;
+            }
+            return gradients_by_picture(pictures, labels, factor, keep > 0);
+          },
+      .class_activations = [&](const at::Tensor& pictures,
+                               const at::Tensor& labels) { return class_activations(pictures, labels); },
+      .of_all_places =
+          [&](const at::Tensor& own) {
+            auto sizes = own.sizes().vec();
+            sizes.front() = global_size;
+            auto all = at::zeros(sizes, own.options());
+            if (own.size(0) > 0) {
+              auto places = at::empty({own.size(0)}, at::kLong);
+              std::copy_n(input.places.begin(), own.size(0), places.mutable_data_ptr<std::int64_t>());
+              all.index_copy_(0, places.to(device_), own);
+            }
+            // Every place is one rank's and nothing on the others: the sum is exact.
+            if (group_) reduce(*group_, all, c10d::ReduceOp::SUM);
+            return all;
+          }};
+  const auto output = mixer_->mix(input, view);
+  if (!output.usable) {
+    ++left_unmixed_;
+    kept_gradients_.clear();
+    return clean;
+  }
+  if (input.size == 0) return {};
+  if (tracer) tracer->mixed(clean.pictures, own_labels, output.trace);
+  return {input.size,
+          {},
+          output.labels,
+          share.host,
+          channels_last_ ? output.pictures.contiguous(at::MemoryFormat::ChannelsLast) : output.pictures};
+}
+
+at::Tensor Learner::step(const DeviceBatch& batch, std::int64_t global_size, double learning_rate,
+                         StepTracer* tracer, const mixing::BatchPlan* plan) {
   if (tracer) tracer->start(*network_, optimizer_->momentum_buffers());
+  const auto share =
+      mixer_ && plan != nullptr && plan->applied ? mixed(batch, *plan, global_size, tracer) : batch;
   // The reducer divides by the number of ranks; so weighted, the sum over ranks is the mean over the global
   // batch, of what the objective counts: samples, or entries of labels.
   const auto own = objective_->counted(share);

@@ -176,6 +176,7 @@ std::string results_json(const RunDescription& run, const TrainingState& state) 
       {"held_out", held_out},
       {"left_out_per_epoch", run.left_out},
       {"loss_scaling", loss_scaling},
+      {"left_unmixed", state.left_unmixed},
       {"provenance", nlohmann::ordered_json::parse(to_json(run.made_of))},
   };
   return results.dump(2) + "\n";

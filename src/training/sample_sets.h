@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "augment/batch_stream.h"
+#include "mixing/settings.h"
 
 namespace deda::training {
 
@@ -22,6 +23,10 @@ struct TrainingSamples {
   // changed it, pixels [height, width, 3] (empty function: there is no policy).
   std::string settings = "{}";
   std::function<void(const augment::Draws& sample, std::uint8_t* pixels)> before_policy;
+  // Of an image-mixing method, which the stream's owner keeps: its settings, and a sample before it is mixed,
+  // pixels [height, width, 3] and label [classes]. Else null and empty.
+  const mixing::Settings* mixing = nullptr;
+  std::function<void(std::int64_t sample, std::int64_t epoch, std::uint8_t* pixels, float* label)> compose;
 };
 
 struct TestSamples {

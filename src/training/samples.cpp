@@ -26,6 +26,15 @@ TrainingSamples training_samples(augment::TrainingSource& source, std::int64_t b
                                   label.data(), draws);
     };
   }
+  samples.mixing = source.config().mixing.active();
+  if (samples.mixing != nullptr) {
+    samples.compose = [&source](std::int64_t sample, std::int64_t sample_epoch, std::uint8_t* pixels,
+                                float* label) {
+      augment::ComposerScratch scratch;
+      augment::Draws draws;
+      source.render(sample, static_cast<std::uint32_t>(sample_epoch), scratch, pixels, label, draws);
+    };
+  }
   return samples;
 }
 

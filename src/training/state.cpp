@@ -52,6 +52,7 @@ std::string to_json(const TrainingState& s) {
          {"best_epoch", s.best_epoch},
          {"history", s.history},
          {"failure", s.failure}};
+  if (s.left_unmixed > 0) j["left_unmixed"] = s.left_unmixed;
   if (s.loss_scale) j["loss_scale"] = {{"scale", s.loss_scale->scale}, {"skipped", s.loss_scale->skipped}};
   return j.dump();
 }
@@ -73,6 +74,7 @@ TrainingState state_from_json(const std::string& text, const std::string& where)
     j.at("best_epoch").get_to(s.best_epoch);
     j.at("history").get_to(s.history);
     j.at("failure").get_to(s.failure);
+    s.left_unmixed = j.value("left_unmixed", std::int64_t{0});
     if (const auto scale = j.find("loss_scale"); scale != j.end())
       s.loss_scale = {scale->at("scale").get<double>(), scale->at("skipped").get<std::int64_t>()};
     return s;

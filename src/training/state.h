@@ -56,7 +56,8 @@ struct TrainingState {
   std::int64_t best_epoch = 0;
   std::vector<EpochRecord> history;
   std::optional<LossScale> loss_scale = {};  // fp16 alone
-  std::string failure;                       // why the run cannot go on; empty unless it broke down
+  std::int64_t left_unmixed = 0;  // batches of an image-mixing method whose saliency was not finite
+  std::string failure;            // why the run cannot go on; empty unless it broke down
 };
 
 // JSON text and back; DataError naming `where` for anything malformed.

@@ -8,6 +8,7 @@
 
 #include "core/files.h"
 #include "models/weights/weights.h"
+#include "training/normalise.h"
 
 namespace deda::training {
 namespace {
@@ -121,12 +122,14 @@ std::string draw_json(const Draws& draws, const std::vector<float>& label) {
 }
 
 StepTracer::StepTracer(std::filesystem::path folder, std::int64_t steps, int rank,
-                       std::map<std::string, std::string> constants, BeforePolicy before_policy)
+                       std::map<std::string, std::string> constants, BeforePolicy before_policy,
+                       Compose compose)
     : folder_{std::move(folder)},
       steps_{steps},
       rank_{rank},
       constants_{std::move(constants)},
-      before_policy_{std::move(before_policy)} {
+      before_policy_{std::move(before_policy)},
+      compose_{std::move(compose)} {
   if (steps_ > 0) make_folder(folder_);
 }
 
@@ -141,8 +144,94 @@ void StepTracer::start(const models::Classifier& network, const std::vector<at::
   }
 }
 
+namespace {
+
+template <class Values>
+at::Tensor whole_numbers(const Values& values) {
+  auto tensor = at::empty({static_cast<std::int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), tensor.template mutable_data_ptr<std::int64_t>());
+  return tensor;
+}
+
+at::Tensor rows_of_box(const mixing::Box& box, std::int64_t rows) {
+  return whole_numbers(std::vector<std::int64_t>{box.y1, box.y2, box.x1, box.x2})
+      .unsqueeze(0)
+      .repeat({rows, 1});
+}
+
+}  // namespace
+
+void StepTracer::mixed(const at::Tensor& composed, const at::Tensor& composed_label,
+                       const models::NamedTensors& mix) {
+  tensors_["composed"] = composed.detach();
+  tensors_["composed_label"] = composed_label.detach();
+  for (const auto& [name, tensor] : mix) tensors_[name] = tensor.detach();
+}
+
+// What was decided for the batch, and, where pixels were mixed before they came here, the pictures before
+// that, composed anew.
+void StepTracer::add_mix(const augment::Batch& batch, std::int64_t side) {
+  const auto& mix = *batch.mix;
+  const auto& plan = mix.plan;
+  const auto rows = batch.size;
+  tensors_["mix.applied"] = at::full({1}, plan.applied ? 1 : 0, at::kByte);
+  if (!plan.applied) return;
+  tensors_["mix.lambda"] = at::full({1}, plan.lambda, at::kDouble);
+  if (plan.box) tensors_["mix.box"] = rows_of_box(*plan.box, rows);
+  if (plan.partner_box) {
+    tensors_["mix.partner_box"] = rows_of_box(*plan.partner_box, rows);
+    tensors_["mix.lambda2"] = at::full({1}, plan.lambda2, at::kDouble);
+  }
+  if (plan.sigma > 0) tensors_["mix.sigma"] = at::full({1}, plan.sigma, at::kDouble);
+  if (plan.blocks > 0) tensors_["mix.blocks"] = at::full({1}, plan.blocks, at::kLong);
+  if (!plan.start.empty()) tensors_["mix.initial"] = whole_numbers(plan.start);
+  std::vector<std::int64_t> partners;  // of this rank's pictures, by place
+  if (const auto found = tensors_.find("mix.partner"); found != tensors_.end()) {
+    const auto places = found->second.to(at::kCPU);
+    partners.assign(places.const_data_ptr<std::int64_t>(), places.const_data_ptr<std::int64_t>() + rows);
+  } else if (!plan.partner.empty()) {
+    for (std::int64_t row = 0; row < rows; ++row)
+      partners.push_back(plan.partner[mix.places[static_cast<std::size_t>(row)]]);
+    tensors_["mix.partner"] = whole_numbers(partners);
+  }
+  if (!partners.empty()) {
+    std::vector<std::int64_t> samples;
+    for (const auto place : partners) samples.push_back(mix.samples[static_cast<std::size_t>(place)]);
+    tensors_["mix.sample"] = whole_numbers(samples);
+  }
+  if (!mix.weights.empty()) {
+    auto weights = at::empty({rows, 2}, at::kDouble);
+    auto* out = weights.mutable_data_ptr<double>();
+    for (const auto& each : mix.weights) {
+      *out++ = each.own;
+      *out++ = each.partner;
+    }
+    tensors_["mix.weight"] = weights;
+  }
+  if (!compose_) return;
+  const Normaliser normalise(at::kCPU, /*channels_last=*/false);
+  const auto epoch = batch.draws.front().epoch;
+  const auto compose_all = [&](const auto& sample_of, const char* pictures_name, const char* labels_name) {
+    auto pixels = at::empty({rows, side, side, 3}, at::kByte);
+    auto labels = at::empty({rows, batch.classes}, at::kFloat);
+    for (std::int64_t row = 0; row < rows; ++row)
+      compose_(sample_of(static_cast<std::size_t>(row)), epoch,
+               pixels.mutable_data_ptr<std::uint8_t>() + row * side * side * 3,
+               labels.mutable_data_ptr<float>() + row * batch.classes);
+    tensors_[pictures_name] = normalise(pixels);
+    if (labels_name != nullptr) tensors_[labels_name] = labels;
+  };
+  if (tensors_.count("composed") == 0)
+    compose_all([&](std::size_t row) { return mix.samples[mix.places[row]]; }, "composed", "composed_label");
+  if (!partners.empty())
+    compose_all([&](std::size_t row) { return mix.samples[static_cast<std::size_t>(partners[row])]; },
+                "mix.partner_composed", "mix.partner_label");
+}
+
 void StepTracer::saw(const at::Tensor& input, const at::Tensor& label, const at::Tensor& output,
-                     const std::vector<Draws>& draws) {
+                     const augment::Batch& batch) {
+  const std::vector<Draws> draws(batch.draws.begin(), batch.draws.begin() + batch.size);
+  if (batch.mix && batch.size > 0) add_mix(batch, input.size(2));
   tensors_["input"] = input.detach();
   tensors_["label"] = label.detach();
   tensors_["output"] = output.detach().to(at::kFloat);

@@ -59,7 +59,8 @@ class Trainer {
         schedule_{config_, samples.count},
         steps_per_epoch_{schedule_.steps_per_epoch()},
         device_{request.compute.place.device},
-        learner_{ranks, config_, samples.classes, request.seed, request.compute.place, samples.height},
+        learner_{ranks,          config_,       samples.classes, request.seed, request.compute.place,
+                 samples.height, samples.mixing},
         checkpoints_{request.folder, config_.keep_checkpoints},
         progress_{"training " + config_.network, "images",
                   static_cast<std::uint64_t>((samples.count - schedule_.left_out()) * config_.epochs),
@@ -98,12 +99,13 @@ class Trainer {
         {"label_smoothing", fmt::format("{}", config_.label_smoothing)},
         {"ranks", std::to_string(ranks_.size())},
         {"augment", samples_.settings},
+        {"method", samples_.mixing != nullptr ? std::string{samples_.mixing->method().facts().name} : ""},
         {"device", describe(device_)},
         {"precision", name_of(config_.precision)},
         {"batch_norm", config_.batch_norm == BatchNorm::global ? "global" : "local"}};
     ranks_.agree("making the trace folder", [&] {
       tracer_ = std::make_unique<StepTracer>(*request_.trace, request_.trace_steps, ranks_.rank(),
-                                             std::move(constants), samples_.before_policy);
+                                             std::move(constants), samples_.before_policy, samples_.compose);
     });
   }
 
@@ -129,6 +131,7 @@ class Trainer {
     learner_.restore(checkpoint.tensors);
     state_ = state_from_json(text, "the checkpoint of rank 0");
     state_.code_version = DEDA_VERSION;
+    unmixed_before_ = state_.left_unmixed;
     log_info("continuing at epoch {} of {}, step {} of {}", std::min(state_.epoch, config_.epochs),
              config_.epochs, state_.step, steps_per_epoch_);
   }
@@ -144,7 +147,8 @@ class Trainer {
       const std::int64_t global_size = schedule_.pictures_in_step(state_.step);
       const double rate = schedule_.rate(state_.epoch, state_.step);
       StepTracer* tracer = tracer_ && tracer_->wants_more() ? tracer_.get() : nullptr;
-      pending_losses_.push_back(learner_.step(share, global_size, rate, tracer));
+      const auto plan = plan_of_mix(share, global_size);
+      pending_losses_.push_back(learner_.step(share, global_size, rate, tracer, plan ? &*plan : nullptr));
       pending_samples_.push_back(global_size);
       if (!tracer && state_.step + 1 < steps_per_epoch_) feed_->prefetch();
       state_.waited_s += feed_->seconds_starved() - starved_before;
@@ -161,6 +165,15 @@ class Trainer {
     feed_.reset();
     // The next epoch's first batches are made while this one is evaluated and saved.
     if (state_.epoch < config_.epochs) open_feed(state_.epoch + 1, 0);
+  }
+
+  // How the global batch is mixed. A pure function, so that a rank without a share knows it too.
+  std::optional<mixing::BatchPlan> plan_of_mix(const DeviceBatch& share, std::int64_t global_size) const {
+    if (samples_.mixing == nullptr || samples_.mixing->method().mixes_pixels()) return std::nullopt;
+    if (share.host != nullptr && share.host->mix) return share.host->mix->plan;
+    const mixing::BatchNumber number{request_.seed, static_cast<std::uint32_t>(state_.epoch),
+                                     static_cast<std::uint64_t>(state_.step)};
+    return samples_.mixing->method().plan(*samples_.mixing, number, global_size, samples_.height);
   }
 
   void open_feed(std::int64_t epoch, std::int64_t first_step) {
@@ -213,6 +226,7 @@ class Trainer {
     pending_losses_.clear();
     pending_samples_.clear();
     look_at_loss_scale();
+    look_at_mixing();
     state_.seconds = seconds_before_ + seconds_since(epoch_start_);
     return stop;
   }
@@ -231,6 +245,17 @@ class Trainer {
     if (scale->scale < least_loss_scale)
       break_down(fmt::format("gradients overflow at every loss scale down to {:g} at epoch {}, step {} of {}",
                              scale->scale, state_.epoch, state_.step, steps_per_epoch_));
+  }
+
+  // Tells of batches that could not be mixed. Alike on all ranks.
+  void look_at_mixing() {
+    const auto left_unmixed = learner_.left_unmixed() + unmixed_before_;
+    const auto more = left_unmixed - state_.left_unmixed;
+    state_.left_unmixed = left_unmixed;
+    if (more == 0) return;
+    log_warning("epoch {}, step {}: {} left unmixed, for saliency was not finite", state_.epoch, state_.step,
+                more == 1 ? "one batch was" : fmt::format("{} batches were", more));
+    events_.write(state_.global_step, "left_unmixed", state_.left_unmixed);
   }
 
   void trace_step(StepTracer& tracer, double rate) {
@@ -393,6 +418,7 @@ class Trainer {
   std::vector<at::Tensor> pending_losses_;     // sums over this rank's samples, not yet talked about
   std::vector<std::int64_t> pending_samples_;  // of the global batches
   std::exception_ptr data_error_;
+  std::int64_t unmixed_before_ = 0;  // before this start
   double last_loss_ = 0;
   double seconds_before_ = 0;
   Clock::time_point epoch_start_, last_event_;

@@ -3,7 +3,7 @@
 #   driver killed   its steps stop by themselves, the next driver of the same job goes on
 #   srun killed     lost, tried again
 #   node lost       runs on the other node go on, its own run again there; done is only what left a result
-#   time limit      stops before the end with 75, and no attempt counts as a failure
+#   time limit      stops before the end with 75, and no attempt counts as a failure; also where the limit is lowered in mid-run
 #   requeued        by somebody else, in mid-run: the job that begins again goes on
 #   faults_test.sh FAKE_STUDY WORK_DIR [driver] [srun] [node] [time] [requeue]
 # Without names: the first three. DEDA_TEST_ALL=1: all, drivers are killed a hundred times instead of twice, and jobs requeued twenty times instead of once. The seed of the moments is printed;
@@ -99,21 +99,28 @@ node_lost() {
   check "node lost: booked as done once each" [ "$(ended_as "$folder" "done")" = $items ]
 }
 
+# Eight items of ten minutes in two: fake_study stops 30 s before the end. Slurm's limits have minutes.
 time_limit() {
-  # Eight items of ten minutes in two: fake_study stops 30 s before the end. Slurm's limits have minutes.
-  local folder=$work/time job begin took
-  job=$(submit "$folder" "$form -t 2" 8 600)
-  wait_until 60 run_at_least "$folder" 8 || failed "time limit: eight do not run"
+  stops_in_time "time limit" "$work/time" 2
+  # The environment does not tell the end, and the limit is lowered when everything runs already: the driver has to ask.
+  before_driver='unset SLURM_JOB_END_TIME' stops_in_time "lowered time limit" "$work/time/lowered" 20 3
+}
+stops_in_time() {   # stops_in_time WHAT FOLDER MINUTES [LOWERED TO MINUTES]
+  local what=$1 folder=$2 minutes=$3 job begin took limit
+  limit=$((${4:-$minutes} * 60))
+  job=$(submit "$folder" "$form -t $minutes" 8 1200)
+  wait_until 60 run_at_least "$folder" 8 || failed "$what: eight do not run"
   begin=$(stat -c %Y "$folder/driver.pid")
-  wait_until 150 test -e "$folder/ended" || { failed "time limit: the driver did not end in time"; scancel "$job"; }
+  if [ -n "${4:-}" ]; then scontrol update JobId="$job" TimeLimit="$4" || failed "$what: Slurm does not lower it"; fi
+  wait_until $((limit + 30)) test -e "$folder/ended" || { failed "$what: the driver did not end in time"; scancel "$job"; }
   took=$(($(date +%s) - begin))
-  echo "time limit of 120 s: the driver ended after $took s with $(cat "$folder/ended" 2>/dev/null); $(ended_as "$folder" stopped) stopped, $(ended_as "$folder" lost) lost, $(ended_as "$folder" failed) failed"
-  check "time limit: ends with 75" [ "$(cat "$folder/ended" 2>/dev/null)" = 75 ]
-  check "time limit: before the end" [ "$took" -lt 118 ]
-  check "time limit: not long before" [ "$took" -gt 60 ]
-  check "time limit: each run was told to stop" [ "$(count_of "$folder" stops)" = 8 ]
-  check "time limit: each is booked as stopped" [ "$(ended_as "$folder" stopped)" = 8 ]
-  check "time limit: none as a failure" [ "$(ended_as "$folder" lost) $(ended_as "$folder" failed)" = "0 0" ]
+  echo "$what of $limit s: the driver ended after $took s with $(cat "$folder/ended" 2>/dev/null); $(ended_as "$folder" stopped) stopped, $(ended_as "$folder" lost) lost, $(ended_as "$folder" failed) failed"
+  check "$what: ends with 75" [ "$(cat "$folder/ended" 2>/dev/null)" = 75 ]
+  check "$what: before the end" [ "$took" -lt $((limit - 2)) ]
+  check "$what: not long before" [ "$took" -gt $((limit - 60)) ]
+  check "$what: each run was told to stop" [ "$(count_of "$folder" stops)" = 8 ]
+  check "$what: each is booked as stopped" [ "$(ended_as "$folder" stopped)" = 8 ]
+  check "$what: none as a failure" [ "$(ended_as "$folder" lost) $(ended_as "$folder" failed)" = "0 0" ]
 }
 
 pending() { scontrol -o show job "$1" 2>/dev/null | grep -q JobState=PENDING; }

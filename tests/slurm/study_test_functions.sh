@@ -31,13 +31,14 @@ wait_until() {
 }
 
 # submit FOLDER "SBATCH OPTIONS" ITEMS SECONDS: prints the job's number. The batch script is the driver; killed, it is started again when the file
-# `go` is there. FOLDER/out: the study; FOLDER/driver.pid, FOLDER/log; FOLDER/codes: an exit code per start.
+# `go` is there. `before_driver`: lines of the batch script in front of it. FOLDER/out: the study; FOLDER/driver.pid, FOLDER/log; FOLDER/codes: an exit code per start.
 submit() {
   local folder=$1 options=$2
   mkdir -p "$folder"
   cat >"$folder/job.sh" <<JOB
 #!/bin/bash
 cd "$folder"
+${before_driver:-}
 while :; do
   "$program" "$folder/out" slurm $3 $4 &
   echo \$! >driver.pid

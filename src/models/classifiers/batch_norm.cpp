@@ -109,6 +109,7 @@ class GlobalBatchNorm : public torch::autograd::Function<GlobalBatchNorm> {
 }  // namespace
 
 at::Tensor BatchNorm2dImpl::forward(const at::Tensor& x) {
+  if (keeps_running_statistics_ && is_training()) return again(x, weight, bias);
   if (!batch_ || !is_training()) return torch::nn::BatchNorm2dImpl::forward(x);
   {
     const at::NoGradGuard no_gradients;
@@ -138,6 +139,23 @@ void use_global_batch_norm(torch::nn::Module& network, const c10::intrusive_ptr<
   if (!others.empty())
     throw ModelError("batch norm over all ranks does not know the layers " + others, {},
                      "Build the network with models::BatchNorm2d, or set train.batch_norm = \"local\".");
+}
+
+namespace {
+
+void keep_running_statistics(torch::nn::Module& network, bool keep) {
+  for (const auto& module : network.modules(/*include_self=*/false)) {
+    if (auto* ours = module->as<BatchNorm2d>()) ours->keep_running_statistics(keep);
+  }
+}
+
+}  // namespace
+
+RunningStatisticsKept::RunningStatisticsKept(torch::nn::Module& network) : network_{network} {
+  keep_running_statistics(network_, true);
+}
+RunningStatisticsKept::~RunningStatisticsKept() {
+  keep_running_statistics(network_, false);
 }
 
 }  // namespace deda::models

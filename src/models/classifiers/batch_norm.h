@@ -33,13 +33,28 @@ class BatchNorm2dImpl : public torch::nn::BatchNorm2dImpl {
   // a layer anew in the backward pass. With a GlobalBatch collective, as forward() is.
   at::Tensor again(const at::Tensor& x, const at::Tensor& with_weight, const at::Tensor& with_bias) const;
   void use_global_batch(c10::intrusive_ptr<GlobalBatch> batch) { batch_ = std::move(batch); }
+  // Whether training passes leave the running statistics alone.
+  void keep_running_statistics(bool keep) { keeps_running_statistics_ = keep; }
 
  private:
   c10::intrusive_ptr<GlobalBatch> batch_;
+  bool keeps_running_statistics_ = false;
 };
 TORCH_MODULE(BatchNorm2d);
 
 // All batch norm layers of the network from now on. ModelError naming layers of another kind.
 void use_global_batch_norm(torch::nn::Module& network, const c10::intrusive_ptr<GlobalBatch>& batch);
+
+// In scope, training passes through the network leave its running statistics alone.
+class RunningStatisticsKept {
+ public:
+  explicit RunningStatisticsKept(torch::nn::Module& network);
+  ~RunningStatisticsKept();
+  RunningStatisticsKept(const RunningStatisticsKept&) = delete;
+  RunningStatisticsKept& operator=(const RunningStatisticsKept&) = delete;
+
+ private:
+  torch::nn::Module& network_;
+};
 
 }  // namespace deda::models

@@ -27,6 +27,12 @@ class Classifier : public torch::nn::Module {
   // [B, 3, H, W] normalised pictures (any memory order) -> [B, classes] logits. Batch norm follows
   // train()/eval(). Sides: classifiers/facts.h; ModelError for others where the network would not notice.
   virtual torch::Tensor forward(torch::Tensor pictures) = 0;
+  // The last feature maps [B, channels, h, w], after their ReLU, whose mean over the places is what the last
+  // layer takes. Not of networks without such maps (ViT-B/16): undefined.
+  virtual torch::Tensor features(torch::Tensor pictures) {
+    static_cast<void>(pictures);
+    return {};
+  }
   // Prefix of the last layer's tensors ("fc"): the part that depends on the number of classes.
   virtual std::string head_name() const = 0;
   virtual std::int64_t classes() const = 0;

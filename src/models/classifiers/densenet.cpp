@@ -140,9 +140,9 @@ class DenseNet final : public Classifier {
     classifier_ = register_module("classifier", nn::Linear(features_->channels(), options.classes));
   }
   torch::Tensor forward(torch::Tensor x) override {
-    x = features_->forward(x);
-    return classifier_(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
+    return classifier_(at::adaptive_avg_pool2d(features(std::move(x)), {1, 1}).flatten(1));
   }
+  torch::Tensor features(torch::Tensor x) override { return features_->forward(x); }
   std::string head_name() const override { return "classifier"; }
   std::int64_t classes() const override { return classes_; }
   std::optional<InitialValues> initial_values(const std::string& name,

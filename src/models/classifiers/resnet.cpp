@@ -104,11 +104,13 @@ class ResNet final : public Classifier {
   }
 
   torch::Tensor forward(torch::Tensor x) override {
+    return fc_(at::adaptive_avg_pool2d(features(std::move(x)), {1, 1}).flatten(1));
+  }
+  torch::Tensor features(torch::Tensor x) override {
     x = bn1_(conv1_(x)).relu_();
     x = at::max_pool2d(x, {3, 3}, {2, 2}, {1, 1});
     for (auto& stage : stages_) x = stage->forward(x);
-    x = at::adaptive_avg_pool2d(x, {1, 1}).flatten(1);
-    return fc_(x);
+    return x;
   }
   std::string head_name() const override { return "fc"; }
   std::int64_t classes() const override { return classes_; }

@@ -1,0 +1,48 @@
+// The batches of one epoch of an image-mixing method (src/mixing), as one rank needs them: which pictures it
+// composes, its own first, and what becomes of them in the composing threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "augment/batch.h"
+#include "augment/pipeline.h"
+#include "mixing/method.h"
+
+namespace deda::augment {
+
+struct GlobalBatches {
+  std::vector<std::uint32_t> order;  // sample numbers of the epoch
+  std::int64_t size = 1;             // pictures of a batch over all ranks; the last one may have fewer
+  std::uint64_t seed = 0;
+  std::uint32_t epoch = 0;
+  std::int64_t first = 0;  // batches to leave out
+};
+
+class MixedBatches {
+ public:
+  // `settings` are copied. Every plan is made here: they are small, and pure functions.
+  MixedBatches(const mixing::Settings& settings, const GlobalBatches& batches, int rank, int ranks,
+               std::int64_t side, int workers);
+  // Per batch the samples of this rank's share, then further ones that the method needs of the rest.
+  Plan samples_to_compose() const;
+  // From the pictures of batch `batch` (numbered as in samples_to_compose) to what is handed out: mixed,
+  // where the method mixes 8-bit pixels, else all of them as they are, with the plan. Different workers at a
+  // time.
+  void mix(int worker, std::size_t batch, const Batch& composed, Batch& handed_out) const;
+
+ private:
+  struct Mixed {
+    BatchMix mix;
+    std::int64_t size = 0;  // of this rank's share
+  };
+  void mix_pixels(int worker, const Mixed& batch, const Batch& composed, Batch& handed_out) const;
+
+  mixing::Settings settings_;
+  std::int64_t side_;
+  std::vector<Mixed> batches_;
+  std::vector<std::unique_ptr<mixing::Scratch>> scratch_;  // by worker
+};
+
+}  // namespace deda::augment
