@@ -9,6 +9,7 @@ import sys
 
 ALLOWED = {
     "core": set(),
+    "mixing": {"core"},
     "comm": {"core"},
     "comm/c10d": {"comm", "core"},
     "io": {"comm", "core"},
