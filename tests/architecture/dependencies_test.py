@@ -1,6 +1,6 @@
 """Checks that dependencies point down: from the #include lines, from the link lists, and where MPI, HDF5 and Torch may be named.
 
-The order is the design's: jobs -> study -> report -> pipeline -> {decoupling, diffusion, augment, training} -> {data, models, device} -> io -> comm -> core.
+The order is the design's: jobs -> study -> report -> pipeline -> {decoupling, diffusion, augment, training} -> {mixing, data, models, device} -> io -> comm -> core.
 Usage: dependencies_test.py SOURCE_DIR
 """
 import pathlib
@@ -9,6 +9,7 @@ import sys
 
 ALLOWED = {
     "core": set(),
+    "mixing": {"core"},
     "comm": {"core"},
     "comm/c10d": {"comm", "core"},
     "io": {"comm", "core"},
@@ -17,11 +18,11 @@ ALLOWED = {
     "models": {"io", "core"},
     "decoupling": {"data", "io", "comm", "core"},
     "decoupling/networks": {"device", "decoupling", "models", "data", "io", "comm", "comm/c10d", "core"},
-    "augment": {"data", "io", "comm", "core"},
+    "augment": {"mixing", "data", "io", "comm", "core"},
     "diffusion": {"device", "models", "data", "io", "comm", "comm/c10d", "core"},
-    "training": {"device", "augment", "models", "data", "io", "comm", "comm/c10d", "core"},
-    "pipeline": {"decoupling", "diffusion", "augment", "training", "data", "models", "io", "comm", "core"},
-    "report": {"pipeline", "decoupling", "diffusion", "augment", "training", "data", "models", "io", "comm", "core"},
+    "training": {"device", "augment", "mixing", "models", "data", "io", "comm", "comm/c10d", "core"},
+    "pipeline": {"decoupling", "diffusion", "augment", "mixing", "training", "data", "models", "io", "comm", "core"},
+    "report": {"pipeline", "decoupling", "diffusion", "augment", "mixing", "training", "data", "models", "io", "comm", "core"},
     "study": {"pipeline", "report", "decoupling", "diffusion", "augment", "training", "data", "models", "io", "comm", "core"},
 }
 TORCH_FOLDERS = {"comm/c10d", "device", "decoupling/networks", "models", "diffusion", "training", "study"}
