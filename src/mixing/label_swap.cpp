@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -369,14 +370,6 @@ class LabelSwap::Solver {
     constexpr int least_exponent = -900;  // keeps the scale finite where all costs are next to nothing
     const double scale = std::ldexp(1.0, cost_bits - std::max(exponent, least_exponent));
 
-    unary_.resize(at(labels_ * nodes_));
-    for (int y = 0; y < height_; ++y) {
-      for (int x = 0; x < width_; ++x) {
-        const double* costs = energy.unary.data() + at((y * width_ + x) * labels_);
-        Cost* target = unary_.data() + node_of(y, x);
-        for (int l = 0; l < labels_; ++l) target[l * nodes_] = rounded(costs[l] * scale);
-      }
-    }
     distinct_.clear();
     value_of_.assign(at((labels_ + 1) * (labels_ + 1)), 0);
     for (int a = 0; a < labels_; ++a) {
@@ -403,10 +396,26 @@ class LabelSwap::Solver {
       }
     }
 
+    // Label 0 everywhere.
     label_.assign(at(nodes_), labels_);
     members_.assign(at(labels_ * words_), 0);
+    alike_.resize(distinct_.size() * at(nodes_));
+    for (std::size_t v = 0; v < distinct_.size(); ++v) {
+      for (int node = 0; node < nodes_; ++node) {
+        const auto& to = edges(static_cast<int>(v), node);
+        alike_[v * at(nodes_) + at(node)] = std::accumulate(to.begin(), to.end(), Cost{0});
+      }
+    }
+    local_.resize(at(labels_ * nodes_));
     for (int y = 0; y < height_; ++y) {
-      for (int x = 0; x < width_; ++x) give(node_of(y, x), 0);
+      for (int x = 0; x < width_; ++x) {
+        const int node = node_of(y, x);
+        give(node, 0);
+        const double* costs = energy.unary.data() + at((y * width_ + x) * labels_);
+        for (int l = 0; l < labels_; ++l)
+          local_[at(l * nodes_ + node)] =
+              rounded(costs[l] * scale) + alike_[at(value_of(l, 0) * nodes_ + node)];
+      }
     }
     choice_.assign(at(nodes_), Choice::none);
     own_preference_.resize(at(nodes_));
@@ -421,6 +430,24 @@ class LabelSwap::Solver {
     members_[at(label * words_ + node / 64)] |= std::uint64_t{1} << (node % 64);
   }
 
+  template <class Work>
+  static void for_bits(std::uint64_t bits, int first, const Work& work) {
+    for (; bits != 0; bits &= bits - 1) work(first + std::countr_zero(bits));
+  }
+
+  // Whether sites of label `from` could gain by having label `to`. What a set of sites gains is at most the
+  // sum of what each gains alone, with its neighbours as they are, and of the edges to neighbours with its
+  // label, which may come with it.
+  bool could_gain(int from, int to) const {
+    const Cost *now = &local_[at(from * nodes_)], *then = &local_[at(to * nodes_)],
+               *alike = &alike_[at(value_of(from, to) * nodes_)];
+    bool gain = false;
+    for (int word = 0; word < words_ && !gain; ++word)
+      for_bits(members_[at(from * words_ + word)], word * 64,
+               [&](int site) { gain |= then[site] - now[site] < alike[site]; });
+    return gain;
+  }
+
   // One swap; whether it made the energy smaller.
   bool swap(int alpha, int beta) {
     // Nothing that this swap looks at has changed since it was last solved: neither these labels' sites nor
@@ -428,14 +455,12 @@ class LabelSwap::Solver {
     int& solved = solved_[at(alpha * labels_ + beta)];
     if (changed_[at(alpha)] <= solved && changed_[at(beta)] <= solved) return false;
     solved = moves_;
+    if (!could_gain(alpha, beta) && !could_gain(beta, alpha)) return false;
 
     sites_.clear();
     const std::uint64_t *of_alpha = &members_[at(alpha * words_)], *of_beta = &members_[at(beta * words_)];
-    for (int word = 0; word < words_; ++word) {
-      for (std::uint64_t bits = of_alpha[word] | of_beta[word]; bits != 0; bits &= bits - 1)
-        sites_.push_back(word * 64 + std::countr_zero(bits));
-    }
-    if (sites_.empty()) return false;
+    for (int word = 0; word < words_; ++word)
+      for_bits(of_alpha[word] | of_beta[word], word * 64, [&](int site) { sites_.push_back(site); });
 
     // As a choice between two labels, relative to alpha everywhere: what beta costs a site, and what it costs
     // to be apart from a neighbour that chooses too.
@@ -443,19 +468,17 @@ class LabelSwap::Solver {
     Cost now = 0, least = 0;
     for (const int site : sites_) {
       GridCut::Node& node = cut_.node(site);
-      Cost preference = unary_[at(beta * nodes_ + site)] - unary_[at(alpha * nodes_ + site)];
+      // Taken off again: what neighbours add that choose too.
+      Cost preference = local_[at(beta * nodes_ + site)] - local_[at(alpha * nodes_ + site)];
       Cost around = 0, cut_now = 0;
       for (int d = 0; d < directions; ++d) {
         const int other = label_[at(site + offsets_[at(d)])];
-        if (other == alpha || other == beta) {
-          const Cost cost = edges(apart, site)[at(d)];
-          node.apart[at(d)] = cost;
-          around += cost;
-          if (other != label_[at(site)]) cut_now += cost;
-        } else {
-          preference +=
-              edges(value_of(beta, other), site)[at(d)] - edges(value_of(alpha, other), site)[at(d)];
-        }
+        if (other != alpha && other != beta) continue;
+        const Cost cost = edges(apart, site)[at(d)];
+        node.apart[at(d)] = cost;
+        around += cost;
+        preference -= other == alpha ? cost : -cost;
+        if (other != label_[at(site)]) cut_now += cost;
       }
       node.preference = preference;
       own_preference_[at(site)] = preference;
@@ -530,34 +553,58 @@ class LabelSwap::Solver {
 
   void apply(int alpha, int beta) {
     ++moves_;
+    differing_.clear();
+    for (int l = 0; l < labels_; ++l) {
+      if (value_of(l, alpha) != value_of(l, beta)) differing_.push_back(l);
+    }
     for (const int site : sites_) {
-      const int label = choice_[at(site)] == Choice::beta ? beta : alpha;
-      const int before = label_[at(site)];
-      if (label == before) continue;
-      members_[at(before * words_ + site / 64)] &= ~(std::uint64_t{1} << (site % 64));
-      give(site, label);
-      for (const int offset : offsets_) changed_[at(label_[at(site + offset)])] = moves_;
+      const int before = label_[at(site)], label = choice_[at(site)] == Choice::beta ? beta : alpha;
+      if (label != before) relabel(site, before, label);
     }
     changed_[at(alpha)] = changed_[at(beta)] = moves_;
     solved_[at(alpha * labels_ + beta)] = moves_;  // a cheapest choice: solving it again would bring nothing
+  }
+
+  // Keeps local_, alike_ and changed_ right; differing_ are the labels whose costs beside the two labels
+  // differ.
+  void relabel(int site, int before, int label) {
+    members_[at(before * words_ + site / 64)] &= ~(std::uint64_t{1} << (site % 64));
+    give(site, label);
+    for (std::size_t v = 0; v < distinct_.size(); ++v) alike_[v * at(nodes_) + at(site)] = 0;
+    for (int d = 0; d < directions; ++d) {
+      const int beside = site + offsets_[at(d)], other = label_[at(beside)];
+      for (const int l : differing_)
+        local_[at(l * nodes_ + beside)] +=
+            edges(value_of(l, label), site)[at(d)] - edges(value_of(l, before), site)[at(d)];
+      changed_[at(other)] = moves_;
+      if (other != before && other != label) continue;
+      for (int v = 0; v < static_cast<int>(distinct_.size()); ++v) {
+        const Cost cost = edges(v, site)[at(d)];
+        alike_[at(v * nodes_ + beside)] += other == label ? cost : -cost;
+        if (other == label) alike_[at(v * nodes_ + site)] += cost;
+      }
+    }
   }
 
   enum class Choice : std::uint8_t { none, open, alpha, beta };
 
   int height_ = 0, width_ = 0, labels_ = 0, stride_ = 0, nodes_ = 0, words_ = 0;
   std::array<int, directions> offsets_{};
-  std::vector<Cost> unary_;                          // [labels, nodes]
+  // [labels, nodes]: what a site costs with that label, with its edges, its neighbours being as they are.
+  std::vector<Cost> local_;
+  // [distinct, nodes]: the edges to neighbours with the site's own label, were they to cost that.
+  std::vector<Cost> alike_;
   std::vector<double> distinct_;                     // label costs, each once
   std::vector<int> value_of_;                        // [labels + 1, labels + 1]: positions in distinct_
   std::vector<std::array<Cost, directions>> edges_;  // [distinct, nodes]
   std::vector<int> label_;                           // [nodes]; labels_ beyond the edge
   std::vector<std::uint64_t> members_;               // [labels, words]: a label's sites as bits
   int moves_ = 0;                                    // swaps that counted, plus one
-  std::vector<int> changed_;                    // [labels + 1]: last move at a label's sites or beside them
-  std::vector<int> solved_;                     // [labels, labels]: last move before a swap was solved
-  std::vector<int> sites_, open_, to_look_at_;  // of one swap
-  std::vector<Cost> own_preference_, around_;   // [nodes]
-  std::vector<Choice> choice_;                  // [nodes]
+  std::vector<int> changed_;  // [labels + 1]: last move at a label's sites or beside them
+  std::vector<int> solved_;   // [labels, labels]: last move before a swap was solved
+  std::vector<int> sites_, open_, to_look_at_, differing_;  // of one swap
+  std::vector<Cost> own_preference_, around_;               // [nodes]
+  std::vector<Choice> choice_;                              // [nodes]
   GridCut cut_;
   std::vector<std::int32_t> result_;
 };
