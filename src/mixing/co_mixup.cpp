@@ -11,7 +11,7 @@
 namespace deda::mixing {
 namespace {
 
-constexpr int peak_window = 8;
+constexpr int peak_window = 8;          // a power of two
 constexpr double least_weight = 1e-8;   // added before logarithms, as the original does
 constexpr double blend_bonus = 5e-4;    // what a blend is cheaper than the mean of its pictures
 constexpr double blend_to_part = 0.25;  // |blend - part|^2 / 2, where |part - other|^2 / 2 is 1
@@ -43,26 +43,36 @@ double squared_distance(Cell a, Cell b) {
 SaliencyPeak saliency_peak(std::span<const float> map, int side) {
   if (side < 1 || map.size() != at(side) * at(side))
     throw std::logic_error("Co-Mixup: a saliency map that is not [side, side]");
-  const int window = std::min(peak_window, side), places = side - window + 1;
-  // Every sum adds the same rows in the same order, so that equal pixels give equal sums.
-  std::vector<double> columns(at(side)), sums(at(places));
   SaliencyPeak peak;
+  if (side <= peak_window) return peak;
+  // Sums of 1, 2, 4, 8 neighbours along rows, then down columns. All sums add in the same order, so that
+  // equal pixels give equal ones.
+  std::vector<double> sums(map.begin(), map.end());
+  const int places = side - peak_window + 1;
+  int left = side;  // sums that are whole so far
+  for (int step = 1; step < peak_window; step *= 2) {
+    left -= step;
+    for (int y = 0; y < side; ++y) {
+      double* row = sums.data() + at(y) * at(side);
+      for (int x = 0; x < left; ++x) row[x] += row[x + step];
+    }
+  }
+  left = side;
+  for (int step = 1; step < peak_window; step *= 2) {
+    left -= step;
+    for (int y = 0; y < left; ++y) {
+      double* row = sums.data() + at(y) * at(side);
+      const double* below = row + at(step) * at(side);
+      for (int x = 0; x < places; ++x) row[x] += below[x];
+    }
+  }
   double highest = -1;
   for (int y = 0; y < places; ++y) {
-    std::fill(columns.begin(), columns.end(), 0);
-    for (int dy = 0; dy < window; ++dy) {
-      const float* row = map.data() + at(y + dy) * at(side);
-      for (int x = 0; x < side; ++x) columns[at(x)] += static_cast<double>(row[x]);
-    }
-    std::fill(sums.begin(), sums.end(), 0);
-    for (int dx = 0; dx < window; ++dx) {
-      for (int x = 0; x < places; ++x) sums[at(x)] += columns[at(x + dx)];
-    }
+    const double* row = sums.data() + at(y) * at(side);
     for (int x = 0; x < places; ++x) {
-      if (sums[at(x)] > highest) {
-        highest = sums[at(x)];
-        peak = {y, x};
-      }
+      if (row[x] <= highest) continue;
+      highest = row[x];
+      peak = {y, x};
     }
   }
   return peak;

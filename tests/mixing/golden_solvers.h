@@ -20,7 +20,9 @@
 
 namespace deda::mixing::test {
 
-inline std::size_t at(int index) { return static_cast<std::size_t>(index); }
+inline std::size_t at(int index) {
+  return static_cast<std::size_t>(index);
+}
 
 inline const nlohmann::json& golden(const std::string& solver) {
   static const nlohmann::json all = [] {
