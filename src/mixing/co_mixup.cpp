@@ -40,10 +40,10 @@ double squared_distance(Cell a, Cell b) {
 
 }  // namespace
 
-SaliencyPeak saliency_peak(std::span<const float> map, int side) {
+PeakWindow find_peak_window(std::span<const float> map, int side) {
   if (side < 1 || map.size() != at(side) * at(side))
     throw std::logic_error("Co-Mixup: a saliency map that is not [side, side]");
-  SaliencyPeak peak;
+  PeakWindow peak;
   if (side <= peak_window) return peak;
   // Sums of 1, 2, 4, 8 neighbours along rows, then down columns. All sums add in the same order, so that
   // equal pixels give equal ones.
@@ -78,7 +78,7 @@ SaliencyPeak saliency_peak(std::span<const float> map, int side) {
   return peak;
 }
 
-std::vector<double> peak_distances(std::span<const SaliencyPeak> peaks) {
+std::vector<double> peak_distances(std::span<const PeakWindow> peaks) {
   std::vector<double> distances(peaks.size() * peaks.size());
   for (std::size_t i = 0; i < peaks.size(); ++i) {
     for (std::size_t j = 0; j < peaks.size(); ++j)

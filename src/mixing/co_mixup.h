@@ -26,13 +26,13 @@ struct CoMixupParameters {
 
 // Where a saliency map is highest on average over 8 x 8 pixels (the whole map where it is smaller); the first
 // row by row of equal ones.
-struct SaliencyPeak {
+struct PeakWindow {
   int row = 0, column = 0;  // of the 8 x 8 pixels' first one
 };
-SaliencyPeak saliency_peak(std::span<const float> map, int side);  // [side, side]
+PeakWindow find_peak_window(std::span<const float> map, int side);  // [side, side]
 
 // Distances between peaks along rows plus along columns, in pixels: [n, n].
-std::vector<double> peak_distances(std::span<const SaliencyPeak> peaks);
+std::vector<double> peak_distances(std::span<const PeakWindow> peaks);
 
 struct CoMixture {
   int pictures = 0, grid = 0;

@@ -130,11 +130,11 @@ int main(int argc, char** argv) {
   const double memory_before = most_memory_megabytes();
   mixing::CoMixupSolver co_mixup;
   for (const int pictures : batches) {
-    std::vector<mixing::SaliencyPeak> peaks(at(pictures));
+    std::vector<mixing::PeakWindow> peaks(at(pictures));
     std::vector<double> times;
     for (int run = 0; run < runs; ++run)
       times.push_back(processor_seconds_of([&] {
-        for (int i = 0; i < pictures; ++i) peaks[at(i)] = mixing::saliency_peak(material.map(i), side);
+        for (int i = 0; i < pictures; ++i) peaks[at(i)] = mixing::find_peak_window(material.map(i), side);
       }));
     std::printf("Co-Mixup, batch %2d: peaks of the maps on the host %15.2f ms\n", pictures,
                 1e3 * median(times));

@@ -46,7 +46,7 @@ Inputs inputs_of(int pictures, int grid, const std::string& kind, std::size_t nu
     for (const float share : test::shares(map)) made.saliency.push_back(kind == "zero" ? 0 : share);
   }
   const auto places = test::hashed(tensor + 1, 2 * pictures);
-  std::vector<SaliencyPeak> peaks(at(pictures));
+  std::vector<PeakWindow> peaks(at(pictures));
   if (kind != "no distance") {
     for (int i = 0; i < pictures; ++i)
       peaks[at(i)] = {static_cast<int>(441 * places[at(2 * i)]),
@@ -167,13 +167,13 @@ TEST(CoMixup, PeaksAreWhereTheOriginalFindsThem) {
                                        : kind == "zero"   ? 0
                                        : kind == "coarse" ? std::floor(1.05 * value)
                                                           : value));
-    const SaliencyPeak peak = saliency_peak(map, side);
+    const PeakWindow peak = find_peak_window(map, side);
     EXPECT_EQ(peak.row, expected.at("row")) << expected;
     EXPECT_EQ(peak.column, expected.at("column")) << expected;
     ++number;
   }
   EXPECT_GT(number, 10u);
-  const std::vector<SaliencyPeak> peaks{{0, 0}, {3, 1}, {3, 5}};
+  const std::vector<PeakWindow> peaks{{0, 0}, {3, 1}, {3, 5}};
   EXPECT_EQ(peak_distances(peaks), (std::vector<double>{0, 4, 8, 4, 0, 4, 8, 4, 0}));
 }
 
@@ -202,7 +202,7 @@ TEST(CoMixup, RefusesWhatDoesNotFit) {
   inputs = good;
   inputs.weights[2] = nan;
   EXPECT_THROW(solved(solver, inputs), ModelError);
-  EXPECT_THROW(saliency_peak(good.saliency, 5), std::logic_error);
+  EXPECT_THROW(find_peak_window(good.saliency, 5), std::logic_error);
 }
 
 }  // namespace
