@@ -6,6 +6,7 @@
 
 #include "mixing/greedy_pairing.h"
 #include "training/mixing/device_mixer.h"
+#include "training/mixing/picture_saliency.h"
 #include "training/mixing/spectral_residual.h"
 
 namespace deda::training {
@@ -95,11 +96,7 @@ class GuidedAp final : public Guided {
     const auto gradients =
         network.gradients_by_picture(input.pictures.narrow(0, 0, input.size),
                                      input.labels.narrow(0, 0, input.size), input.settings["clean_weight"]);
-    // Root of the mean square over the channels. The largest entry goes first: fp16's gradients may be so
-    // small that their squares are not.
-    const auto largest = gradients.abs().amax({1, 2, 3}, true);
-    const auto scaled = gradients / largest.clamp_min(std::numeric_limits<float>::min());
-    return network.of_all_places(scaled.square().mean(1).sqrt());
+    return network.of_all_places(magnitudes(gradients));
   }
 };
 
