@@ -5,8 +5,9 @@
 
 // One line per method: the function of that name returns it and stands in the method's own file. The order is
 // that of names in help texts and tables.
-#define DEDA_MIXING_METHODS(method) \
-  method(mixup) method(cutmix) method(saliencymix) method(snapmix) method(guided_sr) method(guided_ap)
+#define DEDA_MIXING_METHODS(method)                                                                  \
+  method(mixup) method(cutmix) method(saliencymix) method(snapmix) method(puzzlemix) method(comixup) \
+      method(guided_sr) method(guided_ap)
 
 namespace deda::mixing {
 

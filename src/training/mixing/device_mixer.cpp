@@ -10,8 +10,9 @@ namespace deda::training {
 
 // One line per method that mixes on the device: the name of its section and its maker, which stands in the
 // method's own file.
-#define DEDA_DEVICE_MIXERS(mixer) \
-  mixer("guided-sr", make_guided_sr) mixer("guided-ap", make_guided_ap) mixer("snapmix", make_snapmix)
+#define DEDA_DEVICE_MIXERS(mixer)                                                                      \
+  mixer("guided-sr", make_guided_sr) mixer("guided-ap", make_guided_ap) mixer("snapmix", make_snapmix) \
+      mixer("puzzlemix", make_puzzlemix) mixer("comixup", make_comixup)
 
 #define DEDA_DECLARE(method_name, maker) std::unique_ptr<DeviceMixer> maker();
 DEDA_DEVICE_MIXERS(DEDA_DECLARE)
