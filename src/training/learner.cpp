@@ -12,6 +12,8 @@
 #include "comm/c10d/reducer.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "device/kernels.h"
+#include "models/classifiers/facts.h"
 #include "models/classifiers/initialise.h"
 #include "models/layers.h"
 #include "models/registry.h"
@@ -72,6 +74,8 @@ Learner::Learner(const comm::Communicator& ranks, const TrainConfig& config, std
       config_{config},
       device_{place.device},
       channels_last_{use_channels_last(config, device_)},
+      attention_in_order_{!device_.is_cpu() && config.kernels == Kernels::reproducible &&
+                          models::facts_of_classifier(config.network).attention},
       side_{side},
       normalise_{device_, channels_last_},
       network_{models::make_classifier(
@@ -183,6 +187,9 @@ at::Tensor Learner::empty_share_loss() {
 
 at::Tensor Learner::run_step(const DeviceBatch& share, double weight, const OptimizerStep& optimizer_step,
                              StepTracer* tracer) {
+  // LibTorch's attention adds up its gradients in any order, unless told so strictly.
+  std::optional<device::ReproducibleAttention> in_order;
+  if (attention_in_order_) in_order.emplace();
   clear_gradients();
   if (reducer_) reducer_->prepare_for_forward();
   const auto loss = share.size > 0 ? forward_and_loss(share, tracer) : empty_share_loss();
@@ -231,6 +238,8 @@ bool Learner::captured_step(const DeviceBatch& share, double learning_rate) {
 // averaging starts.
 at::Tensor Learner::gradients_by_picture(const at::Tensor& pictures, const at::Tensor& labels, double factor,
                                          bool keep) {
+  std::optional<device::ReproducibleAttention> in_order;
+  if (attention_in_order_) in_order.emplace();
   const models::RunningStatisticsKept kept(*network_);
   const bool has_pictures = pictures.size(0) > 0;
   if (!has_pictures && !global_batch_) {

@@ -99,6 +99,7 @@ class Learner {
   TrainConfig config_;
   at::Device device_;
   bool channels_last_;
+  bool attention_in_order_;
   std::int64_t side_;  // of the pictures; 0: not known
   Normaliser normalise_;
   std::shared_ptr<models::Classifier> network_;

@@ -15,8 +15,9 @@ export PATH=$pack/bin:$PATH OMP_NUM_THREADS=1 DEDA_PLUGIN_DIR=$pack/lib/deda
 
 # What part 9 trains and pack.sh records: one epoch of three steps, small enough a step that rounding does not grow.
 classifiers=(resnet18 resnet50 densenet121 vit_b_16)
-train_classifier() {  # train_classifier NETWORK TOY OUT SETTING...
-  local network=$1 toy=$2 out=$3; shift 3
+mixing_methods=(mixup cutmix saliencymix snapmix puzzlemix comixup guided-sr guided-ap)
+train_three_steps() {  # train_three_steps TOY OUT SETTING...
+  local toy=$1 out=$2; shift 2
   deda train --config "$pack/pipeline.toml" --set "dataset.root=\"$toy\"" --set 'augment.method="plain"' --set augment.resize_shorter=64 \
-    --set augment.crop=64 --set "train.network=\"$network\"" --set train.learning_rate=1e-3 --set train.epochs=1 --set 'train.milestones=[]' --out "$out" "$@"
+    --set augment.crop=64 --set train.learning_rate=1e-3 --set train.epochs=1 --set 'train.milestones=[]' --out "$out" "$@"
 }

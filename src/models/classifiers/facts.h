@@ -21,15 +21,16 @@ struct ClassifierFacts {
   bool square;                   // both sides are alike: it has a tensor per place, made for one side
   std::int64_t one_pixel_up_to;  // sides up to this end as one pixel, so that the last batch norm sees as
                                  // many values as pictures; 0: it has no batch norm
+  bool attention;                // it has scaled dot-product attention
 };
 
 // DenseNet-121: convolution and pooling halve a side rounded up, the three transitions rounded down: from 29
 // on one pixel is left. ViT-B/16: patches of 16 pixels, without a rest. ResNets round up everywhere.
 inline constexpr std::array<ClassifierFacts, 4> classifier_facts{{
-    {"resnet18", "fc", 224, 1, 1, false, 32},
-    {"resnet50", "fc", 224, 1, 1, false, 32},
-    {"densenet121", "classifier", 224, 29, 1, false, 60},
-    {"vit_b_16", "heads.head", 384, 16, 16, true, 0},
+    {"resnet18", "fc", 224, 1, 1, false, 32, false},
+    {"resnet50", "fc", 224, 1, 1, false, 32, false},
+    {"densenet121", "classifier", 224, 29, 1, false, 60, false},
+    {"vit_b_16", "heads.head", 384, 16, 16, true, 0, true},
 }};
 
 // ConfigError naming the known ones for any other name.
