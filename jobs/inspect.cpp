@@ -18,6 +18,7 @@
 #include "report/identifier_report.h"
 #include "report/mask_agreement.h"
 #include "report/mask_scores.h"
+#include "report/mixing_sheet.h"
 #include "report/originals.h"
 #include "report/overlay.h"
 #include "report/store_report.h"
@@ -246,6 +247,30 @@ void inspect_identifiers(const std::filesystem::path& folder, report::Page* page
   report::add_to_page(*page, summary);
 }
 
+// Sheets of traces of image-mixing methods: two parents, what was looked at, the mixed picture, its label.
+void inspect_mixing(const std::vector<std::filesystem::path>& traces, const Options& options,
+                    bool write_sheet, report::Page* page) {
+  if (page != nullptr && !traces.empty()) page->heading("Mixed batches");
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    const auto sheet = report::mixing_sheet(traces[i], static_cast<std::size_t>(options.items));
+    if (!sheet) {
+      fmt::print(
+          "{}: no traced batch was mixed (each is with probability mix_probability); trace more steps\n",
+          path_text(traces[i]));
+      continue;
+    }
+    const auto image = report::render_sheet(sheet->titles, sheet->rows, sheet_cell);
+    const auto text = fmt::format("{}, step {}{}{}", report::method_title(sheet->method), sheet->step,
+                                  sheet->decided.empty() ? "" : ": ", sheet->decided);
+    fmt::print("{}\n  {}\n", path_text(traces[i]), text);
+    if (i == 0 && write_sheet) {
+      io::write_image(options.sheet, image, 90);
+      fmt::print("contact sheet: {}\n", path_text(options.sheet));
+    }
+    if (page != nullptr) page->picture(image, text + "; below each row the mixed picture's label.");
+  }
+}
+
 ExitCode inspect(JobContext& context, Options options) {
   if (!context.ranks.is_root()) return ExitCode::done;  // looking is one rank's work
   if (options.paths.empty()) {                          // the configuration's whole output
@@ -267,9 +292,13 @@ ExitCode inspect(JobContext& context, Options options) {
   }
   const auto stores = find_folders(options.paths, is_store);
   const auto identifiers = find_folders(options.paths, report::is_identifier_folder);
-  if (runs.empty() && stores.empty() && identifiers.empty() && problems.empty()) {
-    throw DataError("holds neither a store nor identifiers nor a run", options.paths.front().string(),
-                    "Name a store, a folder of identifiers, a run, or the output folder of a pipeline.");
+  const auto traces = find_folders(options.paths, report::is_mixing_trace);
+  if (runs.empty() && stores.empty() && identifiers.empty() && traces.empty() && problems.empty()) {
+    throw DataError(
+        "holds neither a store nor identifiers nor a run nor a trace of mixed batches",
+        options.paths.front().string(),
+        "Name a store, a folder of identifiers, a run, a trace of an image-mixing method, or the output "
+        "folder of a pipeline.");
   }
   std::unique_ptr<report::Page> page;
   if (!options.report.empty()) {
@@ -302,6 +331,7 @@ ExitCode inspect(JobContext& context, Options options) {
   compare_stores(readers, page.get());
   for (const auto& folder : identifiers) inspect_identifiers(folder, page.get());
   inspect_readers(first_synthetic, readers.end());
+  inspect_mixing(traces, options, stores.empty() && !options.sheet.empty(), page.get());
   for (const auto& comparison : comparisons) fmt::print("\n{}", report::to_text(comparison));
   for (const std::string& problem : problems) log_warning("{}", problem);
   if (page) {
@@ -335,30 +365,31 @@ ExitCode inspect(JobContext& context, Options options) {
 
 Job make_inspect_job() {
   const auto options = std::make_shared<Options>();
-  return {.name = "inspect",
-          .summary = "Look into stores and runs: statistics, contact sheets, comparison, report page",
-          .example = "deda inspect runs/demo --report runs/demo/report.html",
-          .add_options =
-              [options](CLI::App& app) {
-                app.add_option("path", options->paths,
-                               "stores, runs, or output folders that hold them (default: run.output of the "
-                               "configuration, with its page report.html)");
-                app.add_option("--report", options->report, "write one self-contained HTML page");
-                app.add_option("--sheet", options->sheet,
-                               "write the contact sheet of the store that is named first (of the real CDPs "
-                               "in an output folder) as .png or .jpg");
-                app.add_option(
-                    "--overlays", options->overlays,
-                    "write what the mask sources saw in the first store into this folder, a picture each");
-                app.add_option(
-                    "--data", options->dataset_root,
-                    "the dataset's folder, to show the original pictures (default: dataset.root of "
-                    "the configuration, else the folder that the store was made from)");
-                app.add_option("--items", options->items, "pictures on a contact sheet")
-                    ->check(CLI::Range(1, 200));
-                app.add_flag("--verify", options->verify, "verify the hash of every record");
-              },
-          .run = [options](JobContext& context) { return inspect(context, *options); }};
+  return {
+      .name = "inspect",
+      .summary = "Look into stores and runs: statistics, contact sheets, comparison, report page",
+      .example = "deda inspect runs/demo --report runs/demo/report.html",
+      .add_options =
+          [options](CLI::App& app) {
+            app.add_option(
+                "path", options->paths,
+                "stores, runs, traces of image-mixing methods, or folders that hold them (default: "
+                "run.output of the configuration, with its page report.html)");
+            app.add_option("--report", options->report, "write one self-contained HTML page");
+            app.add_option("--sheet", options->sheet,
+                           "write the contact sheet of the store that is named first (of the real CDPs "
+                           "in an output folder), or of the first trace of mixed batches, as .png or .jpg");
+            app.add_option(
+                "--overlays", options->overlays,
+                "write what the mask sources saw in the first store into this folder, a picture each");
+            app.add_option("--data", options->dataset_root,
+                           "the dataset's folder, to show the original pictures (default: dataset.root of "
+                           "the configuration, else the folder that the store was made from)");
+            app.add_option("--items", options->items, "pictures on a contact sheet")
+                ->check(CLI::Range(1, 200));
+            app.add_flag("--verify", options->verify, "verify the hash of every record");
+          },
+      .run = [options](JobContext& context) { return inspect(context, *options); }};
 }
 
 }  // namespace deda::jobs

@@ -17,6 +17,7 @@
 #include "diffusion/model_files.h"
 #include "diffusion/transparent/calibration.h"
 #include "io/store/record_store.h"
+#include "mixing/method.h"
 #include "models/classifiers/facts.h"
 
 namespace deda::pipeline {
@@ -318,6 +319,27 @@ class Planner {
     add(std::move(node));
   }
 
+  // Whether the image-mixing method has what it needs.
+  void check_mixing(bool several_labels) {
+    const auto* settings = config_.augment.mixing.active();
+    if (settings == nullptr) return;
+    const auto& method = settings->method().facts();
+    const auto refuse = [&](const std::string& what, const char* key, const char* hint) {
+      problems_.collect([&] { throw ConfigError(fmt::format("{} {}", method.title, what), key, hint); });
+    };
+    if (several_labels && !method.several_labels)
+      refuse("is not defined for pictures of several labels", "augment.method",
+             "Set another augment.method, or train.objective = \"single_label\".");
+    if (method.saliency == mixing::Saliency::activations &&
+        models::facts_of_classifier(config_.train.network).attention)
+      refuse(fmt::format("looks at a network's last feature maps, and {} has none", config_.train.network),
+             "augment.method", "Set another augment.method, or train.network.");
+    if (config_.train.batch_size < method.smallest_batch)
+      refuse(fmt::format("mixes batches of {} pictures or more, and train.batch_size is {}",
+                         method.smallest_batch, config_.train.batch_size),
+             "train.batch_size", "Set a larger train.batch_size.");
+  }
+
   void add_train() {
     Node node;
     node.stage = Stage::train;
@@ -346,6 +368,7 @@ class Planner {
             "decouple).");
       });
     const bool several_labels = config_.train.objective == training::ObjectiveChoice::multi_label;
+    check_mixing(several_labels);
     if (several_labels && config_.train.label_smoothing > 0)
       problems_.collect([&] {
         throw ConfigError("label smoothing is for one class per picture, and train.objective is multi_label",

@@ -21,7 +21,7 @@ struct ClassifierFacts {
   bool square;                   // both sides are alike: it has a tensor per place, made for one side
   std::int64_t one_pixel_up_to;  // sides up to this end as one pixel, so that the last batch norm sees as
                                  // many values as pictures; 0: it has no batch norm
-  bool attention;                // it has scaled dot-product attention
+  bool attention;                // it ends in attention over tokens, not in feature maps
 };
 
 // DenseNet-121: convolution and pooling halve a side rounded up, the three transitions rounded down: from 29
