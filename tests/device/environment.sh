@@ -13,11 +13,11 @@ if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_
 unset LD_LIBRARY_PATH LD_PRELOAD
 export PATH=$pack/bin:$PATH OMP_NUM_THREADS=1 DEDA_PLUGIN_DIR=$pack/lib/deda
 
-# What part 9 trains and pack.sh records: one epoch of three steps, small enough a step that rounding does not grow.
+# What part 9 trains and pack.sh records: one epoch of six steps, more than a graph needs to be recorded, at a rate that lets no rounding grow.
 classifiers=(resnet18 resnet50 densenet121 vit_b_16)
 mixing_methods=(mixup cutmix saliencymix snapmix puzzlemix comixup guided-sr guided-ap)
-train_three_steps() {  # train_three_steps TOY OUT SETTING...
+train_six_steps() {  # train_six_steps TOY OUT SETTING...
   local toy=$1 out=$2; shift 2
   deda train --config "$pack/pipeline.toml" --set "dataset.root=\"$toy\"" --set 'augment.method="plain"' --set augment.resize_shorter=64 \
-    --set augment.crop=64 --set train.learning_rate=1e-3 --set train.epochs=1 --set 'train.milestones=[]' --out "$out" "$@"
+    --set augment.crop=64 --set train.batch_size=8 --set train.learning_rate=1e-3 --set train.epochs=1 --set 'train.milestones=[]' --out "$out" "$@"
 }

@@ -183,16 +183,16 @@ for stage in toy decouple invert generate train; do
     || { tail -n 20 "$record/$stage.log" >&2; refuse "deda $stage failed on the CPU"; }
 done
 in_pack device_check summary "$record/cpu" >"$pack/record/pipeline.json" || refuse "the pipeline's record could not be made"
-three_steps() {   # three_steps NAME SETTING...: what part 9 is held against
+six_steps() {   # six_steps NAME SETTING...: what part 9 is held against
   local name=$1; shift
-  in_pack train_three_steps "$record/toy" "$record/$name" --set 'train.device="cpu"' "$@" >"$record/$name.log" 2>&1 \
+  in_pack train_six_steps "$record/toy" "$record/$name" --set 'train.device="cpu"' "$@" >"$record/$name.log" 2>&1 \
     || { tail -n 20 "$record/$name.log" >&2; refuse "deda train ($name) failed on the CPU"; }
   in_pack device_check summary "$record/$name" >"$pack/record/$name.json" || refuse "the record of $name could not be made"
 }
 # shellcheck disable=SC2016  # of environment.sh
-for network in $(in_pack eval 'echo "${classifiers[@]}"'); do three_steps "$network" --set "train.network=\"$network\""; done
+for network in $(in_pack eval 'echo "${classifiers[@]}"'); do six_steps "$network" --set "train.network=\"$network\""; done
 # shellcheck disable=SC2016
-for method in $(in_pack eval 'echo "${mixing_methods[@]}"'); do three_steps "$method" --set "augment.method=\"$method\""; done
+for method in $(in_pack eval 'echo "${mixing_methods[@]}"'); do six_steps "$method" --set "augment.method=\"$method\""; done
 say "record: $((SECONDS - started)) s"
 
 # ---- verified before it travels

@@ -211,15 +211,19 @@ part_8() {
   finish
 }
 
-# Three steps of every classifier in every precision, and with every image-mixing method: pack.sh runs the same on the CPU for the record.
+# logged FILE COMMAND...: what it says also goes to a file
+# shellcheck disable=SC2317  # called through check
+logged() { local file=$1 code=0; shift; "$@" >"$file" 2>&1 || code=$?; cat "$file"; return "$code"; }
+
+# Six steps of every classifier in every precision, and with every image-mixing method: pack.sh runs the same on the CPU for the record.
 # shellcheck disable=SC2154  # lists of environment.sh
 part_9() {
   need_gpu
   local name kind settings
-  # three_steps NAME KIND SETTING...: in the folder NAME-KIND, held against the record of NAME
-  three_steps() {
+  # six_steps NAME KIND SETTING...: in the folder NAME-KIND, held against the record of NAME
+  six_steps() {
     local name=$1 kind=$2; shift 2
-    check "$name, $kind" "exit code 0" train_three_steps "$work/toy" "$work/$name-$kind" --set 'train.device="cuda"' "$@" || return 0
+    check "$name, $kind" "exit code 0" logged "$work/$name-$kind.log" train_six_steps "$work/toy" "$work/$name-$kind" --set 'train.device="cuda"' "$@" || return 0
     device_check close "$pack/record/$name.json" "$work/$name-$kind" --name "$name, $kind: " || problems=$((problems + 1))
   }
   same_weights() {  # same_weights NAME KIND OTHER_KIND
@@ -232,13 +236,14 @@ part_9() {
     for kind in fp32 bf16 fp16 fp16-graphs fp16-again; do
       settings=(--set "train.network=\"$name\"" --set "train.precision=\"${kind%%-*}\"" --set train.loss_scale=1024)
       if [ $kind = fp16-graphs ]; then settings+=(--set train.captured_graphs=true); fi
-      three_steps "$name" "$kind" "${settings[@]}"
+      six_steps "$name" "$kind" "${settings[@]}"
     done
     same_weights "$name" fp16 fp16-again
+    check "$name, fp16-graphs" "recorded as a graph" grep -q "recorded as one graph" "$work/$name-fp16-graphs.log"
   done
   for name in "${mixing_methods[@]}"; do
     for kind in bf16 bf16-again; do
-      three_steps "$name" $kind --set "augment.method=\"$name\"" --set 'train.precision="bf16"'
+      six_steps "$name" $kind --set "augment.method=\"$name\"" --set 'train.precision="bf16"'
     done
     same_weights "$name" bf16 bf16-again
   done
