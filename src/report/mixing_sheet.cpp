@@ -35,7 +35,25 @@ class Tensors {
  public:
   explicit Tensors(const io::SafetensorsFile& file) : file_{file} {}
   bool has(const std::string& name) const { return file_.contains(name); }
-  const std::vector<std::int64_t>& shape(const std::string& name) const { return file_.at(name).shape; }
+  // Of a tensor with that many dimensions, none of them empty; DataError else.
+  const std::vector<std::int64_t>& shape(const std::string& name, std::size_t dimensions) const {
+    const auto& found = file_.at(name).shape;
+    const bool fits = found.size() == dimensions &&
+                      std::all_of(found.begin(), found.end(), [](std::int64_t size) { return size > 0; });
+    if (!fits)
+      throw DataError(fmt::format("tensor {} has not the {} dimensions of a trace", name, dimensions),
+                      file_.path().string());
+    return found;
+  }
+  // The same of `rows` pictures or maps.
+  const std::vector<std::int64_t>& shape_of_rows(const std::string& name, std::size_t dimensions,
+                                                 std::int64_t rows) const {
+    const auto& found = shape(name, dimensions);
+    if (found.front() < rows)
+      throw DataError(fmt::format("tensor {} has {} rows, not {}", name, found.front(), rows),
+                      file_.path().string());
+    return found;
+  }
   // Numbers of a float32, float64, int64 or uint8 tensor.
   std::vector<double> numbers(const std::string& name) const {
     const auto& view = file_.at(name);
@@ -53,6 +71,11 @@ class Tensors {
     }
     throw DataError(fmt::format("tensor {} has type {}", name, io::name_of(view.dtype)),
                     file_.path().string());
+  }
+  // The only number of a tensor [1]; 0 where it has none.
+  double number(const std::string& name) const {
+    const auto values = numbers(name);
+    return values.empty() ? 0 : values.front();
   }
 
  private:
@@ -133,7 +156,7 @@ std::string decisions(const Tensors& tensors) {
   for (const char* name : {"lambda", "lambda2", "sigma", "blocks", "grid"}) {
     const auto tensor = std::string{"mix."} + name;
     if (tensors.has(tensor))
-      text += fmt::format("{}{} {:.3g}", text.empty() ? "" : ", ", name, tensors.numbers(tensor)[0]);
+      text += fmt::format("{}{} {:.3g}", text.empty() ? "" : ", ", name, tensors.number(tensor));
   }
   return text;
 }
@@ -153,27 +176,39 @@ MixingSheet sheet_of(const io::SafetensorsFile& file, std::size_t items) {
   if (mask) sheet.titles.push_back("share of own");
   sheet.titles.push_back("mixed");
 
-  const auto& shape = tensors.shape("input");
+  const auto& shape = tensors.shape("input", 4);
   const auto side = static_cast<int>(shape[2]);
+  const auto rows = shape[0];
   const auto mixed = tensors.numbers("input"), labels = tensors.numbers("label");
-  const auto classes = static_cast<std::size_t>(tensors.shape("label")[1]);
-  const auto firsts = tensors.numbers(joint ? "mix.batch" : "composed"),
-             seconds = joint ? std::vector<double>{} : tensors.numbers("mix.partner_composed");
+  const auto classes = static_cast<std::size_t>(tensors.shape_of_rows("label", 2, rows)[1]);
+  // What is shown as pictures is as large as what came out.
+  const auto as_pictures = [&](const std::string& name, std::int64_t count) {
+    const auto& found = tensors.shape_of_rows(name, 4, count);
+    if (found[1] != shape[1] || found[2] != shape[2] || found[3] != shape[3] || shape[1] != 3)
+      throw DataError(fmt::format("tensor {} does not hold pictures as input does", name),
+                      file.path().string());
+    return tensors.numbers(name);
+  };
+  const auto pictures = joint ? tensors.shape_of_rows("mix.assignment", 2, rows)[1] : rows;
+  const auto firsts = as_pictures(joint ? "mix.batch" : "composed", pictures),
+             seconds = joint ? std::vector<double>{} : as_pictures("mix.partner_composed", rows);
   const auto assignment = joint ? tensors.numbers("mix.assignment") : std::vector<double>{};
+  const auto& saliency_shape = saliency ? tensors.shape_of_rows("mix.saliency", 3, rows) : shape;
+  const auto& mask_shape = mask ? tensors.shape_of_rows("mix.mask", 3, rows) : shape;
   const auto maps = saliency ? tensors.numbers("mix.saliency") : std::vector<double>{},
              masks = mask ? tensors.numbers("mix.mask") : std::vector<double>{};
   for (std::size_t row = 0; row < std::min(items, static_cast<std::size_t>(shape[0])); ++row) {
     SheetRow line;
     if (joint) {
-      const auto pictures = static_cast<std::size_t>(tensors.shape("mix.assignment")[1]);
-      const auto first = most_shown(assignment, pictures, row, pictures),
-                 second = most_shown(assignment, pictures, row, first);
+      const auto count = static_cast<std::size_t>(pictures);
+      const auto first = most_shown(assignment, count, row, count),
+                 second = most_shown(assignment, count, row, first);
       line.cells = {picture_of(firsts, shape, first), picture_of(firsts, shape, second)};
     } else {
       line.cells = {picture_of(firsts, shape, row), picture_of(seconds, shape, row)};
     }
-    if (saliency) line.cells.push_back(map_of(maps, tensors.shape("mix.saliency"), row, side, true));
-    if (mask) line.cells.push_back(map_of(masks, tensors.shape("mix.mask"), row, side, false));
+    if (saliency) line.cells.push_back(map_of(maps, saliency_shape, row, side, true));
+    if (mask) line.cells.push_back(map_of(masks, mask_shape, row, side, false));
     line.cells.push_back(picture_of(mixed, shape, row));
     line.caption = label_text(labels, classes, row);
     sheet.rows.push_back(std::move(line));
@@ -199,7 +234,7 @@ std::optional<MixingSheet> mixing_sheet(const fs::path& folder, std::size_t item
   for (const auto& path : step_files(folder)) {
     const io::SafetensorsFile file(path);
     const Tensors tensors(file);
-    if (tensors.has("mix.applied") && tensors.numbers("mix.applied")[0] > 0) return sheet_of(file, items);
+    if (tensors.has("mix.applied") && tensors.number("mix.applied") > 0) return sheet_of(file, items);
   }
   return std::nullopt;
 }

@@ -101,6 +101,33 @@ TEST(Plan, RefusesASideThatTheNetworkDoesNotTake) {
   EXPECT_NO_THROW(example.plan({"train.network=vit_b_16", "augment.crop=450"}, Stage::generate));
 }
 
+TEST(Plan, RefusesAMixingMethodThatLacksWhatItNeeds) {
+  const test::ExampleExperiment example;
+  const auto problem = [&](const std::vector<std::string>& settings) -> std::string {
+    try {
+      example.draw();
+      example.plan(settings);
+      return "none";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(problem({"augment.method=snapmix"}), "none");
+  EXPECT_THAT(problem({"augment.method=snapmix", "train.network=vit_b_16"}),
+              testing::AllOf(testing::HasSubstr("augment.method"), testing::HasSubstr("vit_b_16 has none")));
+  EXPECT_EQ(problem({"augment.method=guided-ap", "train.network=vit_b_16"}), "none");
+  EXPECT_THAT(
+      problem({"augment.method=comixup", "train.batch_size=1"}),
+      testing::AllOf(testing::HasSubstr("train.batch_size"), testing::HasSubstr("2 pictures or more")));
+  EXPECT_THAT(problem({"augment.method=snapmix", "train.objective=multi_label"}),
+              testing::HasSubstr("SnapMix is not defined for pictures of several labels"));
+  EXPECT_EQ(problem({"augment.method=mixup", "train.objective=multi_label"}), "none");
+  // A probability of 0 is plain training, which needs nothing.
+  EXPECT_EQ(
+      problem({"augment.method=snapmix", "augment.snapmix.mix_probability=0", "train.network=vit_b_16"}),
+      "none");
+}
+
 TEST(Plan, SurvivesTheWayToOtherProcesses) {
   const test::ExampleExperiment example;
   const auto plan = example.plan();
