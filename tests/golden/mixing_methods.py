@@ -150,6 +150,7 @@ def snapmix(number, label_kind, batch, side, map_side):
     large = interpolate(maps[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
     large = large - large.amin((1, 2), keepdim=True)
     large = large / large.sum((1, 2), keepdim=True)
+    large[maps.amax((1, 2)) == maps.amin((1, 2))] = torch.nan  # the original takes what rounding left for shares
     a, b = torch.ones(batch, dtype=torch.float64), torch.zeros(batch, dtype=torch.float64)
     mixed, area = pictures.clone(), (y2 - y1) * (x2 - x1)
     if area > 0 and (v2 - v1) * (u2 - u1) > 0:
