@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "mixing/greedy_pairing.h"
 #include "training/mixing/device_mixer.h"
