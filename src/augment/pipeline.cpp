@@ -67,10 +67,15 @@ struct ComposedStream::State {
     buffer.draws.resize(size);
     left[batch % ring.size()] = static_cast<std::int64_t>(size) + (finish && size > 0 ? 1 : 0);
     if (finish && size == 0) {
+      // Nothing may be left of the batch that was in the buffer before: its plan is another's.
       Batch& empty = ring[batch % ring.size()];
       empty.size = empty.sources = 0;
       empty.height = empty.width = shape.side;
       empty.classes = shape.classes;
+      empty.pixels.clear();
+      empty.labels.clear();
+      empty.draws.clear();
+      empty.mix.reset();
     }
   }
 

@@ -29,16 +29,34 @@ double draw_gamma(RandomStream& stream, double a) {
   }
 }
 
+namespace {
+
+// Of Gamma(a, 1). For small a most draws are below the smallest double; their logarithms are not, and their
+// ratios count.
+double draw_log_gamma(RandomStream& stream, double a) {
+  if (a >= 1) return std::log(draw_gamma(stream, a));
+  const double above = draw_gamma(stream, a + 1);
+  return std::log(above) + std::log(1.0 - stream.uniform()) / a;
+}
+
+}  // namespace
+
 double draw_beta(RandomStream& stream, double a) {
+  if (a < 1) {
+    const double x = draw_log_gamma(stream, a), y = draw_log_gamma(stream, a);
+    return 1.0 / (1.0 + std::exp(y - x));
+  }
   const double x = draw_gamma(stream, a), y = draw_gamma(stream, a);
-  return x + y > 0 ? x / (x + y) : 0.5;
+  return x / (x + y);
 }
 
 std::vector<double> draw_dirichlet(RandomStream& stream, double a, std::size_t count) {
   std::vector<double> shares(count);
-  for (double& share : shares) share = draw_gamma(stream, a);
+  for (double& share : shares) share = draw_log_gamma(stream, a);
+  const double largest = *std::max_element(shares.begin(), shares.end());
+  for (double& share : shares) share = std::exp(share - largest);
   const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
-  for (double& share : shares) share = sum > 0 ? share / sum : 1.0 / static_cast<double>(count);
+  for (double& share : shares) share /= sum;
   return shares;
 }
 

@@ -34,11 +34,11 @@ enum class Decision : std::uint32_t {
 
 RandomStream stream_of(const BatchNumber& number, Decision decision);
 
-// Beta(a, a) as X / (X + Y) of two gammas; 0.5 where both are so small that they are 0. a > 0.
+// Beta(a, a) as X / (X + Y) of two gammas, a > 0; also where a is so small that these are 0 in double.
 double draw_beta(RandomStream& stream, double a);
 // Gamma(a, 1) by Marsaglia and Tsang (ACM TOMS 26, 2000), a > 0.
 double draw_gamma(RandomStream& stream, double a);
-// Dirichlet(a, ..., a) of `count` shares; equal shares where all gammas are 0.
+// Dirichlet(a, ..., a) of `count` shares, at least one.
 std::vector<double> draw_dirichlet(RandomStream& stream, double a, std::size_t count);
 
 // What was decided, names as in traces (`mix.*`). A method fills in what it has.

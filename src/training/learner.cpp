@@ -150,12 +150,12 @@ void Learner::clear_gradients() {
     auto& gradient = parameter.mutable_grad();
     const auto kept = kept_gradients_.empty() ? at::Tensor{} : kept_gradients_[i++];
     // Alone, an undefined gradient lets backward hand over its result; with a reducer gradients are views of
-    // its buckets.
-    if (!reducer_)
+    // its buckets, but before the first step, which makes them.
+    if (!reducer_ || !gradient.defined())
       gradient = kept;
-    else if (gradient.defined() && kept.defined())
+    else if (kept.defined())
       gradient.copy_(kept);
-    else if (gradient.defined())
+    else
       gradient.zero_();
   }
   kept_gradients_.clear();

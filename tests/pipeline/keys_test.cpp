@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "mixing/method.h"
 #include "pipeline/example_experiment.h"
 #include "pipeline/settings.h"
 
@@ -41,6 +42,8 @@ const std::map<std::string, Settings> bases{
     {"weights", {}},  // with a weights file
     {"labels", {"train.objective=multi_label"}},
     {"nine copies", {"generate.store_copies=9"}},
+    {"cutmix", {"augment.method=cutmix"}},
+    {"cutmix of deda", {"augment.method=cutmix", "augment.on_deda=true"}},
 };
 
 struct Row {
@@ -334,6 +337,10 @@ const std::vector<Row> rows{
     {"augment.allow_empty", "true", ""},
     {"augment.cache_megabytes", "7", ""},
     {"augment.ring_batches", "7", ""},
+    {"augment.on_deda", "true", ""},  // of no image-mixing method
+    {"augment.on_deda", "true", "", "plain"},
+    {"augment.p_aug", "0.4", "", "cutmix"},
+    {"augment.p_aug", "0.4", "train", "cutmix of deda"},
 
     {"train.network", "\"resnet50\"", "train"},
     {"train.network", "\"densenet121\"", "train"},
@@ -436,6 +443,18 @@ std::string with_path(std::string text, const std::filesystem::path& path) {
   return text;
 }
 
+std::string key_of(const mixing::Method& method, const mixing::Key& key) {
+  return "augment." + std::string{method.facts().name} + "." + std::string{key.name};
+}
+
+// One that is neither the default nor a bound.
+std::string another_value(const mixing::Key& key) {
+  if (key.kind == mixing::Key::Kind::flag) return key.standard == 0 ? "true" : "false";
+  const double middle = key.standard < key.max ? (key.standard + key.max) / 2 : (key.min + key.max) / 2;
+  if (key.kind == mixing::Key::Kind::whole) return std::to_string(static_cast<std::int64_t>(middle));
+  return std::to_string(middle);
+}
+
 class Experiment : public testing::Test {
  protected:
   Settings base_settings(const std::string& name) const {
@@ -454,6 +473,10 @@ class Experiment : public testing::Test {
 TEST_F(Experiment, EveryKeyOfTheConfigurationHasARowHereAndInTheTable) {
   std::set<std::string> here, table, configuration;
   for (const auto& row : rows) here.insert(row.key);
+  // Of image-mixing methods below.
+  for (const auto* method : mixing::methods()) {
+    for (const auto& key : method->facts().keys) here.insert(key_of(*method, key));
+  }
   for (const auto& row : setting_rows()) {
     EXPECT_TRUE(table.insert(std::string{row.key}).second) << row.key << " has two rows";
     if (row.part != Part::value)
@@ -480,6 +503,71 @@ TEST_F(Experiment, EachSettingChangesTheKeysOfItsRowAndNoOthers) {
     const auto after = keys_of(example.plan(settings));
     EXPECT_EQ(changed(before[row.base], after), from_on(row.changes, before[row.base]))
         << row.key << " = " << row.value << " from \"" << row.base << '"';
+  }
+}
+
+// Settings of a method count where it is chosen, for training alone, and nowhere else.
+TEST_F(Experiment, SettingsOfAnImageMixingMethodCountWhereItIsChosen) {
+  std::set<std::string> keys_of_training;
+  const auto training_key = [&](const Settings& settings) {
+    return example.plan(settings).at(Stage::train).key;
+  };
+  const auto deda = keys_of(example.plan()), plain = keys_of(example.plan({"augment.method=plain"}));
+  for (const auto* method : mixing::methods()) {
+    const std::string name{method->facts().name}, chosen = "augment.method=" + name;
+    const std::string other = name == "mixup" ? "augment.method=cutmix" : "augment.method=mixup";
+    const auto before = keys_of(example.plan({chosen}));
+    EXPECT_EQ(changed(plain, before), "train") << name;
+    EXPECT_TRUE(keys_of_training.insert(before.at(Stage::train)).second) << name << " is another training";
+    const auto of_deda = keys_of(example.plan({chosen, "augment.on_deda=true"}));
+    EXPECT_EQ(changed(deda, of_deda), "train") << name << " of De-DA's samples has its parts";
+    EXPECT_TRUE(keys_of_training.insert(of_deda.at(Stage::train)).second) << name;
+    for (const auto& key : method->facts().keys) {
+      const auto setting = key_of(*method, key) + '=' + another_value(key);
+      EXPECT_EQ(changed(before, keys_of(example.plan({chosen, setting}))), "train") << setting;
+      EXPECT_EQ(changed(of_deda, keys_of(example.plan({chosen, "augment.on_deda=true", setting}))), "train")
+          << setting;
+      EXPECT_EQ(changed(deda, keys_of(example.plan({setting}))), "") << setting;
+      EXPECT_EQ(changed(plain, keys_of(example.plan({"augment.method=plain", setting}))), "") << setting;
+      EXPECT_EQ(training_key({other, setting}), training_key({other})) << setting;
+    }
+    if (!mixing::Settings(*method).has("mix_probability")) continue;
+    const auto never = "augment." + name + ".mix_probability=0";
+    EXPECT_EQ(changed(plain, keys_of(example.plan({chosen, never}))), "") << name;
+    EXPECT_EQ(changed(deda, keys_of(example.plan({chosen, "augment.on_deda=true", never}))), "") << name;
+  }
+  // Nothing is combined, and natural pictures are left to be mixed.
+  EXPECT_EQ(training_key({"augment.method=cutmix", "augment.on_deda=true", "augment.p_aug=0"}),
+            training_key({"augment.method=cutmix"}));
+  EXPECT_EQ(example.plan({"augment.method=cutmix"}).find(Stage::decouple), nullptr);
+}
+
+TEST_F(Experiment, MethodsAreCalledByWhatTheyMix) {
+  const auto name = [](const Settings& settings) {
+    PipelineConfig config;
+    read_config(config, {.files = {}, .overrides = settings});
+    return method_name(config);
+  };
+  EXPECT_EQ(name({"augment.method=cutmix"}), "cutmix");
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.on_deda=true"}), "deda+cutmix");
+  EXPECT_EQ(name({"augment.method=guided-sr", "augment.on_deda=true", "augment.p_syn=0"}),
+            "deda-real+guided-sr");
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.on_deda=true", "augment.p_aug=0"}), "cutmix");
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.cutmix.mix_probability=0"}), "plain");
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.on_deda=true", "augment.cutmix.mix_probability=0"}),
+            "deda");
+  EXPECT_EQ(name({"augment.on_deda=true"}), "deda");
+  EXPECT_EQ(name({"augment.method=plain", "augment.on_deda=true"}), "plain");
+}
+
+TEST_F(Experiment, SeveralLabelsRefuseMethodsThatAreNotDefinedForThem) {
+  for (const auto* method : mixing::methods()) {
+    const Settings settings{"augment.method=" + std::string{method->facts().name},
+                            "train.objective=multi_label"};
+    if (method->facts().several_labels)
+      EXPECT_NO_THROW(example.plan(settings)) << method->facts().name;
+    else
+      EXPECT_THROW(example.plan(settings), ConfigError) << method->facts().name;
   }
 }
 

@@ -4,6 +4,9 @@
 // gradient of the loss by its pixels.
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "mixing/greedy_pairing.h"
 #include "training/mixing/device_mixer.h"
 #include "training/mixing/picture_saliency.h"
@@ -85,6 +88,10 @@ class Guided : public DeviceMixer {
 
 class GuidedSr final : public Guided {
   at::Tensor saliency(const MixInput& input, const NetworkView&) const override {
+    // A rank whose pictures could not be read keeps in step without any.
+    if (input.places.empty())
+      return at::ones({input.global_size, input.pictures.size(-2), input.pictures.size(-1)},
+                      input.pictures.options());
     std::vector<std::uint32_t> all(static_cast<std::size_t>(input.global_size));
     for (std::size_t place = 0; place < all.size(); ++place) all[place] = static_cast<std::uint32_t>(place);
     return spectral_residual(input.pictures).index_select(0, rows_at(input, all));

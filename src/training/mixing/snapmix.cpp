@@ -3,6 +3,8 @@
 // class activation lies in its box, and need not sum to one.
 #include <ATen/ATen.h>
 
+#include <limits>
+
 #include "training/mixing/device_mixer.h"
 
 namespace deda::training {
@@ -16,12 +18,14 @@ at::Tensor cut(const at::Tensor& pictures, const Box& box) {  // [..., H, W]
   return pictures.narrow(-2, box.y1, box.y2 - box.y1).narrow(-1, box.x1, box.x2 - box.x1);
 }
 
-// Class activations [n, h, w] as a share of the picture: resized to its side, from 0, summing to 1.
+// Class activations [n, h, w] as a share of the picture: resized to its side, from 0, summing to 1. Of a flat
+// map NaN: resizing leaves rounding in it, which is no share (upstream takes it for one).
 at::Tensor shares_of(const at::Tensor& activations, std::int64_t side) {
   const auto large =
       at::upsample_bilinear2d(activations.unsqueeze(1), {side, side}, /*align_corners=*/false).squeeze(1);
   const auto from_zero = large - large.amin({1, 2}, true);
-  return from_zero / from_zero.sum({1, 2}, true);
+  const auto flat = activations.amax({1, 2}, true) == activations.amin({1, 2}, true);
+  return (from_zero / from_zero.sum({1, 2}, true)).masked_fill(flat, std::numeric_limits<float>::quiet_NaN());
 }
 
 at::Tensor share_in(const at::Tensor& shares, const Box& box) {
