@@ -188,15 +188,16 @@ def check(tensors, metadata):
     names = [name[len("draw."):] for name in tensors if name.startswith("draw.")]
     if "augmented" not in names or settings["crop"] != tensors["input"].shape[2]:
         return 0, []
+    labels, pictures = tensors.get("composed_label", tensors["label"]), tensors.get("composed", tensors["input"])  # mixing comes after
     for row in range(tensors["input"].shape[0]):
         draw = {name: tensors["draw." + name][row].tolist() for name in names}
-        check_draw(draw, tensors["label"][row].tolist(), seed, settings, report)
+        check_draw(draw, labels[row].tolist(), seed, settings, report)
         before = tensors.get("before_" + settings["policy"])
         if before is None:
             continue
         after = apply(draw[settings["policy"]], draw[settings["policy"] + "_magnitude"], before[row].numpy())
         wanted = (torch.from_numpy(after.copy()).permute(2, 0, 1).float() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
-        report.expect((wanted - tensors["input"][row].float()).abs().max().item() < 1e-4, draw["index"], f"{settings['policy']}: other pixels")
+        report.expect((wanted - pictures[row].float()).abs().max().item() < 1e-4, draw["index"], f"{settings['policy']}: other pixels")
     return report.checked, report.wrong
 
 

@@ -13,6 +13,8 @@ held against what its draws say (classes and visible areas of the pasted CDPs).
 
 Random decisions of every sample are drawn again (replay_draws.py says which), and with augment.policy torchvision's operations are applied
 to before_POLICY on PIL pictures: what comes out has to be `input`, pixel by pixel.
+Batches of image-mixing methods are mixed again from composed and mix.* (replay_mixing.py says which), and a method's clean_weight adds
+the unmixed batch's gradient.
 Exit code 0: all within tolerance; 1: not; 2: the trace cannot be read. Needs torch, torchvision, safetensors.
 """
 import argparse
@@ -26,6 +28,7 @@ import torchvision
 from safetensors import safe_open
 
 import replay_draws
+import replay_mixing
 
 FLOOR = 1e-6  # absolute differences below this are rounding, whatever the tensor's size
 
@@ -59,6 +62,11 @@ def counted(share, metadata):
     return int((share["label"] >= 0).sum()) if several_labels(metadata) else share["input"].shape[0]
 
 
+def counted_clean(share, metadata):
+    """The same of the batch before it was mixed."""
+    return counted({"input": share["composed"], "label": share["composed_label"]}, metadata) if "composed" in share else 0
+
+
 def loss_of(output, label, metadata):
     if not several_labels(metadata):
         return torch.nn.functional.cross_entropy(output, smooth(label, float(metadata["label_smoothing"])))
@@ -70,11 +78,11 @@ def loss_of(output, label, metadata):
 def misfits_of_labels(share, metadata):
     """Combined samples whose label vector is not what their draws say. Several labels: pasted on CIPs, 1 where a pasted class is
     visible (or by area), else 0, or -1 where the background's picture leaves a class open; whole pictures as background keep labels."""
-    misfits = 0
+    misfits, labels = 0, share.get("composed_label", share["label"])  # mixing comes after
     settings = json.loads(metadata.get("augment", "{}"))
     if "draw.class1" not in share:  # traced before draws named classes
         return 0
-    for i in range(share["label"].shape[0]):
+    for i in range(labels.shape[0]):
         if not int(share["draw.augmented"][i]):
             continue
         area1, area2, mixed = int(share["draw.area1"][i]), int(share["draw.area2"][i]), int(share["draw.mix"][i]) >= 0
@@ -83,7 +91,7 @@ def misfits_of_labels(share, metadata):
         if mixed:
             weight, area = pasted.get(int(share["draw.class2"][i]), (0.0, 0))
             pasted[int(share["draw.class2"][i])] = (weight + 1.0 - first, area + area2)
-        for c, value in enumerate(share["label"][i].tolist()):
+        for c, value in enumerate(labels[i].tolist()):
             weight, area = pasted.get(c, (0.0, 0))
             if several_labels(metadata):
                 wanted = weight if settings.get("mixed_label") == "area" else 1.0
@@ -113,6 +121,8 @@ def replay(network, momentum, shares, metadata):
     parameters = dict(network.named_parameters())
     gradients = {name: torch.zeros_like(p) for name, p in parameters.items()}
     outputs, loss_sum, statistics = [], 0.0, None
+    clean_weight = replay_mixing.clean_weight(shares, metadata)
+    total_clean = max(1, sum(counted_clean(share, metadata) for share in shares if "input" in share))
     before = {name: b.clone() for name, b in network.named_buffers()}
     for share in shares:
         if "input" not in share:
@@ -131,6 +141,11 @@ def replay(network, momentum, shares, metadata):
         outputs.append(output.detach())
         if statistics is None:  # running statistics are rank 0's
             statistics = {name: b.clone() for name, b in network.named_buffers()}
+        if clean_weight > 0:
+            network.zero_grad()
+            loss_of(network(share["composed"].float()), share["composed_label"], metadata).backward()
+            for name, p in parameters.items():
+                gradients[name] += p.grad * (clean_weight * counted_clean(share, metadata) / total_clean)
     for name, buffer in network.named_buffers():
         buffer.copy_(statistics[name])
     return outputs, loss_sum / total, gradients
@@ -139,7 +154,8 @@ def replay(network, momentum, shares, metadata):
 def replay_together(network, momentum, shares, metadata):
     """The same with batch norm over all ranks: what their shares hold is one batch."""
     present = [share for share in shares if "input" in share]
-    whole = {name: torch.cat([share[name].float() for share in present]) for name in ("input", "label")}
+    names = [name for name in ("input", "label", "composed", "composed_label", "mix.saliency", "mix.assignment") if name in present[0]]
+    whole = {name: torch.cat([share[name].float() for share in present]) for name in names}
     outputs, loss, gradients = replay(network, momentum, [whole], metadata)
     parts = iter(outputs[0].split([share["input"].shape[0] for share in present]))
     return [next(parts) if "input" in share else None for share in shares], loss, gradients
@@ -170,7 +186,7 @@ def main():
         return 2
 
     network, momentum, previous, worst, misfits = None, None, None, 0.0, 0
-    samples, decisions, mistakes = 0, 0, []
+    samples, decisions, mixes, mistakes = 0, 0, 0, []
     for number, paths in steps:
         loaded = [read(path) for path in paths]
         shares, metadata = [tensors for tensors, _ in loaded], loaded[0][1]
@@ -200,6 +216,9 @@ def main():
         with torch.enable_grad():
             for buffer in network.buffers():
                 buffer.requires_grad_(False)
+            checked, wrong = replay_mixing.check(network, shares, metadata, lambda output, label: loss_of(output, label, metadata))
+            mixes += checked
+            mistakes += [f"step {number}: {line}" for line in wrong]
             run = replay_together if metadata.get("batch_norm") == "global" else replay
             outputs, loss, gradients = run(network, momentum, shares, metadata)
         found = {"output": max(difference(o, s["output"]) for o, s in zip(outputs, shares) if o is not None),
@@ -218,7 +237,7 @@ def main():
         print(f"step {number}: loss {traced['loss'].item():.6f}  largest relative differences: " + ", ".join(f"{k} {v:.2e}" for k, v in found.items()))
         network.load_state_dict({name[len("updated."):]: t for name, t in traced.items() if name.startswith("updated.")})
 
-    print(f"draws of {samples} samples: {decisions} decisions drawn again, {len(mistakes)} differ")
+    print(f"draws of {samples} samples: {decisions} decisions drawn again, {mixes} results of mixing compared, {len(mistakes)} differ")
     for line in mistakes[:20]:
         print(f"  {line}", file=sys.stderr)
     print(f"{len(steps)} steps {'agree' if worst <= 1 else 'DIFFER'}: the largest difference is {worst:.2g} times its tolerance")
