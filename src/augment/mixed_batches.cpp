@@ -31,32 +31,25 @@ mixing::Pixels picture_of(const Batch& batch, std::size_t row) {
 
 MixedBatches::MixedBatches(const mixing::Settings& settings, const GlobalBatches& batches, int rank,
                            int ranks, std::int64_t side, int workers)
-    : settings_{settings}, side_{side} {
+    : settings_{settings}, global_{batches}, side_{side} {
   const auto& method = settings_.method();
   const auto count = static_cast<std::int64_t>(batches.order.size());
   for (std::int64_t first = batches.first * batches.size; first < count; first += batches.size) {
-    const auto size = std::min(batches.size, count - first);
     Mixed batch;
-    auto& mix = batch.mix;
-    const auto step = static_cast<std::uint64_t>(first / batches.size);
-    mix.plan = method.plan(settings_, {batches.seed, batches.epoch, step}, size, side);
-    for (std::int64_t place = 0; place < size; ++place)
-      mix.samples.push_back(batches.order[static_cast<std::size_t>(first + place)]);
-    for (std::int64_t place = rank; place < size; place += ranks)
-      mix.places.push_back(static_cast<std::uint32_t>(place));
-    batch.size = static_cast<std::int64_t>(mix.places.size());
-    if (mix.plan.applied) {
+    batch.first = first;
+    batch.global_size = std::min(batches.size, count - first);
+    for (std::int64_t place = rank; place < batch.global_size; place += ranks)
+      batch.places.push_back(static_cast<std::uint32_t>(place));
+    batch.size = static_cast<std::int64_t>(batch.places.size());
+    if (const auto plan = plan_of(batch); plan.applied) {
       if (method.facts().partners == Partners::found) {
-        for (std::int64_t place = 0; place < size; ++place)
-          if (place % ranks != rank) mix.places.push_back(static_cast<std::uint32_t>(place));
-      } else {
+        for (std::int64_t place = 0; place < batch.global_size; ++place)
+          if (place % ranks != rank) batch.places.push_back(static_cast<std::uint32_t>(place));
+      } else if (batch.size > 0) {  // a rank without a share mixes nothing and looks at nothing
         std::vector<std::uint32_t> partners;
-        for (const auto place : mix.places) partners.push_back(mix.plan.partner[place]);
-        // A rank without a share mixes nothing and looks at nothing.
-        if (batch.size > 0) {
-          add_missing(mix.places, partners);
-          add_missing(mix.places, method.looked_at(mix.plan));
-        }
+        for (const auto place : batch.places) partners.push_back(plan.partner[place]);
+        add_missing(batch.places, partners);
+        add_missing(batch.places, method.looked_at(plan));
       }
     }
     batches_.push_back(std::move(batch));
@@ -64,11 +57,17 @@ MixedBatches::MixedBatches(const mixing::Settings& settings, const GlobalBatches
   for (int worker = 0; worker < std::max(1, workers); ++worker) scratch_.push_back(method.make_scratch());
 }
 
+mixing::BatchPlan MixedBatches::plan_of(const Mixed& batch) const {
+  const auto step = static_cast<std::uint64_t>(batch.first / global_.size);
+  return settings_.method().plan(settings_, {global_.seed, global_.epoch, step}, batch.global_size, side_);
+}
+
 Plan MixedBatches::samples_to_compose() const {
   Plan plan;
   for (const auto& batch : batches_) {
     plan.emplace_back();
-    for (const auto place : batch.mix.places) plan.back().push_back(batch.mix.samples[place]);
+    for (const auto place : batch.places)
+      plan.back().push_back(global_.order[static_cast<std::size_t>(batch.first + place)]);
   }
   return plan;
 }
@@ -87,17 +86,20 @@ void MixedBatches::mix(int worker, std::size_t number, const Batch& composed, Ba
   handed_out.pixels.resize(static_cast<std::size_t>(rows) * picture);
   handed_out.labels.resize(static_cast<std::size_t>(rows) * classes);
   handed_out.draws.assign(composed.draws.begin(), composed.draws.begin() + rows);
-  handed_out.mix = batch.mix;
-  if (pixels && batch.mix.plan.applied) {
-    mix_pixels(worker, batch, composed, handed_out);
+  auto& mix = handed_out.mix.emplace();
+  mix.plan = plan_of(batch);
+  mix.places = batch.places;
+  for (std::int64_t place = 0; place < batch.global_size; ++place)
+    mix.samples.push_back(global_.order[static_cast<std::size_t>(batch.first + place)]);
+  if (pixels && mix.plan.applied) {
+    mix_pixels(worker, composed, handed_out);
     return;
   }
   std::memcpy(handed_out.pixels.data(), composed.pixels.data(), handed_out.pixels.size());
   std::copy_n(composed.labels.begin(), handed_out.labels.size(), handed_out.labels.begin());
 }
 
-void MixedBatches::mix_pixels(int worker, const Mixed& batch, const Batch& composed,
-                              Batch& handed_out) const {
+void MixedBatches::mix_pixels(int worker, const Batch& composed, Batch& handed_out) const {
   const auto& method = settings_.method();
   auto& mix = *handed_out.mix;
   std::vector<mixing::Pixels> looked_at;
@@ -105,7 +107,7 @@ void MixedBatches::mix_pixels(int worker, const Mixed& batch, const Batch& compo
     looked_at.push_back(picture_of(composed, row_of(mix.places, place)));
   method.look(settings_, looked_at, side_, mix.plan, scratch_[static_cast<std::size_t>(worker)].get());
   const auto classes = static_cast<std::size_t>(composed.classes);
-  for (std::size_t row = 0; row < static_cast<std::size_t>(batch.size); ++row) {
+  for (std::size_t row = 0; row < static_cast<std::size_t>(handed_out.size); ++row) {
     const auto partner = row_of(mix.places, mix.plan.partner[mix.places[row]]);
     const auto own = picture_of(composed, row);
     const std::span mixed{handed_out.pixels.data() + row * own.size(), own.size()};
@@ -114,7 +116,7 @@ void MixedBatches::mix_pixels(int worker, const Mixed& batch, const Batch& compo
                        composed.labels.data() + partner * classes, classes,
                        handed_out.labels.data() + row * classes);
   }
-  mix.places.resize(static_cast<std::size_t>(batch.size));
+  mix.places.resize(static_cast<std::size_t>(handed_out.size));
 }
 
 }  // namespace deda::augment

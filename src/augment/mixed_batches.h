@@ -22,7 +22,8 @@ struct GlobalBatches {
 
 class MixedBatches {
  public:
-  // `settings` are copied. Every plan is made here: they are small, and pure functions.
+  // `settings` are copied. What is kept of a batch is a number per picture: plans are pure functions, made
+  // anew when they are needed.
   MixedBatches(const mixing::Settings& settings, const GlobalBatches& batches, int rank, int ranks,
                std::int64_t side, int workers);
   // Per batch the samples of this rank's share, then further ones that the method needs of the rest.
@@ -34,12 +35,16 @@ class MixedBatches {
 
  private:
   struct Mixed {
-    BatchMix mix;
-    std::int64_t size = 0;  // of this rank's share
+    std::vector<std::uint32_t> places;  // of the pictures that this rank composes, its share's first
+    std::int64_t size = 0;              // of the share
+    std::int64_t first = 0;             // place of the global batch's first picture in the epoch
+    std::int64_t global_size = 0;
   };
-  void mix_pixels(int worker, const Mixed& batch, const Batch& composed, Batch& handed_out) const;
+  mixing::BatchPlan plan_of(const Mixed& batch) const;
+  void mix_pixels(int worker, const Batch& composed, Batch& handed_out) const;
 
   mixing::Settings settings_;
+  GlobalBatches global_;
   std::int64_t side_;
   std::vector<Mixed> batches_;
   std::vector<std::unique_ptr<mixing::Scratch>> scratch_;  // by worker
