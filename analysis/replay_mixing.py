@@ -1,5 +1,6 @@
 """Mixes the traced batches of image-mixing methods again, from the batch before mixing (composed) and the draws of the mix: used by
-replay_train_trace.py. Mixup, CutMix, SaliencyMix, SnapMix, Guided-SR and Guided-AP; of other methods nothing is checked here.
+replay_train_trace.py. Of PuzzleMix and Co-Mixup the choice of blocks and cells is taken as traced (it is the solvers', which tests hold
+against their originals), and what comes of it is made again.
 
 Pictures and labels of the partner are traced by program, and held against composed and composed_label of the rank whose place it is.
 Class activations and gradients come from the network that is replayed, spectral residuals from torchvision's operations; pairs are the
@@ -219,16 +220,88 @@ def check_guided(network, shares, method, together, loss_of, report):
         report.near(weighted_labels(share, torch.stack([weights, 1 - weights], 1)), share["label"], 1e-5, "a label")
 
 
+def gradient_maps(network, shares, together, loss_of):
+    """[size, H, W] by place: root of the mean square of the loss's gradient over the channels."""
+    maps = [None] * by_place(shares, "input").shape[0]
+    for pictures, labels, places in groups_of(shares, together):
+        pictures = pictures.clone().requires_grad_(True)
+        with torch.enable_grad():
+            gradient = without_trace(network, lambda: torch.autograd.grad(loss_of(network(pictures), labels), pictures)[0])
+        for place, each in zip(places, gradient.square().mean(1).sqrt()):
+            maps[place] = each.double()
+    return torch.stack(maps)
+
+
+def to_blocks(pictures, blocks):
+    """[n, 3, S, S] -> [n, blocks^2, 3, s, s]"""
+    n, channels, side, _ = pictures.shape
+    size = side // blocks
+    cut = pictures.reshape(n, channels, blocks, size, blocks, size).permute(0, 2, 4, 1, 3, 5)
+    return cut.reshape(n, blocks * blocks, channels, size, size)
+
+
+def from_blocks(cut, blocks):
+    n, _, channels, size, _ = cut.shape
+    return cut.reshape(n, blocks, blocks, channels, size, size).permute(0, 3, 1, 4, 2, 5).reshape(n, channels, blocks * size, blocks * size)
+
+
+def check_puzzlemix(network, shares, metadata, together, loss_of, report):
+    traced = by_place(shares, "mix.saliency").double()
+    blocks = next(share for share in shares if "input" in share)["mix.grid"].item()
+    maps = gradient_maps(network, shares, together, loss_of)
+    pooled = torch.nn.functional.avg_pool2d(maps[:, None], maps.shape[-1] // blocks)[:, 0]
+    pooled = pooled / pooled.sum((1, 2), keepdim=True)
+    gap = ((pooled - traced).norm() / traced.norm()).item()
+    report.expect(gap <= BY_GRADIENTS, f"saliency of blocks is off by {gap:.2e} of its norm")
+    steps = settings_of(metadata).get("labels", 3) - 1
+    for share in shares:
+        if "input" not in share:
+            continue
+        mask = share["mix.mask"].flatten(1)
+        report.near((mask * steps).round(), mask * steps, 1e-6, "a share of a block")
+        moved = []
+        for pictures, source in ((share["composed"], share["mix.transport"]), (share["mix.partner_composed"], share["mix.partner_transport"])):
+            source = source.flatten(1)
+            cut = to_blocks(pictures, blocks)
+            rows = torch.arange(len(cut))[:, None]
+            moved.append(cut[rows, source.clamp(min=0)] * (source >= 0)[:, :, None, None, None])
+        weight = mask[:, :, None, None, None]
+        report.near(from_blocks(weight * moved[0] + (1 - weight) * moved[1], blocks), share["input"], EXACT, "a mixed picture")
+        own = mask.mean(1)
+        report.near(weighted_labels(share, torch.stack([own, 1 - own], 1)), share["label"], 1e-6, "a label")
+
+
+def check_comixup(shares, report):
+    batch, labels = by_place(shares, "composed"), by_place(shares, "composed_label")
+    for share in shares:
+        if "input" not in share:
+            continue
+        grid = share["mix.blocks"].item()
+        report.near(batch, share["mix.batch"], 0, "the batch")
+        cut, cells = to_blocks(batch, grid), torch.arange(grid * grid)
+        shown = 0.5 * (cut[share["mix.first"], cells] + cut[share["mix.second"], cells])
+        report.near(from_blocks(shown, grid), share["input"], EXACT, "a mixed picture")
+        size = len(batch)
+        counted = sum(torch.nn.functional.one_hot(share[name], size).double().sum(1) for name in ("mix.first", "mix.second")) / (2 * grid * grid)
+        report.near(counted, share["mix.assignment"], 1e-6, "a share of an output")
+        mixed = share["mix.assignment"] @ labels.clamp(min=0)
+        left_out = share["mix.assignment"] @ (labels < 0).to(mixed.dtype) > 0
+        report.near(mixed.masked_fill(left_out, -1.0), share["label"], 1e-6, "a label")
+
+
 def check(network, shares, metadata, loss_of):
     """(how much was compared, [what differs]) of one step; the network stands where the step began. loss_of(output, label)."""
     report, method = Report(), metadata.get("method", "")
     present = [share for share in shares if "input" in share]
     if not present or not was_mixed(present[0]):
         return 0, []
-    if "mix.partner" not in present[0] or method not in ("mixup", "cutmix", "saliencymix", "snapmix", "guided-sr", "guided-ap"):
-        if method in ("guided-sr", "guided-ap"):  # left as it was
-            for share in present:
-                report.near(share["composed"], share["input"], 0, "a batch that could not be mixed")
+    if method == "comixup" and "mix.assignment" in present[0]:
+        check_comixup(shares, report)
+        return report.checked, report.wrong
+    beside_network = "snapmix", "puzzlemix", "guided-sr", "guided-ap"
+    if "mix.partner" not in present[0] or (method in beside_network and "mix.saliency" not in present[0]):
+        for share in present:  # saliency was not finite
+            report.near(share["composed"], share["input"], 0, "a batch that could not be mixed")
         return report.checked, report.wrong
     composed, labels = by_place(shares, "composed"), by_place(shares, "composed_label")
     for share in present:
@@ -240,6 +313,8 @@ def check(network, shares, metadata, loss_of):
             check_pixels(share, method, report)
     elif method == "snapmix":
         check_snapmix(network, shares, together, report)
+    elif method == "puzzlemix":
+        check_puzzlemix(network, shares, metadata, together, loss_of, report)
     else:
         check_guided(network, shares, method, together, loss_of, report)
     return report.checked, report.wrong
