@@ -192,7 +192,7 @@ six_steps() {   # six_steps NAME SETTING...: what part 9 is held against
 # shellcheck disable=SC2016  # of environment.sh
 for network in $(in_pack eval 'echo "${classifiers[@]}"'); do six_steps "$network" --set "train.network=\"$network\""; done
 # shellcheck disable=SC2016
-for method in $(in_pack eval 'echo "${mixing_methods[@]}"'); do six_steps "$method" --set "augment.method=\"$method\""; done
+for method in $(in_pack eval 'echo "${mixing_methods[@]}"'); do six_steps "$method" --set "augment.method=\"$method\"" --set train.batch_size=48; done
 say "record: $((SECONDS - started)) s"
 
 # ---- verified before it travels

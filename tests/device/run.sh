@@ -226,6 +226,8 @@ part_9() {
     check "$name, $kind" "exit code 0" logged "$work/$name-$kind.log" train_six_steps "$work/toy" "$work/$name-$kind" --set 'train.device="cuda"' "$@" || return 0
     device_check close "$pack/record/$name.json" "$work/$name-$kind" --name "$name, $kind: " || problems=$((problems + 1))
   }
+  # One of all pictures, for methods that choose by graph cuts: after the first step rounding may make them choose otherwise.
+  one_step() { six_steps "$@" --set train.batch_size=48; }
   same_weights() {  # same_weights NAME KIND OTHER_KIND
     check "$1, $2 and $3" "equal bytes" device_check same "$(echo "$work/$1-$2"/train-*/last.safetensors)" "$(echo "$work/$1-$3"/train-*/last.safetensors)"
   }
@@ -243,7 +245,7 @@ part_9() {
   done
   for name in "${mixing_methods[@]}"; do
     for kind in bf16 bf16-again; do
-      six_steps "$name" $kind --set "augment.method=\"$name\"" --set 'train.precision="bf16"'
+      one_step "$name" $kind --set "augment.method=\"$name\"" --set 'train.precision="bf16"'
     done
     same_weights "$name" bf16 bf16-again
   done
