@@ -72,7 +72,8 @@ constexpr double last_loss_tolerance = 0.35;  // relative: training amplifies ev
 constexpr double accuracy_tolerance = 25;     // points, last epoch, of 60 test pictures
 constexpr double rejected_tolerance = 0.10;   // share of synthetic CDPs whose verdict may differ
 
-bool judge_near(const std::string& name, double value, double record, double tolerance, const std::string& unit) {
+bool judge_near(const std::string& name, double value, double record, double tolerance,
+                const std::string& unit) {
   const bool near = std::abs(value - record) <= tolerance;
   print({name, value, unit, fmt::format("CPU {:.4g} +- {:.3g}", record, tolerance), near});
   return near;
@@ -126,8 +127,9 @@ Outcome close_to(const Arguments& arguments) {
   passed = judge("training: epochs", static_cast<double>(trained["loss"].size()),
                  static_cast<double>(recorded["loss"].size()), 0, "") &&
            passed;
+  const auto loss_within = arguments.has("loss") ? std::stod(arguments.get("loss")) : loss_tolerance;
   passed = judge("training: loss of the first epoch", at_end(trained["loss"], true), first,
-                 loss_tolerance * first, "") &&
+                 loss_within * first, "") &&
            passed;
   passed = judge("training: loss of the last epoch", at_end(trained["loss"], false), last,
                  last_loss_tolerance * last, "") &&
