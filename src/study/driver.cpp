@@ -355,6 +355,12 @@ class Driver {
       }
       return false;
     }
+    // A look at another item may have shown a claim on this one since it was judged: an attempt is claimed only
+    // behind one that has ended.
+    if (claims_.latest(item(i).name) > 0) {
+      look_at(i);
+      if (state.status != Status::open || state.not_before > seconds_since_1970()) return false;
+    }
     const std::int64_t number = claims_.latest(item(i).name) + 1;
     if (!claims_.take(item(i).name, number)) {
       state.status = Status::elsewhere;  // another driver was faster
