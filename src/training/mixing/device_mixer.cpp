@@ -43,6 +43,12 @@ std::vector<std::uint32_t> own_places(const MixInput& input) {
   return {input.places.begin(), input.places.begin() + input.size};
 }
 
+at::Tensor place_numbers(const std::vector<std::uint32_t>& places) {
+  auto numbers = at::empty({static_cast<std::int64_t>(places.size())}, at::kLong);
+  std::copy(places.begin(), places.end(), numbers.mutable_data_ptr<std::int64_t>());
+  return numbers;
+}
+
 at::Tensor mixed_labels(const at::Tensor& own, const at::Tensor& partner, const at::Tensor& own_weights,
                         const at::Tensor& partner_weights) {
   const auto a = own_weights.to(own.scalar_type()).unsqueeze(1),

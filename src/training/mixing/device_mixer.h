@@ -61,8 +61,10 @@ std::unique_ptr<DeviceMixer> make_device_mixer(const mixing::Settings& settings)
 // Row numbers [count] int64 on the device of `rows`' pictures, of the pictures at these places;
 // std::logic_error for one that is not there.
 at::Tensor rows_at(const MixInput& input, const std::vector<std::uint32_t>& places);
-// The first `count` places of this rank's share.
+// The places of this rank's share.
 std::vector<std::uint32_t> own_places(const MixInput& input);
+// Places as [count] int64, on the host.
+at::Tensor place_numbers(const std::vector<std::uint32_t>& places);
 // Labels of the mix: own and partner [n, C], weights [n] each. An entry that does not count (negative) in a
 // label with a share does not count in the mix (mixing::mix_labels).
 at::Tensor mixed_labels(const at::Tensor& own, const at::Tensor& partner, const at::Tensor& own_weights,

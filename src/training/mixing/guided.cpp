@@ -64,7 +64,7 @@ class Guided : public DeviceMixer {
     output.labels = mixed_labels(input.labels.narrow(0, 0, input.size), input.labels.index_select(0, rows),
                                  weights, 1.0 - weights);
     if (input.traced) {
-      output.trace["mix.partner"] = numbers(partners);
+      output.trace["mix.partner"] = place_numbers(partners);
       output.trace["mix.saliency"] = own_maps;
       output.trace["mix.mask"] = share;
     }
@@ -76,13 +76,8 @@ class Guided : public DeviceMixer {
   virtual at::Tensor saliency(const MixInput& input, const NetworkView& network) const = 0;
 
  private:
-  static at::Tensor numbers(const std::vector<std::uint32_t>& places) {
-    auto tensor = at::empty({static_cast<std::int64_t>(places.size())}, at::kLong);
-    std::copy(places.begin(), places.end(), tensor.mutable_data_ptr<std::int64_t>());
-    return tensor;
-  }
   static at::Tensor at_places(const at::Tensor& by_place, const std::vector<std::uint32_t>& places) {
-    return by_place.index_select(0, numbers(places).to(by_place.device()));
+    return by_place.index_select(0, place_numbers(places).to(by_place.device()));
   }
 };
 

@@ -59,9 +59,7 @@ class SnapMix final : public DeviceMixer {
     cut(output.pictures, target).copy_(patch);
 
     const auto indices = [&](const std::vector<std::uint32_t>& places) {
-      auto numbers = at::empty({static_cast<std::int64_t>(places.size())}, at::kLong);
-      std::copy(places.begin(), places.end(), numbers.mutable_data_ptr<std::int64_t>());
-      return numbers.to(activations.device());
+      return place_numbers(places).to(activations.device());
     };
     const auto own_shares = shares_of(activations.index_select(0, indices(own)), side);
     const auto partner_labels = input.labels.index_select(0, rows);
