@@ -43,8 +43,13 @@ enum class Purpose : std::uint16_t {
   generation_noise = 10,
   peer_method = 11,
   pretraining = 12,
-  bootstrap = 13,  // of study reports
-  held_out = 14,  // training pictures to choose settings by
+  bootstrap = 13,        // of study reports
+  held_out = 14,         // training pictures to choose settings by
+  generative_edit = 15,  // which edits a generative peer makes
+  edited_picture = 16,   // whether an edit takes the place of a training picture, and which
+  fractal = 17,          // what a fractal picture looks like
+  fractal_file = 18,     // which picture of a folder is the fractal
+  tuning = 19,           // of a diffusion model on a dataset's pictures
   test = 999,
 };
 
