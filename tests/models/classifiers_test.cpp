@@ -1,16 +1,13 @@
 // ResNet-50, DenseNet-121 and Vision Transformers against torchvision: names, shapes, parameters, forward
 // passes and gradients on pictures of odd sides; how every parameter starts; DenseNet with less memory.
 #include <ATen/autocast_mode.h>
-#include <c10/core/CPUAllocator.h>
 
 #include <array>
 #include <cmath>
 #include <fstream>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <sstream>
-#include <unordered_map>
 
 #include "core/error.h"
 #include "models/classifiers/densenet.h"
@@ -22,6 +19,7 @@
 #include "models/layers.h"
 #include "models/registry.h"
 #include "models/weights/weights.h"
+#include "support/counting_allocator.h"
 
 namespace deda::models {
 namespace {
@@ -241,55 +239,6 @@ TEST(Initialise, AFreshHeadIsPyTorchsPlainLinearLayer) {
   }
 }
 
-// Counts what lies in tensors on the CPU, and the most that did.
-class CountingAllocator final : public c10::Allocator {
- public:
-  explicit CountingAllocator(c10::Allocator* inner_allocator) { inner = inner_allocator; }
-  c10::DataPtr allocate(std::size_t bytes) override {
-    auto data = inner->allocate(bytes);
-    void* const address = data.get();
-    if (address == nullptr) return data;
-    const std::lock_guard lock{mutex};
-    now += static_cast<std::int64_t>(bytes);
-    most = std::max(most, now);
-    kept.emplace(address, Kept{std::move(data), bytes});
-    return {address, address, &forget, c10::Device(c10::kCPU)};
-  }
-  c10::DeleterFnPtr raw_deleter() const override { return &forget; }
-  void copy_data(void* to, const void* from, std::size_t count) const override {
-    default_copy_data(to, from, count);
-  }
-  // Bytes now, which become the most so far.
-  static std::int64_t restart() {
-    const std::lock_guard lock{mutex};
-    return most = now;
-  }
-  static std::int64_t most_so_far() {
-    const std::lock_guard lock{mutex};
-    return most;
-  }
-
- private:
-  struct Kept {
-    c10::DataPtr data;
-    std::size_t bytes;
-  };
-  static void forget(void* address) {
-    const std::lock_guard lock{mutex};
-    const auto found = kept.find(address);
-    if (found == kept.end()) {  // from before this allocator was there
-      inner->raw_deallocate(address);
-      return;
-    }
-    now -= static_cast<std::int64_t>(found->second.bytes);
-    kept.erase(found);
-  }
-  inline static std::mutex mutex;
-  inline static std::int64_t now = 0, most = 0;
-  inline static auto& kept = *new std::unordered_map<void*, Kept>;  // outlives all tensors
-  inline static c10::Allocator* inner = nullptr;
-};
-
 struct StepOfDenseNet {
   std::map<std::string, at::Tensor> gradients, buffers;
   at::Tensor logits;
@@ -305,11 +254,11 @@ StepOfDenseNet step_of_densenet(bool recompute) {
   const auto pictures = test::golden_pictures(0, 4, 96, 80).to(torch::kFloat);
   const auto labels = test::golden_labels(0, 4).to(torch::kFloat);
   for (const auto& parameter : network->parameters()) parameter.mutable_grad() = at::zeros_like(parameter);
-  const auto before = CountingAllocator::restart();
+  const auto before = test::CountingAllocator::restart();
   StepOfDenseNet step;
   step.logits = network->forward(pictures);
   at::cross_entropy_loss(step.logits, labels).backward();
-  step.most_bytes = CountingAllocator::most_so_far() - before;
+  step.most_bytes = test::CountingAllocator::most_so_far() - before;
   step.logits = step.logits.detach();
   for (const auto& entry : network->named_parameters()) step.gradients[entry.key()] = entry.value().grad();
   for (const auto& entry : network->named_buffers()) step.buffers[entry.key()] = entry.value();
@@ -317,10 +266,7 @@ StepOfDenseNet step_of_densenet(bool recompute) {
 }
 
 TEST(DenseNet, RecomputedConcatenationsGiveTheSameBitsWithLessMemory) {
-  // Higher than any that is set already; LibTorch has no way to take one out again.
-  constexpr std::uint8_t priority = 100;
-  static auto& counting = *new CountingAllocator(c10::GetCPUAllocator());
-  c10::SetCPUAllocator(&counting, priority);
+  test::CountingAllocator::install();
   const auto kept = step_of_densenet(false), recomputed = step_of_densenet(true);
   EXPECT_TRUE(at::equal(kept.logits, recomputed.logits));
   for (const auto& [name, gradient] : kept.gradients) {

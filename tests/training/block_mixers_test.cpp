@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "mixing/co_mixup.h"
 #include "mixing/puzzle_mix.h"
+#include "support/counting_allocator.h"
 #include "support/hashed_numbers.h"
 #include "training/mixing/device_mixer.h"
 #include "training/mixing/picture_saliency.h"
@@ -228,6 +230,37 @@ TEST(BlockMixers, LeaveOutEntriesThatDoNotCount) {
     EXPECT_TRUE((output.labels.select(1, 3) == -1.0).all().item<bool>()) << method;
     EXPECT_TRUE((output.labels.narrow(1, 0, 3) >= 0.0).all().item<bool>()) << method;
   }
+}
+
+// At the paper's size: what the mixing adds to the batch's pictures and their gradients, which the network
+// makes. The solver's own memory is part of it (a thousandth).
+TEST(CoMixer, AtTheSizeOfThePaperTakesAFewBatchesOfPictures) {
+  constexpr std::int64_t size = 16, pixels = 448;
+  const auto& settings = settings_of("comixup");
+  const auto plan = settings.method().plan(settings, {7, 1, 3}, size, pixels);
+  std::vector<std::uint32_t> places(static_cast<std::size_t>(size));
+  std::iota(places.begin(), places.end(), 0u);
+  const auto pictures = at::rand({size, 3, pixels, pixels}), labels = at::eye(size);
+  test::CountingAllocator::install();
+  const auto mixer = make_device_mixer(settings);
+  const NetworkView view{.gradients_by_picture = [&](const at::Tensor& of, const at::Tensor&,
+                                                     double) { return at::rand_like(of); },
+                         .class_activations = {},
+                         .of_all_places = [](const at::Tensor& own) { return own; }};
+  const auto before = test::CountingAllocator::restart();
+  const auto output = mixer->mix({.settings = settings,
+                                  .plan = plan,
+                                  .size = size,
+                                  .global_size = size,
+                                  .places = places,
+                                  .pictures = pictures,
+                                  .labels = labels},
+                                 view);
+  const auto megabytes = static_cast<double>(test::CountingAllocator::most_so_far() - before) / 1e6;
+  std::printf("Co-Mixup of %ld pictures of %ld pixels: %.0f MB of tensors at most, the gradients included\n",
+              static_cast<long>(size), static_cast<long>(pixels), megabytes);
+  EXPECT_TRUE(output.usable);
+  EXPECT_LT(megabytes, 300);
 }
 
 }  // namespace
