@@ -22,6 +22,7 @@ struct ExampleStore {
   std::int64_t items = 23;
   std::int64_t items_per_segment = 5;
   std::uint32_t largest_side = 40;
+  bool of_pictures = false;  // edits of whole pictures instead of CDPs and CIPs
 
   io::StoreDescription description() const {
     io::StoreDescription description;
@@ -54,6 +55,10 @@ struct ExampleStore {
     made.info.version = version;
     made.info.strength = 0.25f * static_cast<float>(version);
     made.info.seed = std::uint64_t{draw.bits()} << 32 | draw.bits();
+    if (kind == io::RecordKind::picture) {
+      made.info.target_class = static_cast<std::int32_t>((item + version) % 3);
+      made.info.clip_score = version == 1 ? io::not_measured : 0.125f * static_cast<float>(item % 8);
+    }
     made.pixels.resize(static_cast<std::size_t>(made.info.height) *
                        static_cast<std::size_t>(made.info.width) *
                        static_cast<std::size_t>(made.info.channels));
@@ -71,6 +76,11 @@ struct ExampleStore {
       return made;
     }
     if (item % 5 == 4) made.reason = "alpha dropped";
+    if (of_pictures) {
+      for (const std::int32_t version : {2, 1})
+        made.records.push_back(record(item, io::RecordKind::picture, version));
+      return made;
+    }
     // Listed out of order on purpose: the store sorts.
     made.records.push_back(record(item, io::RecordKind::cip, 0));
     if (item % 3 == 0) made.records.push_back(record(item, io::RecordKind::cdp, 1));

@@ -79,10 +79,13 @@ TEST(RecordStore, ASegmentWithoutRecordsIsAllRight) {
   EXPECT_EQ(reader.remarks().at(2), std::pair(io::Outcome::nothing_found, std::string{"no mask"}));
 }
 
-TEST(RecordStore, ReaderGivesBackEveryFieldInOrder) {
+TEST(RecordStore, BytesOfWholePicturesAreTheSameForAnyNumberOfRanks) {
+  expect_same_as_one_rank({.of_pictures = true}, Deal::reversed);
+}
+
+void expect_every_field_in_order(const ExampleStore& example) {
   const auto world = comm::Communicator::world();
   const SharedFolder folder{world};
-  const ExampleStore example;
   write_example(example, world, folder.path(), Deal::reversed);
   const io::StoreReader reader{folder.path(), io::StoreReader::Check::hashes};
   const auto expected = example.records_in_order();
@@ -103,12 +106,21 @@ TEST(RecordStore, ReaderGivesBackEveryFieldInOrder) {
     EXPECT_EQ(got.version, want.version);
     EXPECT_EQ(got.strength, want.strength);
     EXPECT_EQ(got.seed, want.seed);
+    EXPECT_EQ(got.target_class, want.target_class);
+    EXPECT_EQ(got.clip_score, want.clip_score);
     EXPECT_EQ(got.outcome, io::Outcome::done);
     EXPECT_TRUE(std::ranges::equal(view.pixels, expected[i].pixels));
     EXPECT_TRUE(reader.hash_matches(i));
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(view.pixels.data()) % 64, 0u)
         << "a record starts on a cache line";
   }
+}
+
+TEST(RecordStore, ReaderGivesBackEveryFieldInOrder) {
+  expect_every_field_in_order({});
+}
+TEST(RecordStore, ReaderGivesBackWhatWholePicturesHaveBesides) {
+  expect_every_field_in_order({.of_pictures = true});
 }
 
 TEST(RecordStore, OutcomesAddUpToTheItemsAndReasonsAreKept) {

@@ -21,7 +21,7 @@
 
 namespace deda::io {
 
-enum class RecordKind : std::uint8_t { cdp = 0, cip = 1 };
+enum class RecordKind : std::uint8_t { cdp = 0, cip = 1, picture = 2 };
 enum class Outcome : std::uint8_t { done = 0, nothing_found = 1, unreadable = 2, rejected = 3, failed = 4 };
 std::string_view name_of(Outcome outcome);
 
@@ -31,7 +31,8 @@ struct RecordInfo {
   std::int64_t source_index = -1;  // item number: index of the picture in the dataset's list
   std::int32_t class_id = -1;
   RecordKind kind = RecordKind::cdp;
-  std::int32_t height = 0, width = 0, channels = 0;  // 4 = CDP (RGBA, straight alpha), 3 = CIP (RGB)
+  // 4 = CDP (RGBA, straight alpha), 3 = CIP and whole picture (RGB)
+  std::int32_t height = 0, width = 0, channels = 0;
   std::array<std::int32_t, 4> crop{};  // xyxy in source pixels, half open: where the record's pixels lie
   std::array<std::int32_t, 4> box{};   // xyxy of the mask in source pixels, half open
   std::int64_t mask_area = 0;          // pixels of the binary mask
@@ -43,6 +44,10 @@ struct RecordInfo {
   std::uint64_t seed = 0;
   std::uint8_t route = 0;  // index into StoreDescription::routes: which mask source made it
   Outcome outcome = Outcome::done;
+  // Of whole pictures alone. `class_id` is the class of the picture that was edited; this is what it was
+  // edited into, often the same.
+  std::int32_t target_class = -1;
+  float clip_score = not_measured;  // 0..1: what its filter goes by (src/generative)
 };
 
 struct Record {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<Outcome, 5> all_outcomes{Outcome::done, Outcome::nothing_found, Outcome::unreadable,
                                               Outcome::rejected, Outcome::failed};
-constexpr std::uint8_t last_kind = static_cast<std::uint8_t>(RecordKind::cip);
+constexpr std::uint8_t last_kind = static_cast<std::uint8_t>(RecordKind::picture);
 constexpr std::uint8_t last_outcome = static_cast<std::uint8_t>(Outcome::failed);
 
 std::array<std::int32_t, 4> four_of(const std::vector<std::int32_t>& values, std::size_t row) {
@@ -69,6 +69,11 @@ void append_row(SegmentColumns& columns, const RecordInfo& info, std::uint64_t o
   columns.seed.push_back(info.seed);
   columns.route.push_back(info.route);
   columns.hash.push_back(hash);
+  const bool is_picture = info.kind == RecordKind::picture;
+  columns.of_pictures = columns.of_pictures || is_picture;
+  columns.source_class.push_back(is_picture ? info.class_id : -1);
+  columns.target_class.push_back(info.target_class);
+  columns.clip_score.push_back(info.clip_score);
 }
 
 RecordInfo info_of_row(const SegmentColumns& columns, std::size_t row) {
@@ -88,6 +93,8 @@ RecordInfo info_of_row(const SegmentColumns& columns, std::size_t row) {
   info.seed = columns.seed[row];
   info.route = columns.route[row];
   info.outcome = static_cast<Outcome>(columns.outcome[row]);
+  info.target_class = columns.target_class[row];
+  info.clip_score = columns.clip_score[row];
   return info;
 }
 
@@ -114,6 +121,12 @@ std::string problem_of(const RecordInfo& info, std::uint64_t nbytes, std::size_t
   if (!std::isfinite(info.strength)) return fmt::format("strength {} is not a number", info.strength);
   if (!std::isfinite(info.mask_quality))
     return fmt::format("mask_quality {} is not a number", info.mask_quality);
+  if (!std::isfinite(info.clip_score)) return fmt::format("clip_score {} is not a number", info.clip_score);
+  if (info.kind != RecordKind::picture && (info.target_class != -1 || info.clip_score != not_measured))
+    return "it has a target class or a score, which only whole pictures have";
+  if (info.target_class < -1 ||
+      (class_count > 0 && info.target_class >= static_cast<std::int64_t>(class_count)))
+    return fmt::format("target class {} is not one of {}", info.target_class, class_count);
   return {};
 }
 

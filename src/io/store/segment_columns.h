@@ -16,6 +16,7 @@ inline constexpr std::uint64_t record_alignment = 64;  // bytes; a record starts
 inline constexpr std::uint64_t pixels_alignment =
     4096;  // bytes; the pixels start on a page and fill whole pages
 inline constexpr const char* pixels_dataset_name = "pixels";
+inline constexpr const char* first_column_of_pictures = "source_class";
 
 // One value per record and column, in file order; `crop` and `box` have four (xyxy).
 struct SegmentColumns {
@@ -24,6 +25,10 @@ struct SegmentColumns {
   std::vector<std::int64_t> source_index, mask_area;
   std::vector<std::uint8_t> kind, outcome, route;
   std::vector<float> strength, mask_quality;
+  // Columns that only segments with whole pictures have; of others all are -1.
+  bool of_pictures = false;
+  std::vector<std::int32_t> source_class, target_class;
+  std::vector<float> clip_score;
 
   std::size_t size() const { return offset.size(); }
   bool operator==(const SegmentColumns&) const = default;
@@ -59,6 +64,10 @@ void for_each_column(Columns& columns, hid_t outcome_type, Visit visit) {
   visit(ColumnType{"seed", H5T_STD_U64LE, H5T_NATIVE_UINT64}, columns.seed);
   visit(ColumnType{"route", H5T_STD_U8LE, H5T_NATIVE_UINT8}, columns.route);
   visit(ColumnType{"hash", H5T_STD_U64LE, H5T_NATIVE_UINT64}, columns.hash);
+  if (!columns.of_pictures) return;
+  visit(ColumnType{first_column_of_pictures, H5T_STD_I32LE, H5T_NATIVE_INT32}, columns.source_class);
+  visit(ColumnType{"target_class", H5T_STD_I32LE, H5T_NATIVE_INT32}, columns.target_class);
+  visit(ColumnType{"clip_score", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT}, columns.clip_score);
 }
 
 // A new HDF5 enumeration of 8 bits with the names of Outcome.

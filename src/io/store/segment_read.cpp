@@ -95,9 +95,16 @@ SegmentFile read_with_hdf5(const std::filesystem::path& path, const SegmentIdent
   SegmentFile segment;
   segment.pixels = place_of_pixels(file.get());
   const H5Type outcome_type = outcome_enumeration();
+  segment.columns.of_pictures = check_hdf5(H5Lexists(file.get(), first_column_of_pictures, H5P_DEFAULT),
+                                           "looking for the columns of pictures") != 0;
   for_each_column(segment.columns, outcome_type.get(), [&](const ColumnType& type, auto& values) {
     read_column(file.get(), type, records, values);
   });
+  if (!segment.columns.of_pictures) {
+    segment.columns.source_class.assign(records, -1);
+    segment.columns.target_class.assign(records, -1);
+    segment.columns.clip_score.assign(records, not_measured);
+  }
   return segment;
 }
 
