@@ -9,6 +9,7 @@ Job make_invert_job();
 Job make_generate_job();
 Job make_train_job();
 Job make_evaluate_job();
+Job make_diversity_job();
 Job make_plan_job();
 Job make_study_job();
 Job make_inspect_job();
@@ -29,8 +30,9 @@ int main(int argc, char** argv) {
   jobs.push_back(make_generate_job());
   jobs.push_back(make_train_job());
   jobs.push_back(make_evaluate_job());
+  jobs.push_back(make_diversity_job());
 #else
-  left_out = {"invert", "generate", "train", "evaluate", "pretrain", "forward"};
+  left_out = {"invert", "generate", "train", "evaluate", "diversity", "pretrain", "forward"};
 #endif
   jobs.push_back(make_plan_job());
   jobs.push_back(make_study_job());

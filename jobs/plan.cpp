@@ -9,12 +9,12 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "core/escaped_name.h"
 #include "core/log.h"
 #include "core/shell_line.h"
 #include "jobs/job.h"
+#include "jobs/method_list.h"
 #include "pipeline/state.h"
 
 namespace deda::jobs {
@@ -32,37 +32,19 @@ struct Options {
 
 constexpr std::size_t shown_digits = 8;  // of a key
 
-std::vector<std::string> words_of(std::string text) {
-  std::replace(text.begin(), text.end(), ',', ' ');
-  std::istringstream stream(text);
-  std::vector<std::string> words;
-  for (std::string word; stream >> word;) words.push_back(word);
-  return words;
-}
-
-// What a method of the list means as settings. "deda-real": De-DA without synthetic CDPs.
-std::vector<std::string> settings_of_method(const std::string& method) {
-  if (method == "deda-real") return {"augment.method=deda", "augment.p_syn=0"};
-  return {"augment.method=" + method};
-}
-
 // The configuration with further settings, and its plan.
 pipeline::Plan plan_with(const JobContext& context, const std::vector<std::string>& settings, Stage target,
                          FileDigests& digests) {
-  ConfigSources sources = context.sources;
-  sources.overrides.insert(sources.overrides.end(), settings.begin(), settings.end());
-  PipelineConfig config;
-  read_config(config, sources);
-  if (context.output) config.run.output = *context.output;
+  const auto other = with_settings(context, settings);
   std::vector<std::string> arguments;
   const auto add = [&](const char* flag, const std::string& value) {
     arguments.emplace_back(flag);
     arguments.push_back(value);
   };
-  for (const auto& file : sources.files) add("--config", file.string());
-  for (const auto& setting : sources.overrides) add("--set", setting);
+  for (const auto& file : other.sources.files) add("--config", file.string());
+  for (const auto& setting : other.sources.overrides) add("--set", setting);
   if (context.output) add("--out", context.output->string());
-  return pipeline::plan_of(config, target, digests, arguments);
+  return pipeline::plan_of(other.config, target, digests, arguments);
 }
 
 pipeline::Plan plan_all(const JobContext& context, const Options& options, FileDigests& digests) {

@@ -78,7 +78,7 @@ TEST(Program, ExplainsItself) {
   const CommandResult all = deda("--help");
   EXPECT_EQ(all.code, 0);
   for (const char* name :
-       {"toy", "decouple", "generate", "train", "evaluate", "inspect", "forward", "doctor"}) {
+       {"toy", "decouple", "generate", "train", "evaluate", "diversity", "inspect", "forward", "doctor"}) {
     if (deda(std::string{name} + " --help").errors.find("without LibTorch") != std::string::npos) continue;
     EXPECT_THAT(all.output, testing::ContainsRegex(std::string{"\n  "} + name + " +[A-Z]")) << name;
     const CommandResult one = deda(std::string{name} + " --help");
