@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "io/formats/text_table.h"
+#include "io/pictures/resize_part.h"
 #include "support/crc32.h"
 
 namespace deda::io {
@@ -56,6 +57,46 @@ TEST(Resize, RefusesWhatHasNoPixels) {
   EXPECT_THROW(resize(Image{}, 3, 3), DataError);
   EXPECT_THROW(resize(picture(3, 3, 3), 0, 3), DataError);
   EXPECT_THROW(resize_shorter_side(Image{}, 3), DataError);
+}
+
+TEST(Resize, APartIsThatPartOfTheWhole) {
+  const auto cut = [](const Image& whole, const Part& part) {
+    Image out(part.height, part.width, whole.channels);
+    for (int y = 0; y < part.height; ++y)
+      std::copy_n(whole.row(static_cast<int>(part.top) + y) + part.left * whole.channels,
+                  part.width * whole.channels, out.row(y));
+    return out.pixels;
+  };
+  for (const auto filter : {Filter::bilinear, Filter::bicubic, Filter::lanczos, Filter::box}) {
+    for (const int channels : {1, 3, 4}) {
+      const Image image = picture(37, 53, channels);
+      for (const auto& [height, width] :
+           {std::pair{20, 90}, {90, 20}, {37, 53}, {37, 80}, {80, 53}, {1, 1}}) {
+        const Image whole = resize(image, height, width, filter);
+        for (const Part& part :
+             {Part{0, 0, height, width}, Part{height / 3, width / 4, (height + 1) / 2, (width + 1) / 2},
+              Part{height - 1, width - 1, 1, 1}})
+          EXPECT_EQ(resize_part(image, height, width, part, filter).pixels, cut(whole, part))
+              << static_cast<int>(filter) << ", " << channels << " channels, " << height << " x " << width
+              << " from " << part.top << ", " << part.left;
+      }
+    }
+  }
+}
+
+TEST(Resize, APartOfAPictureTooLargeToBeMadeIsMade) {
+  const Image strip = picture(1, 100'000, 3);  // 224 x 22,400,000 as a whole
+  const Image part = resize_part(strip, 224, 22'400'000, {0, 11'199'888, 224, 224}, Filter::bicubic);
+  EXPECT_EQ(part.height, 224);
+  EXPECT_EQ(part.width, 224);
+  EXPECT_TRUE(std::equal(part.row(0), part.row(1), part.row(223))) << "one row gives equal rows";
+}
+
+TEST(Resize, RefusesAPartThatIsNotInside) {
+  const Image image = picture(5, 5, 3);
+  for (const Part& part : {Part{0, 0, 0, 1}, Part{-1, 0, 1, 1}, Part{0, 9, 1, 2}, Part{10, 0, 1, 1}})
+    EXPECT_THROW(resize_part(image, 10, 10, part, Filter::bicubic), DataError);
+  EXPECT_THROW(resize_part(Image{}, 10, 10, {0, 0, 1, 1}, Filter::bicubic), DataError);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "io/pictures/resize_part.h"
 
 namespace deda::io {
 
@@ -61,26 +62,27 @@ Kernel kernel_of(Filter filter) {
   return {bilinear_filter, 1.0};
 }
 
-// For each output position: where its taps begin and their fixed-point weights.
+// For each output position asked for: where its taps begin and their fixed-point weights.
 struct Taps {
   int per_output = 0;
   std::vector<int> first, count;
   std::vector<std::int32_t> weights;  // [outputs, per_output]
 };
 
-Taps make_taps(int in_size, int out_size, Filter filter) {
+// Of output positions [out_first, out_first + outputs) among out_size.
+Taps make_taps(int in_size, std::int64_t out_size, std::int64_t out_first, int outputs, Filter filter) {
   const Kernel kernel = kernel_of(filter);
-  const double scale = static_cast<double>(in_size) / out_size;
+  const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double filter_scale = std::max(scale, 1.0);
   const double support = kernel.support * filter_scale;
   Taps taps;
   taps.per_output = static_cast<int>(std::ceil(support)) * 2 + 1;
-  taps.first.resize(static_cast<std::size_t>(out_size));
-  taps.count.resize(static_cast<std::size_t>(out_size));
-  taps.weights.assign(static_cast<std::size_t>(out_size) * static_cast<std::size_t>(taps.per_output), 0);
+  taps.first.resize(static_cast<std::size_t>(outputs));
+  taps.count.resize(static_cast<std::size_t>(outputs));
+  taps.weights.assign(static_cast<std::size_t>(outputs) * static_cast<std::size_t>(taps.per_output), 0);
   std::vector<double> weights(static_cast<std::size_t>(taps.per_output));
-  for (int out = 0; out < out_size; ++out) {
-    const double centre = (out + 0.5) * scale;
+  for (int out = 0; out < outputs; ++out) {
+    const double centre = (static_cast<double>(out_first + out) + 0.5) * scale;
     const int first = std::max(0, static_cast<int>(centre - support + 0.5));
     const int last = std::min(in_size, static_cast<int>(centre + support + 0.5));
     const int count = std::max(0, last - first);
@@ -123,27 +125,34 @@ void resize_row(const std::uint8_t* in, std::uint8_t* out, int out_width, const 
   }
 }
 
-Image resize_width(const Image& image, int width, Filter filter) {
-  const Taps taps = make_taps(image.width, width, filter);
-  Image out(image.height, width, image.channels);
-  for (int y = 0; y < image.height; ++y) {
+// Rows [first_row, first_row + rows) in the width of the taps.
+Image resize_width(const Image& image, int first_row, int rows, const Taps& taps) {
+  const int width = static_cast<int>(taps.first.size());
+  Image out(rows, width, image.channels);
+  for (int y = 0; y < rows; ++y) {
+    const auto* from = image.row(first_row + y);
     switch (image.channels) {
       case 1:
-        resize_row<1>(image.row(y), out.row(y), width, taps);
+        resize_row<1>(from, out.row(y), width, taps);
         break;
       case 3:
-        resize_row<3>(image.row(y), out.row(y), width, taps);
+        resize_row<3>(from, out.row(y), width, taps);
         break;
       default:
-        resize_row<4>(image.row(y), out.row(y), width, taps);
+        resize_row<4>(from, out.row(y), width, taps);
         break;
     }
   }
   return out;
 }
 
-Image resize_height(const Image& image, int height, Filter filter) {
-  const Taps taps = make_taps(image.height, height, filter);
+Image resize_width(const Image& image, int width, Filter filter) {
+  return resize_width(image, 0, image.height, make_taps(image.width, width, 0, width, filter));
+}
+
+// `first_row`: the row of the whole picture that is the first of `image`.
+Image resize_height(const Image& image, int first_row, const Taps& taps) {
+  const int height = static_cast<int>(taps.first.size());
   Image out(height, image.width, image.channels);
   const std::size_t row_bytes =
       static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.channels);
@@ -153,7 +162,7 @@ Image resize_height(const Image& image, int height, Filter filter) {
     const std::int32_t* weights =
         &taps.weights[static_cast<std::size_t>(y) * static_cast<std::size_t>(taps.per_output)];
     for (int i = 0; i < taps.count[static_cast<std::size_t>(y)]; ++i) {
-      const std::uint8_t* in = image.row(taps.first[static_cast<std::size_t>(y)] + i);
+      const std::uint8_t* in = image.row(taps.first[static_cast<std::size_t>(y)] - first_row + i);
       const std::int32_t weight = weights[i];
       for (std::size_t x = 0; x < row_bytes; ++x) sums[x] += in[x] * weight;
     }
@@ -163,19 +172,47 @@ Image resize_height(const Image& image, int height, Filter filter) {
   return out;
 }
 
+Image resize_height(const Image& image, int height, Filter filter) {
+  return resize_height(image, 0, make_taps(image.height, height, 0, height, filter));
+}
+
+bool can_be_resized(const Image& image) {
+  return !image.empty() && (image.channels == 1 || image.channels == 3 || image.channels == 4);
+}
+
+std::string size_text(const Image& image) {
+  return std::to_string(image.height) + " x " + std::to_string(image.width) + " x " +
+         std::to_string(image.channels);
+}
+
 }  // namespace
 
 Image resize(const Image& image, int height, int width, Filter filter) {
-  if (image.empty() || height <= 0 || width <= 0 ||
-      (image.channels != 1 && image.channels != 3 && image.channels != 4)) {
-    throw DataError("cannot resize a picture of " + std::to_string(image.height) + " x " +
-                    std::to_string(image.width) + " x " + std::to_string(image.channels) + " to " +
-                    std::to_string(height) + " x " + std::to_string(width));
-  }
+  if (!can_be_resized(image) || height <= 0 || width <= 0)
+    throw DataError("cannot resize a picture of " + size_text(image) + " to " + std::to_string(height) +
+                    " x " + std::to_string(width));
   if (image.width == width && image.height == height) return image;
   if (image.width == width) return resize_height(image, height, filter);
   if (image.height == height) return resize_width(image, width, filter);
   return resize_height(resize_width(image, width, filter), height, filter);
+}
+
+Image resize_part(const Image& image, std::int64_t height, std::int64_t width, const Part& part,
+                  Filter filter) {
+  const bool inside = part.top >= 0 && part.left >= 0 && part.height > 0 && part.width > 0 &&
+                      part.top + part.height <= height && part.left + part.width <= width;
+  if (!can_be_resized(image) || !inside)
+    throw DataError("cannot take " + std::to_string(part.height) + " x " + std::to_string(part.width) +
+                    " pixels at row " + std::to_string(part.top) + ", column " + std::to_string(part.left) +
+                    " of a picture of " + size_text(image) + " resized to " + std::to_string(height) + " x " +
+                    std::to_string(width));
+  // A side that keeps its length keeps its pixels: each position then has one tap that is not 0.
+  const auto columns = make_taps(image.width, width, part.left, part.width, filter);
+  const auto rows = make_taps(image.height, height, part.top, part.height, filter);
+  const int first = *std::min_element(rows.first.begin(), rows.first.end());
+  int last = first;
+  for (std::size_t y = 0; y < rows.first.size(); ++y) last = std::max(last, rows.first[y] + rows.count[y]);
+  return resize_height(resize_width(image, first, last - first, columns), first, rows);
 }
 
 void shorter_side_size(int height, int width, int size, int& new_height, int& new_width) {
