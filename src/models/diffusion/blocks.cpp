@@ -47,6 +47,25 @@ AttentionProjections::AttentionProjections(std::int64_t width, std::int64_t cont
   to_out->add(width, width);
 }
 
+at::Tensor LowRankBranch::added_to(const at::Tensor& product, const at::Tensor& x) const {
+  if (!up.defined()) return product;
+  const auto change = at::linear(at::linear(x, down.to(x.scalar_type())), up.to(x.scalar_type()));
+  return product + (factor == 1 ? change : change * factor);
+}
+
+at::Tensor AttentionProjections::query(const at::Tensor& x) const {
+  return beside_q.added_to(to_q->forward(x), x);
+}
+at::Tensor AttentionProjections::key(const at::Tensor& x) const {
+  return beside_k.added_to(to_k->forward(x), x);
+}
+at::Tensor AttentionProjections::value(const at::Tensor& x) const {
+  return beside_v.added_to(to_v->forward(x), x);
+}
+at::Tensor AttentionProjections::out(const at::Tensor& x) const {
+  return beside_out.added_to((*to_out)[0].forward(x), x);
+}
+
 SpatialAttention::SpatialAttention(std::int64_t channels, std::int64_t heads, std::int64_t groups,
                                    double epsilon)
     : heads_{heads} {

@@ -46,12 +46,26 @@ class Upsample : public torch::nn::Module {
   std::shared_ptr<Convolution> conv_;
 };
 
+// What is learnt beside a frozen matrix (LoRA): factor * up(down(x)) is added to its product. Without tensors
+// nothing is. No parameter of the network: whoever trains it keeps it (lora_layers.h).
+struct LowRankBranch {
+  at::Tensor down, up;  // [rank, in], [out, rank], float32; multiplied in the type of the products
+  double factor = 1;
+  at::Tensor added_to(const at::Tensor& product, const at::Tensor& x) const;
+};
+
 // to_q, to_k, to_v, to_out.0 as a module: keys of diffusers' Attention.
 class AttentionProjections : public torch::nn::Module {
  public:
   AttentionProjections(std::int64_t width, std::int64_t context_width, bool biased_qkv);
+  // The products, with what is learnt beside them: [..., in] -> [..., width].
+  at::Tensor query(const at::Tensor& x) const;
+  at::Tensor key(const at::Tensor& x) const;
+  at::Tensor value(const at::Tensor& x) const;
+  at::Tensor out(const at::Tensor& x) const;
   std::shared_ptr<Linear> to_q, to_k, to_v;
   std::shared_ptr<List<Linear>> to_out;
+  LowRankBranch beside_q, beside_k, beside_v, beside_out;
 };
 
 // Self-attention over all positions with its own norm and residual (autoencoder, transparent decoder).

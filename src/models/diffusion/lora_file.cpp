@@ -111,6 +111,10 @@ std::optional<Place> place_of(const std::string& stem) {
     if (begins(stem, network + ":"))
       return Place{network, stem.substr(network.size() + 1), LoraNaming::by_index};
   }
+  // diffusers' save_attn_procs, which names no network: it knows the UNet alone.
+  for (const char* block : {"down_blocks.", "mid_block.", "up_blocks."}) {
+    if (begins(stem, block)) return Place{"unet", current_module_name(stem, "unet")};
+  }
   const std::string peft = "base_model.model.";
   if (!begins(stem, peft)) return std::nullopt;
   const auto module = stem.substr(peft.size());

@@ -49,7 +49,7 @@ struct UNet::TextReader {
   std::size_t next = 0;
   std::pair<at::Tensor, at::Tensor> read(const AttentionProjections& attention) {
     if (keys != nullptr) return keys->pairs[next++];
-    return {attention.to_k->forward(*text), attention.to_v->forward(*text)};
+    return {attention.key(*text), attention.value(*text)};
   }
 };
 
@@ -79,11 +79,10 @@ class CrossAttentionBlock : public torch::nn::Module {
   }
   at::Tensor forward(at::Tensor x, const std::pair<at::Tensor, at::Tensor>& text) const {
     auto h = norm1_->forward(x);
-    auto a = (*attn1->to_out)[0].forward(
-        attend(attn1->to_q->forward(h), attn1->to_k->forward(h), attn1->to_v->forward(h), heads_));
+    auto a = attn1->out(attend(attn1->query(h), attn1->key(h), attn1->value(h), heads_));
     x = x + with_branch(branch1_, h, a);
     h = norm2_->forward(x);
-    a = (*attn2->to_out)[0].forward(attend(attn2->to_q->forward(h), text.first, text.second, heads_));
+    a = attn2->out(attend(attn2->query(h), text.first, text.second, heads_));
     x = x + with_branch(branch2_, h, a);
     return x + ff_->forward(norm3_->forward(x));
   }
@@ -130,8 +129,7 @@ class UNet::Transformer : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, TextReader& text) const {
     if (text.collected != nullptr) {
       for (const auto& block : *blocks)
-        text.collected->pairs.emplace_back(block->attn2->to_k->forward(*text.text),
-                                           block->attn2->to_v->forward(*text.text));
+        text.collected->pairs.emplace_back(block->attn2->key(*text.text), block->attn2->value(*text.text));
       return x;
     }
     auto y = norm_->forward(x);
