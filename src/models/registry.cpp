@@ -11,6 +11,7 @@
 #include "models/classifiers/forward_exported.h"
 #include "models/classifiers/resnet.h"
 #include "models/classifiers/vision_transformer.h"
+#include "models/clip/forward.h"
 #include "models/diffusion/forward.h"
 #include "models/grounding_dino/forward.h"
 #include "models/sam/forward.h"
@@ -128,6 +129,7 @@ const std::vector<ForwardModel>& forward_models() {
     for (auto& model : exported_forward_models()) list.push_back(std::move(model));
     list.push_back(sam_forward_model());
     list.push_back(grounding_dino_forward_model());
+    list.push_back(clip_forward_model());
     return list;
   }();
   return models;

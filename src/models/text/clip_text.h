@@ -2,24 +2,11 @@
 // published (prefix text_model.). Source: transformers models/clip/modeling_clip.py.
 #pragma once
 
-#include <filesystem>
-
 #include "models/layers.h"
+#include "models/text/clip_text_config.h"
 #include "models/weights/weight_files.h"
 
 namespace deda::models {
-
-struct ClipTextConfig {
-  std::int64_t vocab_size = 49408, hidden_size = 768, layers = 12, heads = 12, intermediate_size = 3072;
-  std::int64_t positions = 77;
-  std::int64_t projection = 0;  // width of text_projection; 0: none (CLIPTextModel)
-  double norm_epsilon = 1e-5;
-  bool quick_gelu = true;             // x * sigmoid(1.702 x); else the exact GELU
-  std::int64_t eos_token_id = 49407;  // 2 in the published files: pooled at the largest id
-};
-
-ClipTextConfig read_clip_text_config(const std::filesystem::path& file);  // DataError lists all problems
-std::string to_json(const ClipTextConfig& config);
 
 class ClipText : public torch::nn::Module {
  public:
@@ -34,6 +21,9 @@ class ClipText : public torch::nn::Module {
   // ids [B, N] int64, N <= positions. Ids from vocab_size upward are rows of `added` [n, hidden]; they may
   // require gradients.
   States forward(const at::Tensor& ids, const at::Tensor& added = {}) const;
+  // Where `pooled` is taken: ids [B, N] -> [B] int64, the first end token (with the old id 2: the first of
+  // the largest ids; without an end token: 0), as transformers.
+  at::Tensor end_places(const at::Tensor& ids) const;
   at::Tensor token_row(std::int64_t id) const;  // [hidden], a copy
   const ClipTextConfig& config() const { return config_; }
 

@@ -63,6 +63,9 @@ bool JsonConfig::has(const std::string& key) const {
 bool JsonConfig::is_null(const std::string& key) const {
   return has(key) && state_->json[key].is_null();
 }
+bool JsonConfig::is_object(const std::string& key) const {
+  return has(key) && state_->json[key].is_object();
+}
 
 void JsonConfig::problem(const std::string& key, const std::string& what, const std::string& hint) {
   state_->problems->push_back({what, state_->file.string() + ": " + state_->prefix + key, hint});
@@ -216,8 +219,16 @@ void JsonText::boolean(const std::string& key, bool value) {
 void JsonText::integers(const std::string& key, const std::vector<std::int64_t>& values) {
   add(key, Json(values).dump());
 }
+void JsonText::numbers(const std::string& key, const std::vector<double>& values) {
+  add(key, Json(values).dump());
+}
 void JsonText::texts(const std::string& key, const std::vector<std::string>& values) {
   add(key, Json(values).dump());
+}
+void JsonText::object(const std::string& key, const JsonText& value) {
+  std::string indented;  // a level deeper; no text holds a line break of its own, they are escaped
+  for (const char c : value.body_) indented += c == '\n' ? std::string{"\n  "} : std::string{c};
+  add(key, "{\n  " + indented + "\n  }");
 }
 std::string JsonText::str() const {
   return "{\n" + body_ + "\n}\n";

@@ -18,6 +18,7 @@ class JsonConfig {
   JsonConfig(JsonConfig&&) noexcept;
   bool has(const std::string& key) const;
   bool is_null(const std::string& key) const;
+  bool is_object(const std::string& key) const;
   // The object under a key, whose problems count as this one's; empty where there is none. Must not outlive
   // it.
   JsonConfig part(const std::string& key);
@@ -49,7 +50,7 @@ class JsonConfig {
   std::unique_ptr<State> state_;
 };
 
-// Flat JSON, keys in the order of calls.
+// A JSON object, keys in the order of calls.
 class JsonText {
  public:
   void text(const std::string& key, const std::string& value);
@@ -57,7 +58,9 @@ class JsonText {
   void number(const std::string& key, double value);
   void boolean(const std::string& key, bool value);
   void integers(const std::string& key, const std::vector<std::int64_t>& values);
+  void numbers(const std::string& key, const std::vector<double>& values);
   void texts(const std::string& key, const std::vector<std::string>& values);
+  void object(const std::string& key, const JsonText& value);
   std::string str() const;
 
  private:
