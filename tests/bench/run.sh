@@ -2,7 +2,7 @@
 # All benchmarks, each a table of ratios measured in one run. On a busy machine they say so (load average): run them alone.
 source "$(dirname "${BASH_SOURCE[0]}")/../../cmake/setup.sh"
 deda_setup run
-deda_build bench_store bench_compose bench_operations bench_training bench_mixing bench_mixing_solvers bench_eager bench_reducer bench_inversion bench_generation bench_sam bench_decouple
+deda_build bench_store bench_compose bench_operations bench_training bench_mixing bench_mixing_solvers bench_eager bench_reducer bench_inversion bench_generation bench_sam bench_clip bench_decouple
 deda_mpi_environment
 export OMP_NUM_THREADS=1
 work=$(mktemp -d "$deda_build_dir/bench-XXXXXX")
@@ -21,6 +21,12 @@ if python3 -c 'import torch, torchvision' 2>/dev/null; then
   python3 "$deda_root/tests/bench/eager_bench.py" "$deda_build_dir/tests/bench/bench_eager"
 else
   echo "against PyTorch eager: not measured, there is no python3 with torch and torchvision"
+fi
+
+if python3 -c 'import torch, transformers' 2>/dev/null; then
+  python3 "$deda_root/tests/bench/clip_bench.py" "$deda_build_dir/tests/bench/bench_clip"
+else
+  echo "CLIP against transformers: not measured, there is no python3 with torch and transformers"
 fi
 
 data=$deda_root/../shared/data
