@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 struct ForwardOptions {
   std::string model;
-  fs::path weights, input, output, layer_diffuse;
+  fs::path weights, input, output, layer_diffuse, lora;
   std::string mode = "eval", device = "cpu", dtype = "float32";
   bool tf32 = false;
 };
@@ -42,6 +42,7 @@ void add_options(CLI::App& app, const std::shared_ptr<ForwardOptions>& options) 
   app.add_option("--out", options->output, "safetensors file to write the outputs to")->required();
   app.add_option("--layerdiffuse", options->layer_diffuse,
                  "unet: merge LayerDiffuse's attention weights from this file");
+  app.add_option("--lora", options->lora, "unet: merge this LoRA file, at scale 1");
   app.add_option("--mode", options->mode,
                  "eval, or train: batch statistics, and running statistics among the outputs")
       ->check(CLI::IsMember({"eval", "train"}));
@@ -70,6 +71,7 @@ ExitCode run(JobContext& context, const ForwardOptions& options) {
     models::ForwardRequest request;
     request.weights = options.weights;
     request.layer_diffuse = options.layer_diffuse;
+    request.lora = options.lora;
     request.inputs = models::read_tensors(options.input);
     request.inputs_from = options.input.string();
     request.train_mode = options.mode == "train";

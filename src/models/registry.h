@@ -24,6 +24,7 @@ struct ForwardRequest {
   NamedTensors inputs;                  // as read from the file
   std::string inputs_from;              // names the inputs in errors
   std::filesystem::path layer_diffuse;  // unet: LayerDiffuse's weights to merge; may be empty
+  std::filesystem::path lora;           // unet: a LoRA file to merge, at scale 1; may be empty
   bool train_mode = false;  // batch statistics, and the running statistics after the pass among the outputs
   torch::Device device = torch::kCPU;
   torch::ScalarType dtype = torch::kFloat;

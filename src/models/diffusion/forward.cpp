@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "models/diffusion/autoencoder.h"
 #include "models/diffusion/layer_diffuse.h"
+#include "models/diffusion/lora_file.h"
 #include "models/diffusion/transparent.h"
 #include "models/diffusion/unet.h"
 #include "models/forward_inputs.h"
@@ -34,13 +36,25 @@ NamedTensors as_float(NamedTensors outputs) {
   return outputs;
 }
 
+// A file for text encoders too changes the UNet alone here, and says so.
+void merge_lora(UNet& network, const fs::path& path) {
+  auto file = read_lora(path);
+  const auto of_texts = [](const LoraModule& module) { return module.network != "unet"; };
+  const auto passed_over = std::erase_if(file.modules, of_texts);
+  if (file.modules.empty()) throw DataError("changes no matrix of a UNet", path.string());
+  const auto counts = apply_lora({&network, {}}, file);
+  log_info("LoRA {}: {} matrices of the UNet{}", path.string(), counts.unet,
+           passed_over == 0 ? std::string{}
+                            : "; " + std::to_string(passed_over) + " of text encoders are passed over");
+}
+
 NamedTensors run_unet(const ForwardRequest& request) {
   const auto folder = part_folder(request.weights, "unet");
   const auto config = read_unet_config(folder / "config.json");
   ForwardInputs inputs(request);
   const auto sample = inputs.take("sample", {-1, config.in_channels, -1, -1});
-  const auto batch = sample.defined() ? sample.size(0) : -1;
-  const auto timestep = inputs.take("timestep", {batch}, true);
+  const auto batch = sample.defined() && sample.dim() > 0 ? sample.size(0) : -1;
+  const auto timestep = inputs.take_timesteps("timestep", batch);
   const auto text = inputs.take("encoder_hidden_states", {batch, -1, config.cross_attention_dim});
   UNet::Added added;
   if (config.added_time_width > 0) {
@@ -49,9 +63,15 @@ NamedTensors run_unet(const ForwardRequest& request) {
     added.time_ids = inputs.take("time_ids", {batch, 6});
   }
   inputs.finish();
-  auto network = ready<UNet>(request, [&] { return std::make_shared<UNet>(config); });
+  // What is merged is merged in float32 at least and rounded once, as where it is used (diffusion/model.cpp).
+  const bool merges = !request.layer_diffuse.empty() || !request.lora.empty();
+  auto loading = request;
+  if (merges && request.dtype != at::kDouble) loading.dtype = at::kFloat;
+  auto network = ready<UNet>(loading, [&] { return std::make_shared<UNet>(config); });
   load_weight_files(*network, open_weight_files(folder, "diffusion_pytorch_model"));
+  if (!request.lora.empty()) merge_lora(*network, request.lora);
   if (!request.layer_diffuse.empty()) apply_layer_diffuse(*network, request.layer_diffuse);
+  if (loading.dtype != request.dtype) convert_weights(*network, request.dtype, folder.string());
   network->to(request.device);
   return as_float({{"sample", network->forward(sample, timestep, text, added)}});
 }
@@ -155,8 +175,9 @@ std::vector<ForwardModel> diffusion_forward_models() {
   };
   return {
       {"unet",
-       "`sample` [B, 4, h, w], `timestep` [B], `encoder_hidden_states` [B, N, D] (SDXL: `text_embeds`, "
-       "`time_ids`) -> `sample`; --layerdiffuse FILE merges LayerDiffuse's weights",
+       "`sample` [B, 4, h, w] (InstructPix2Pix: 8 channels), `timestep` [B] (fractions too), "
+       "`encoder_hidden_states` [B, N, D] (SDXL: `text_embeds`, `time_ids`) -> `sample`; --layerdiffuse FILE "
+       "merges LayerDiffuse's weights, --lora FILE a LoRA",
        without_gradients(run_unet)},
       {"vae_encoder", "`sample` [B, 3, H, W] in -1..1 -> `mean`, `logvar`",
        without_gradients([](const ForwardRequest& r) { return run_autoencoder(r, true); })},
