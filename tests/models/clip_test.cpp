@@ -420,8 +420,9 @@ TEST(ClipScorer, EverythingThatIsWrongWithAFolderIsToldAtOnce) {
   const test::TemporaryFolder folder;
   make_folder(folder / "empty");
   EXPECT_THAT(problems_of([&] { ClipScorer scorer(folder / "empty"); }),
-              IsSupersetOf({HasSubstr("config.json"), HasSubstr("preprocessor_config.json"),
-                            HasSubstr("vocab.json"), HasSubstr("merges.txt")}));
+              IsSupersetOf({HasSubstr("/config.json"), HasSubstr("model.safetensors"),
+                            HasSubstr("preprocessor_config.json"), HasSubstr("vocab.json"),
+                            HasSubstr("merges.txt")}));
   EXPECT_THROW(ClipScorer(folder / "nowhere"), DataError);
 
   // Sizes that the weights do not have, before any memory is asked for.

@@ -162,8 +162,19 @@ at::Tensor Clip::logits_per_image(const at::Tensor& image_embeds, const at::Tens
 
 LoadedClip load_clip(const std::filesystem::path& folder, at::Device device, at::ScalarType dtype) {
   const auto config_file = folder / "config.json";
-  const auto config = read_clip_config(config_file);
-  const auto files = open_weight_files(folder, "model");
+  ClipConfig config;
+  WeightFiles files;
+  std::vector<Problem> problems;
+  const auto collect = [&](const auto& part) {
+    try {
+      part();
+    } catch (const DataError& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  };
+  collect([&] { config = read_clip_config(config_file); });
+  collect([&] { files = open_weight_files(folder, "model"); });
+  if (!problems.empty()) throw DataError(std::move(problems));
   check_sizes(files, config, config_file);
   LoadedClip loaded;
   loaded.network = build_as(dtype, [&] { return std::make_shared<Clip>(config); });
