@@ -6,13 +6,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
 #include "diffusion/inversion/training_noise.h"
+#include "diffusion/pretraining/model_folder.h"
 #include "diffusion/prompts.h"
 #include "diffusion/sampling/noise.h"
 #include "diffusion/transparent/transparent_pixels.h"
@@ -66,29 +66,6 @@ models::ClipTextConfig text_config(const models::ClipTokenizer& tokenizer) {
           .eos_token_id = tokenizer.end_id()};
 }
 
-std::vector<Tensor> parameters_of(const std::vector<std::shared_ptr<torch::nn::Module>>& networks) {
-  std::vector<Tensor> list;
-  for (const auto& network : networks) {
-    for (const auto& parameter : network->parameters()) {
-      if (parameter.requires_grad()) list.push_back(parameter);
-    }
-  }
-  return list;
-}
-
-// To half precision and back: what later stages see is what the files hold.
-void round_to_half(torch::nn::Module& network) {
-  torch::NoGradGuard no_gradients;
-  for (auto& parameter : network.parameters()) parameter.copy_(parameter.to(at::kHalf));
-}
-
-void save_half(const torch::nn::Module& network, const fs::path& file) {
-  models::NamedTensors tensors;
-  for (const auto& [name, tensor] : models::state_of(network)) tensors[name] = tensor.detach().to(at::kHalf);
-  make_folder(file.parent_path());
-  models::write_tensors(file, tensors, {{"format", "pt"}});
-}
-
 // Everything of one pretraining: data, networks, and the stages on them.
 class Pretraining {
  public:
@@ -117,7 +94,7 @@ class Pretraining {
 
   StageRecord train_autoencoder(std::int64_t steps_to_run, const StepCheckpoints* checkpoints = nullptr) {
     StageRecord record;
-    TrainingStage stage{"autoencoder", parameters_of({autoencoder_}), config_.autoencoder_steps,
+    TrainingStage stage{"autoencoder", trainable_parameters({autoencoder_}), config_.autoencoder_steps,
                         config_.autoencoder_batch, config_.autoencoder_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       const auto [x, argb] = batch(step, first, last, 1);
@@ -138,7 +115,7 @@ class Pretraining {
   StageRecord train_transparent(std::int64_t steps_to_run, const StepCheckpoints* checkpoints = nullptr) {
     models::freeze(*autoencoder_);
     StageRecord record;
-    TrainingStage stage{"transparent", parameters_of({encoder_, decoder_}), config_.transparent_steps,
+    TrainingStage stage{"transparent", trainable_parameters({encoder_, decoder_}), config_.transparent_steps,
                         config_.transparent_batch, config_.transparent_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       const auto [feed, argb] = batch(step, first, last, 3);
@@ -186,7 +163,7 @@ class Pretraining {
     models::initialise_diffusion(*unet_, seed() + 4, {"conv2.weight", "proj_out.weight", "conv_out.weight"});
     const NoiseSchedule schedule{stable_diffusion_schedule()};
     StageRecord record;
-    TrainingStage stage{"unet", parameters_of({text_, unet_}), config_.unet_steps, config_.unet_batch,
+    TrainingStage stage{"unet", trainable_parameters({text_, unet_}), config_.unet_steps, config_.unet_batch,
                         config_.unet_rate};
     stage.loss = [&](std::int64_t step, std::int64_t first, std::int64_t last) {
       std::vector<std::int64_t> items, times, ids;
@@ -373,44 +350,19 @@ class Pretraining {
 };
 
 std::vector<std::string> words_of(const PretrainInput& input) {
-  std::set<std::string> words;
-  std::vector<std::string> names = input.class_names;
+  std::vector<std::string> names = input.class_names, texts;
   names.push_back(input.noun);
   for (const auto& text : prompt_templates(TemplateSet::objects)) {
-    for (const auto& name : names) {
-      std::string word;
-      for (const char c : fill_template(text, name) + " ") {
-        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (letter) {
-          word += static_cast<char>(c | 0x20);
-        } else if (!word.empty()) {
-          words.insert(std::exchange(word, {}));
-        }
-      }
-    }
+    for (const auto& name : names) texts.push_back(fill_template(text, name));
   }
-  return {words.begin(), words.end()};
+  return words_in(texts);
 }
 
-constexpr auto record_name = "training.json";
+constexpr auto record_schema = "deda-pretraining-1";
 const std::vector<std::string> weight_files{
     "vae/diffusion_pytorch_model.safetensors", "transparent_encoder.safetensors",
     "transparent_decoder.safetensors", "text_encoder/model.safetensors",
     "unet/diffusion_pytorch_model.safetensors"};
-
-std::string hash_of(const fs::path& file) {
-  return fmt::format("{:016x}", xxhash64(read_bytes(file)));
-}
-
-void write_record(const fs::path& folder, const PretrainConfig& config,
-                  const std::vector<StageRecord>& stages) {
-  nlohmann::ordered_json json;
-  json["schema"] = "deda-pretraining-1";
-  json["config"] = nlohmann::json::parse(to_json(config_values(config)));
-  for (const auto& stage : stages) json["stages"].push_back(nlohmann::ordered_json::parse(to_json(stage)));
-  for (const auto& file : weight_files) json["xxhash64"][file] = hash_of(folder / file);
-  write_atomically(folder / record_name, json.dump(1) + "\n");
-}
 
 // What a stage's steps depend on besides their number: settings and pictures.
 std::string identity_of(const PretrainInput& input, const PretrainConfig& config) {
@@ -421,85 +373,21 @@ std::string identity_of(const PretrainInput& input, const PretrainConfig& config
   return xxhash128_hex(all);
 }
 
-// Where a model is made until it is whole. Finished stages: their weights, and checkpoints/NAME.json.
-class WorkFolder {
- public:
-  WorkFolder(const fs::path& folder, std::string identity)
-      : path_{folder.parent_path() / (folder.filename().string() + ".partial")},
-        checkpoints_{path_ / "checkpoints"},
-        identity_{std::move(identity)} {
-    make_folder(checkpoints_);
-  }
-  const fs::path& path() const { return path_; }
-
-  // The record of a stage that an earlier call finished for the same settings and pictures.
-  std::optional<StageRecord> finished(const std::string& stage) const {
-    const auto file = checkpoints_ / (stage + ".json");
-    if (!fs::exists(file)) return std::nullopt;
-    const auto json = nlohmann::json::parse(read_text(file), nullptr, false);
-    if (!json.is_object() || json.value("identity", std::string{}) != identity_) return std::nullopt;
-    return stage_record_of(json.at("record").dump(), file.string());
-  }
-  StepCheckpoints checkpoints(const std::string& stage) const {
-    return {checkpoints_, stage, identity_ + "-" + stage};
-  }
-  void finish(const StageRecord& record) const {
-    write_atomically(checkpoints_ / (record.name + ".json"),
-                     nlohmann::ordered_json{{"identity", identity_},
-                                            {"record", nlohmann::ordered_json::parse(to_json(record))}}
-                             .dump(1) +
-                         "\n");
-    checkpoints(record.name).remove_all();
-  }
-  // Puts the whole model in its place, its record last, and removes the rest.
-  void publish(const fs::path& folder) const {
-    fs::remove_all(checkpoints_);
-    make_folder(folder);
-    std::vector<fs::path> names;
-    for (const auto& entry : fs::directory_iterator(path_)) {
-      const auto name = entry.path().filename();
-      if (name != record_name && name != io::lock_path(path_).filename()) names.push_back(name);
-    }
-    for (const auto& name : names) fs::rename(path_ / name, folder / name);
-    fs::rename(path_ / record_name, folder / record_name);
-  }
-
- private:
-  fs::path path_, checkpoints_;
-  std::string identity_;
-};
-
-// Refuses a folder whose content would be lost.
-void check_target(const fs::path& folder) {
-  std::error_code error;
-  const bool taken = fs::exists(folder, error) && !fs::is_empty(folder, error);
-  if (!taken) return;
-  if (!fs::exists(folder / record_name))
-    throw DataError("holds something else than a model of `deda pretrain`", folder.string(),
-                    "Name a new folder with --model.");
-  throw DataError("holds a model that was trained with other settings", folder.string(),
-                  "Name a new folder with --model, or move that one away.");
-}
-
 }  // namespace
 
 std::optional<std::vector<StageRecord>> finished_pretraining(const PretrainConfig& config,
                                                              const fs::path& folder) {
-  if (!fs::exists(folder / record_name)) return std::nullopt;
+  if (!fs::exists(folder / pretraining_record_name)) return std::nullopt;
   if (to_json(config_values(recorded_pretraining(folder))) != to_json(config_values(config)))
     return std::nullopt;
-  std::vector<StageRecord> stages;
-  const auto json = nlohmann::json::parse(read_text(folder / record_name));
-  for (const auto& stage : json.at("stages"))
-    stages.push_back(stage_record_of(stage.dump(), (folder / record_name).string()));
-  return stages;
+  return read_pretraining_record(folder, record_schema).stages;
 }
 
 std::vector<StageRecord> pretrain(const PretrainInput& input, const PretrainConfig& config,
                                   const fs::path& folder) {
   if (auto stages = finished_pretraining(config, folder)) return *stages;
-  check_target(folder);
-  const WorkFolder place(folder, identity_of(input, config));
+  check_pretraining_target(folder);
+  const PretrainingFolder place(folder, identity_of(input, config));
   std::vector<StageRecord> stages;
   {
     const io::FolderLock lock(place.path());
@@ -546,7 +434,8 @@ std::vector<StageRecord> pretrain(const PretrainInput& input, const PretrainConf
         },
         [&] { work.save_unet(place.path(), tokenizer); });
     log_info("unet: noise-prediction loss {:.4f} on held-out CDPs", stages.back().held_out);
-    write_record(place.path(), config, stages);
+    write_pretraining_record(place.path(), record_schema, to_json(config_values(config)), stages,
+                             weight_files);
     place.publish(folder);
   }
   std::error_code ignored;  // an empty folder that stays does no harm
@@ -556,7 +445,7 @@ std::vector<StageRecord> pretrain(const PretrainInput& input, const PretrainConf
 
 PretrainConfig recorded_pretraining(const fs::path& folder) {
   PretrainConfig config;
-  const auto json = nlohmann::json::parse(read_text(folder / record_name)).at("config");
+  const auto json = nlohmann::json::parse(read_pretraining_record(folder, record_schema).config);
   std::vector<std::string> overrides;
   for (const auto& [key, value] : json.items()) overrides.push_back(key + "=" + value.dump());
   read_config(config, {.files = {}, .overrides = overrides});
@@ -567,12 +456,7 @@ std::vector<std::string> verify_pretraining(const PretrainInput& input, const fs
                                             const std::optional<fs::path>& again) {
   std::vector<std::string> problems;
   const auto config = recorded_pretraining(folder);
-  const auto record = nlohmann::json::parse(read_text(folder / record_name));
-  for (const auto& file : weight_files) {
-    const auto found = hash_of(folder / file), expected = record.at("xxhash64").at(file).get<std::string>();
-    if (found != expected)
-      problems.push_back(fmt::format("{} has xxhash64 {}, the record says {}", file, found, expected));
-  }
+  note_changed_files(folder, weight_files, problems);
   const auto tokenizer = models::ClipTokenizer::from_folder(folder / "tokenizer");
   Pretraining work(input, config);
   std::vector<StageRecord> stages;
@@ -582,29 +466,10 @@ std::vector<std::string> verify_pretraining(const PretrainInput& input, const fs
   work.load_transparent(folder);
   work.make_latents();
   stages.push_back(work.train_unet(tokenizer, first_steps));
-  // Another processor adds in another order; ten steps let such differences grow to about 1e-4.
-  constexpr double tolerance = 2e-3;
-  for (std::size_t i = 0; i < stages.size(); ++i) {
-    const auto& expected = record.at("stages").at(i).at("first_losses");
-    for (std::size_t step = 0; step < stages[i].first_losses.size(); ++step) {
-      const double before = expected.at(step).get<double>(), now = stages[i].first_losses[step];
-      if (std::abs(before - now) > tolerance * std::abs(before))
-        problems.push_back(fmt::format("{}: the loss of step {} is {:.6f}, the record says {:.6f}",
-                                       stages[i].name, step, now, before));
-    }
-  }
+  note_other_losses(read_pretraining_record(folder, record_schema), stages, problems);
   if (!again) return problems;
   pretrain(input, config, *again);
-  for (const auto& file : weight_files) {
-    const auto before = models::read_tensors(folder / file), now = models::read_tensors(*again / file);
-    double most = 0;
-    for (const auto& [name, tensor] : before)
-      most = std::max(most, (tensor.to(at::kFloat) - now.at(name).to(at::kFloat)).abs().max().item<double>());
-    log_info("{}: trained again, largest difference of a weight {:.6f}", file, most);
-    constexpr double most_drift = 0.5;  // on another processor the weights drift apart, the losses do not
-    if (most > most_drift)
-      problems.push_back(fmt::format("{}: a weight differs by {:.3f} after training again", file, most));
-  }
+  note_other_weights(folder, *again, weight_files, problems);
   return problems;
 }
 
