@@ -33,6 +33,7 @@ SAMPLERS = {
     "ddim_leading": (diffusers.DDIMScheduler, {"timestep_spacing": "leading", "clip_sample": False}),
     "euler_leading": (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
     "euler_ancestral_leading": (diffusers.EulerAncestralDiscreteScheduler, {"timestep_spacing": "leading"}),
+    "euler_ancestral_linspace": (diffusers.EulerAncestralDiscreteScheduler, {"timestep_spacing": "linspace"}),
     "pndm_faithful": (diffusers.PNDMScheduler, {"timestep_spacing": "leading", "skip_prk_steps": True}),
 }
 

@@ -21,6 +21,7 @@ enum class Sampler : std::uint8_t {
   ddim_leading,
   euler_leading,
   euler_ancestral_leading,
+  euler_ancestral_linspace,
   pndm_faithful,
   karras25_cli
 };
@@ -280,6 +281,7 @@ struct GenerateConfig {
               {"ddim_leading", Sampler::ddim_leading},
               {"euler_leading", Sampler::euler_leading},
               {"euler_ancestral_leading", Sampler::euler_ancestral_leading},
+              {"euler_ancestral_linspace", Sampler::euler_ancestral_linspace},
               {"pndm_faithful", Sampler::pndm_faithful},
               {"karras25_cli", Sampler::karras25_cli}});
     v.field({.key = "negative_prompt", .help = "text that guidance leads away from"}, negative_prompt);

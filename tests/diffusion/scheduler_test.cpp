@@ -24,6 +24,11 @@ void expect_sigmas(const std::vector<double>& found, const std::vector<double>& 
     EXPECT_NEAR(found[i], expected[i], sigma_tolerance * expected[i]) << what << " " << i;
 }
 
+// Nine digits of the golden file hold a float32 exactly.
+std::vector<float> as_floats(const std::vector<double>& numbers) {
+  return {numbers.begin(), numbers.end()};
+}
+
 template <class T>
 std::vector<T> last_of(const std::vector<T>& all, std::size_t count) {
   return {all.end() - static_cast<std::ptrdiff_t>(count), all.end()};
@@ -52,7 +57,8 @@ TEST(Scheduler, HasDiffusersTimestepsAndSigmasForEveryStrength) {
         const auto what = name + " " + steps + " " + strength;
         const auto scheduler =
             make_scheduler(kind_named(name), published, std::stoll(steps), std::stod(strength));
-        EXPECT_EQ(scheduler->timesteps(), last_of(timesteps, count.get<std::size_t>())) << what;
+        EXPECT_EQ(as_floats(scheduler->timesteps()), as_floats(last_of(timesteps, count.get<std::size_t>())))
+            << what;
         expect_sigmas(scheduler->sigmas(), last_of(sigmas, count.get<std::size_t>() + 1), what);
         ++grids;
       }
@@ -61,7 +67,7 @@ TEST(Scheduler, HasDiffusersTimestepsAndSigmasForEveryStrength) {
       EXPECT_NEAR(start, expected, sigma_tolerance * expected) << name;
     }
   }
-  EXPECT_EQ(grids, 6u * 2u * 12u);
+  EXPECT_EQ(grids, 7u * 2u * 12u);
 }
 
 TEST(KarrasCli, HasTheGridOfLayerDiffusesProgram) {
@@ -130,6 +136,23 @@ TEST(Ddim, GoesFromLevelToLevelAndEndsAtTimestepZero) {
   EXPECT_EQ(make_scheduler(SchedulerKind::ddim_leading, to_one, 25, 0.4)->sigmas().back(), 0.0);
 }
 
+// What a file without a spacing means to diffusers (InstructPix2Pix's): not the leading grid of whole
+// numbers.
+TEST(EulerAncestral, HasFractionalTimestepsWithLinspace) {
+  const auto scheduler = make_scheduler(SchedulerKind::euler_ancestral_linspace, published, 20, 1.0);
+  const auto& timesteps = scheduler->timesteps();
+  ASSERT_EQ(timesteps.size(), 20u);
+  EXPECT_EQ(timesteps.front(), 999);
+  EXPECT_NEAR(timesteps[1], 946.421053, 1e-4);
+  EXPECT_EQ(timesteps.back(), 0);
+  const NoiseSchedule schedule(published);
+  EXPECT_NEAR(scheduler->sigmas()[1],
+              schedule.sigma(946) + (timesteps[1] - 946) * (schedule.sigma(947) - schedule.sigma(946)),
+              sigma_tolerance * schedule.sigma(947));
+  EXPECT_NEAR(init_noise_sigma(SchedulerKind::euler_ancestral_linspace, published, 20), schedule.sigma(999),
+              1e-6);
+}
+
 TEST(Scheduler, WithNothingToDoIsRefusedEarlyWithAllProblems) {
   for (const auto kind : scheduler_kinds) {
     const auto text = problems_of([&] { make_scheduler(kind, published, 25, 0.03); });
@@ -159,7 +182,8 @@ TEST(Scheduler, StepsOutOfOrderOrWithoutTheirNoiseAreErrorsOfTheProgram) {
   EXPECT_THROW(solver->model_input(x, 10), std::logic_error);
   for (const auto kind : scheduler_kinds) {
     const auto scheduler = make_scheduler(kind, published, 25, 0.4);
-    EXPECT_EQ(scheduler->needs_noise(), kind == SchedulerKind::euler_ancestral_leading);
+    EXPECT_EQ(scheduler->needs_noise(), kind == SchedulerKind::euler_ancestral_leading ||
+                                            kind == SchedulerKind::euler_ancestral_linspace);
     if (scheduler->needs_noise()) {
       EXPECT_THROW(scheduler->step(0, x, x), std::logic_error);
     }

@@ -30,9 +30,10 @@ KINDS = {
     "ddim_leading": (diffusers.DDIMScheduler, {}),
     "euler_leading": (diffusers.EulerDiscreteScheduler, {"timestep_spacing": "leading"}),
     "euler_ancestral_leading": (diffusers.EulerAncestralDiscreteScheduler, {"timestep_spacing": "leading"}),
+    "euler_ancestral_linspace": (diffusers.EulerAncestralDiscreteScheduler, {}),
     "pndm_faithful": (diffusers.PNDMScheduler, {}),
 }
-KARRAS = "karras25_cli"
+KARRAS, FRACTIONAL = "karras25_cli", "euler_ancestral_linspace"
 STEPS = (25, 50)
 STRENGTHS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)
 TRAJECTORIES = ((25, 0.4), (25, 1.0), (50, 0.25), (25, 0.1))
@@ -65,6 +66,11 @@ def short(values):
     return [float(f"{float(v):.9g}") for v in values]
 
 
+def whole(timesteps):
+    assert all(float(t).is_integer() for t in timesteps)
+    return [int(t) for t in timesteps]
+
+
 def made(kind, prediction_type="epsilon"):
     cls, changes = KINDS[kind]
     original = diffusers.PNDMScheduler.from_config({**STABLE_DIFFUSION, "prediction_type": prediction_type})
@@ -95,9 +101,8 @@ def grids():
             scheduler = made(kind)
             scheduler.set_timesteps(steps)
             full = scheduler.timesteps.clone()
-            entry = {"timesteps": [int(t) for t in full], "sigmas": short(sigmas_of(scheduler, steps)), "evaluated": {},
+            entry = {"timesteps": whole(full) if kind != FRACTIONAL else short(full), "sigmas": short(sigmas_of(scheduler, steps)), "evaluated": {},
                      "init_noise_sigma": float(scheduler.init_noise_sigma)}
-            assert all(float(t).is_integer() for t in full)
             for strength in STRENGTHS:
                 used = start(scheduler, steps, strength)
                 assert torch.equal(used, full[len(full) - len(used):])

@@ -60,7 +60,7 @@ void add_text(models::NamedTensors& tensors, const Generator& generator, const C
                             .contiguous();
 }
 
-void add_steps(models::NamedTensors& tensors, const EditRecord& record, std::int64_t row) {
+void add_steps(models::NamedTensors& tensors, const RecordedSteps& record, std::int64_t row) {
   std::vector<double> sigmas = record.sigmas;
   tensors["sigmas"] = at::tensor(sigmas, at::kFloat);
   for (std::size_t k = 0; k < record.steps.size(); ++k) {
@@ -131,7 +131,7 @@ void write_generate_trace(const std::filesystem::path& folder, const Generator& 
     tensors["noise"] = row_of(record.noise, row);
     add_source(tensors, record.encoded, static_cast<std::int64_t>(position));
     add_text(tensors, generator, prompt, metadata);
-    add_steps(tensors, record, row);
+    add_steps(tensors, record.edited, row);
     add_result(tensors, record, row, copy);
     models::write_tensors(folder / fmt::format("item-{:06}-copy-{}.safetensors", item, copy.copy), tensors,
                           metadata);

@@ -62,18 +62,6 @@ std::string rejection(const SilhouetteChange& change, const GenerateConfig& conf
   return {};
 }
 
-EditObserver observer_into(EditRecord& record) {
-  return [&record](const EditStep& step) {
-    const auto kept = [](const at::Tensor& x) {
-      return x.defined() ? x.detach().to(at::kCPU, at::kFloat).clone() : at::Tensor{};
-    };
-    record.sigmas.push_back(step.sigma);
-    record.steps.push_back({step.timestep, kept(step.sample), kept(step.unconditional),
-                            kept(step.conditional), kept(step.guided), kept(step.after),
-                            kept(step.fresh_noise)});
-  };
-}
-
 // Rows of one record per copy in the order of CDPs, each with its copies, as traces have them.
 EditRecord joined_by_cdp(const std::vector<EditRecord>& copies) {
   const auto join = [&](const auto& field) {
@@ -82,19 +70,19 @@ EditRecord joined_by_cdp(const std::vector<EditRecord>& copies) {
     return parts.front().defined() ? at::stack(parts, 1).flatten(0, 1) : at::Tensor{};
   };
   EditRecord joined;
-  joined.sigmas = copies.front().sigmas;
+  joined.edited.sigmas = copies.front().edited.sigmas;
   joined.noise = join([](const EditRecord& copy) { return copy.noise; });
   joined.final_latents = join([](const EditRecord& copy) { return copy.final_latents; });
   for (const auto field :
        {&DecodedCdps::image, &DecodedCdps::pixel, &DecodedCdps::latent, &DecodedCdps::argb})
     joined.decoded.*field = join([&](const EditRecord& copy) { return copy.decoded.*field; });
-  for (std::size_t k = 0; k < copies.front().steps.size(); ++k) {
-    using Step = EditRecord::Step;
-    auto& step = joined.steps.emplace_back();
-    step.timestep = copies.front().steps[k].timestep;
+  for (std::size_t k = 0; k < copies.front().edited.steps.size(); ++k) {
+    using Step = RecordedStep;
+    auto& step = joined.edited.steps.emplace_back();
+    step.timestep = copies.front().edited.steps[k].timestep;
     for (const auto field : {&Step::sample, &Step::unconditional, &Step::conditional, &Step::guided,
                              &Step::after, &Step::fresh_noise})
-      step.*field = join([&](const EditRecord& copy) { return copy.steps[k].*field; });
+      step.*field = join([&](const EditRecord& copy) { return copy.edited.steps[k].*field; });
   }
   return joined;
 }
@@ -206,8 +194,8 @@ std::vector<std::vector<EditedCopy>> Generator::edit(const std::vector<CdpToEdit
       rows.push_back(
           {static_cast<std::int64_t>(i), text_of[i], seed_of_copy(settings_.seed, cdps[i].source, k)});
     EditRecord made;
-    const auto edited_latents =
-        editor_.edit(encoded.latents, texts, rows, record != nullptr ? observer_into(made) : EditObserver{});
+    const auto edited_latents = editor_.edit(encoded.latents, texts, rows,
+                                             record != nullptr ? recorder_into(made.edited) : EditObserver{});
     auto decoded = decode(edited_latents);
     // All of the batch is on its way before the host waits for it.
     const auto latents = on_host(edited_latents), all_argb = on_host(decoded.argb);

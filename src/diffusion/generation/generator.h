@@ -62,12 +62,7 @@ struct EditedCopy {
 struct EditRecord {
   EncodedCdps encoded;  // a row per CDP
   at::Tensor noise;     // [N, 4, r, r], as everything below
-  std::vector<double> sigmas;
-  struct Step {
-    double timestep = 0;
-    at::Tensor sample, unconditional, conditional, guided, after, fresh_noise;
-  };
-  std::vector<Step> steps;
+  RecordedSteps edited;
   DecodedCdps decoded;
   at::Tensor final_latents;
 };

@@ -18,7 +18,7 @@ class CapturedUNet {
   class Evaluations {
    public:
     Evaluations(CapturedUNet& unet, const models::TextKeys& keys, const models::UNet::Added& added);
-    // input [N, 4, h, w] of the UNet's type, the same timestep for all rows -> prediction in float32.
+    // input [N, channels, h, w] of the UNet's type, the same timestep for all rows -> prediction in float32.
     at::Tensor predict(const at::Tensor& input, double timestep);
 
    private:

@@ -13,8 +13,8 @@ namespace {
 
 class Euler final : public Scheduler {
  public:
-  Euler(const TimeGrid& grid, std::vector<double> sigmas, PredictionType type, EulerNoise noise)
-      : Scheduler(grid.evaluated(), std::move(sigmas)), type_{type}, noise_{noise} {}
+  Euler(std::vector<double> timesteps, std::vector<double> sigmas, PredictionType type, EulerNoise noise)
+      : Scheduler(std::move(timesteps), std::move(sigmas)), type_{type}, noise_{noise} {}
 
   bool needs_noise() const override { return noise_ == EulerNoise::ancestral; }
 
@@ -44,13 +44,22 @@ class Euler final : public Scheduler {
   EulerNoise noise_;
 };
 
+// Linear between the noise levels of whole timesteps, in double as numpy.interp, then rounded to float32.
+float sigma_between(const NoiseSchedule& schedule, double t) {
+  const auto below = static_cast<std::int64_t>(t);
+  const double share = t - static_cast<double>(below), sigma = schedule.sigma(below);
+  if (share == 0) return static_cast<float>(sigma);
+  return static_cast<float>((schedule.sigma(below + 1) - sigma) * share + sigma);
+}
+
 }  // namespace
 
-std::unique_ptr<Scheduler> make_euler(const NoiseSchedule& schedule, const TimeGrid& grid, EulerNoise noise) {
+std::unique_ptr<Scheduler> make_euler(const NoiseSchedule& schedule, const std::vector<double>& timesteps,
+                                      EulerNoise noise) {
   std::vector<double> sigmas;
-  for (const double t : grid.evaluated()) sigmas.push_back(schedule.sigma(static_cast<std::int64_t>(t)));
+  for (const double t : timesteps) sigmas.push_back(sigma_between(schedule, t));
   sigmas.push_back(0.0);
-  return std::make_unique<Euler>(grid, std::move(sigmas), schedule.config().prediction_type, noise);
+  return std::make_unique<Euler>(timesteps, std::move(sigmas), schedule.config().prediction_type, noise);
 }
 
 }  // namespace deda::diffusion

@@ -63,6 +63,8 @@ std::string_view name_of(SchedulerKind kind) {
       return "euler_leading";
     case SchedulerKind::euler_ancestral_leading:
       return "euler_ancestral_leading";
+    case SchedulerKind::euler_ancestral_linspace:
+      return "euler_ancestral_linspace";
     case SchedulerKind::pndm_faithful:
       return "pndm_faithful";
     case SchedulerKind::karras25_cli:
@@ -88,6 +90,15 @@ std::vector<std::int64_t> linspace_grid(std::int64_t steps, std::int64_t train_t
   const double gap = static_cast<double>(train_timesteps - 1) / static_cast<double>(steps);
   for (std::int64_t i = steps; i >= 1; --i)  // numpy.linspace sets its last element to the end exactly
     grid.push_back(i == steps ? train_timesteps - 1 : rounded(static_cast<double>(i) * gap));
+  return grid;
+}
+
+std::vector<double> fractional_linspace(std::int64_t steps, std::int64_t train_timesteps) {
+  const auto last = static_cast<double>(train_timesteps - 1);
+  const double gap = steps > 1 ? last / static_cast<double>(steps - 1) : 0.0;
+  std::vector<double> grid;
+  for (std::int64_t i = steps - 1; i >= 0; --i)  // numpy.linspace sets its last element to the end exactly
+    grid.push_back(static_cast<float>(i > 0 && i == steps - 1 ? last : static_cast<double>(i) * gap));
   return grid;
 }
 
@@ -174,9 +185,14 @@ std::unique_ptr<Scheduler> make_scheduler(SchedulerKind kind, const NoiseSchedul
     case SchedulerKind::ddim_leading:
       return make_ddim(schedule, grid_of(leading()), stride);
     case SchedulerKind::euler_leading:
-      return make_euler(schedule, grid_of(leading()), EulerNoise::none);
+      return make_euler(schedule, grid_of(leading()).evaluated(), EulerNoise::none);
     case SchedulerKind::euler_ancestral_leading:
-      return make_euler(schedule, grid_of(leading()), EulerNoise::ancestral);
+      return make_euler(schedule, grid_of(leading()).evaluated(), EulerNoise::ancestral);
+    case SchedulerKind::euler_ancestral_linspace: {
+      auto timesteps = fractional_linspace(steps, train_timesteps);
+      timesteps.erase(timesteps.begin(), timesteps.begin() + static_cast<std::ptrdiff_t>(begin));
+      return make_euler(schedule, timesteps, EulerNoise::ancestral);
+    }
     case SchedulerKind::pndm_faithful:
       return make_pndm(schedule, grid_of(with_second_repeated(leading())), stride);
     case SchedulerKind::karras25_cli:
@@ -193,6 +209,7 @@ double init_noise_sigma(SchedulerKind kind, const NoiseScheduleConfig& config, s
     case SchedulerKind::euler_leading:
     case SchedulerKind::euler_ancestral_leading:
       return std::sqrt(largest * largest + 1.0f);
+    case SchedulerKind::euler_ancestral_linspace:
     case SchedulerKind::karras25_cli:
       return largest;
     default:

@@ -28,14 +28,19 @@ enum class SchedulerKind {
   dpmpp2m_leading,   // the same solver; the grid from SDXL's file
   ddim_leading,      // DDIM, eta 0
   euler_leading,     // SDXL's own
-  euler_ancestral_leading,  // fresh noise in every step
-  pndm_faithful,            // PLMS, Stable Diffusion 1.5's own, with the flaw of its img2img use
+  euler_ancestral_leading,   // fresh noise in every step
+  euler_ancestral_linspace,  // the grid from a file without a spacing (InstructPix2Pix): fractional timesteps
+  pndm_faithful,             // PLMS, Stable Diffusion 1.5's own, with the flaw of its img2img use
   karras25_cli,  // DPM++ 2M on a Karras grid, as LayerDiffuse's img2img program: always `steps` steps
 };
-inline constexpr std::array<SchedulerKind, 7> scheduler_kinds = {
-    SchedulerKind::dpmpp2m_linspace, SchedulerKind::dpmpp2m_leading,         SchedulerKind::ddim_leading,
-    SchedulerKind::euler_leading,    SchedulerKind::euler_ancestral_leading, SchedulerKind::pndm_faithful,
-    SchedulerKind::karras25_cli};
+inline constexpr std::array<SchedulerKind, 8> scheduler_kinds = {SchedulerKind::dpmpp2m_linspace,
+                                                                 SchedulerKind::dpmpp2m_leading,
+                                                                 SchedulerKind::ddim_leading,
+                                                                 SchedulerKind::euler_leading,
+                                                                 SchedulerKind::euler_ancestral_leading,
+                                                                 SchedulerKind::euler_ancestral_linspace,
+                                                                 SchedulerKind::pndm_faithful,
+                                                                 SchedulerKind::karras25_cli};
 std::string_view name_of(SchedulerKind kind);
 
 // The strength rule: int(steps * strength) in double arithmetic, at most `steps`. (A strength that was once a
@@ -51,7 +56,8 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // What to give to the network, in order (whole numbers).
+  // What to give to the network, in order; whole numbers but for euler_ancestral_linspace, whose fractions
+  // are float32.
   const std::vector<double>& timesteps() const { return timesteps_; }
   // Noise levels (k-diffusion's sigma) at those timesteps and, last, of what the final step returns.
   const std::vector<double>& sigmas() const { return sigmas_; }

@@ -20,6 +20,9 @@ struct TimeGrid {
 
 // round(linspace(0, T - 1, steps + 1)) without its 0.
 std::vector<std::int64_t> linspace_grid(std::int64_t steps, std::int64_t train_timesteps);
+// linspace(0, T - 1, steps) as it is, rounded to float32; its 0 is evaluated too. (One step is at timestep
+// 0.)
+std::vector<double> fractional_linspace(std::int64_t steps, std::int64_t train_timesteps);
 // `ratio` apart, starting at `first`, `steps` of them.
 std::vector<std::int64_t> leading_grid(std::int64_t steps, std::int64_t ratio, std::int64_t first);
 
@@ -30,7 +33,9 @@ std::unique_ptr<Scheduler> make_ddim(const NoiseSchedule& schedule, const TimeGr
 std::unique_ptr<Scheduler> make_pndm(const NoiseSchedule& schedule, const TimeGrid& grid,
                                      std::int64_t stride);
 enum class EulerNoise { none, ancestral };
-std::unique_ptr<Scheduler> make_euler(const NoiseSchedule& schedule, const TimeGrid& grid, EulerNoise noise);
+// `timesteps`: those that are evaluated; may lie between whole ones.
+std::unique_ptr<Scheduler> make_euler(const NoiseSchedule& schedule, const std::vector<double>& timesteps,
+                                      EulerNoise noise);
 std::unique_ptr<Scheduler> make_karras_cli(const NoiseScheduleConfig& config, std::int64_t steps,
                                            double strength);
 
