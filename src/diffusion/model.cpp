@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -68,7 +69,8 @@ void allow_tf32(const ModelsConfig& config, at::Device device) {
   at::globalContext().setAllowTF32CuBLAS(in_unet);
 }
 
-DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNetWeights weights)
+DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNetWeights weights,
+                               LatentCodec codec)
     : device{where},
       plugin{where.is_cpu() ? nullptr : comm::load_cuda_plugin().plugin},
       captured_graphs{config.captured_graphs},
@@ -139,15 +141,17 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
     models::load_weight_files(*autoencoder, files, models::current_autoencoder_name);
   });
   const auto encoder_file = transparent_encoder_file(config), decoder_file = transparent_decoder_file(config);
-  collector.run([&] {
-    require_file(encoder_file, "models.transparent_encoder");
-    transparent_encoder = models::load_transparent_encoder(encoder_file, vae_dtype);
-  });
-  collector.run([&] {
-    require_file(decoder_file, "models.transparent_decoder");
-    if (!autoencoder) return;  // told already
-    transparent_decoder = models::load_transparent_decoder(decoder_file, factor(), vae_dtype);
-  });
+  if (codec == LatentCodec::transparent) {
+    collector.run([&] {
+      require_file(encoder_file, "models.transparent_encoder");
+      transparent_encoder = models::load_transparent_encoder(encoder_file, vae_dtype);
+    });
+    collector.run([&] {
+      require_file(decoder_file, "models.transparent_decoder");
+      if (!autoencoder) return;  // told already
+      transparent_decoder = models::load_transparent_decoder(decoder_file, factor(), vae_dtype);
+    });
+  }
   collector.run([&] {  // parts that do not fit each other
     if (!unet || !autoencoder || text_encoders.empty() || text_encoders.size() != tokenizers.size()) return;
     std::vector<Problem> problems;
@@ -167,9 +171,17 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
                          given > 0 ? std::to_string(given) : "none"),
              base.string(), "SDXL needs text_encoder_2, a CLIPTextModelWithProjection."});
     }
-    if (unet->config().in_channels != autoencoder->config().latent_channels)
-      problems.push_back({fmt::format("the UNet takes {} channels, the autoencoder's latents have {}",
-                                      unet->config().in_channels, autoencoder->config().latent_channels),
+    const auto latent = autoencoder->config().latent_channels, taken = unet->config().in_channels;
+    if (taken == 2 * latent && codec == LatentCodec::transparent)
+      problems.push_back({fmt::format("the UNet takes {} channels: it edits whole pictures, not CDPs", taken),
+                          base.string(), "InstructPix2Pix cannot be used here; choose another models.base."});
+    else if (taken != latent && !sees_pictures())
+      problems.push_back(
+          {fmt::format("the UNet takes {} channels, the autoencoder's latents have {}", taken, latent),
+           base.string(), "The parts are of different models."});
+    if (unet->config().out_channels != latent)
+      problems.push_back({fmt::format("the UNet gives {} channels, the autoencoder's latents have {}",
+                                      unet->config().out_channels, latent),
                           base.string(), "The parts are of different models."});
     for (std::size_t i = 0; i < tokenizers.size(); ++i) {
       if (tokenizers[i].vocabulary() != text_encoders[i]->config().vocab_size)
@@ -194,16 +206,22 @@ DiffusionModel::DiffusionModel(const ModelsConfig& config, at::Device where, UNe
   }
   for (torch::nn::Module* network : std::initializer_list<torch::nn::Module*>{
            unet.get(), autoencoder.get(), transparent_encoder.get(), transparent_decoder.get()}) {
+    if (network == nullptr) continue;
     models::freeze(*network);
     network->to(device);
     network->eval();
     if (!device.is_cpu() && config.channels_last) models::use_channels_last(*network);
   }
-  identity = model_identity(config, weights);
+  identity = model_identity(config, weights, codec);
   lines.push_back(fmt::format("diffusion model {}: {}, UNet {:.1f} M parameters in {}, autoencoder in {}",
                               base.string(), is_sdxl() ? "SDXL layout" : "Stable Diffusion 1.5 layout",
                               static_cast<double>(models::parameter_count(*unet)) / 1e6,
                               c10::toString(unet_dtype), c10::toString(vae_dtype)));
+}
+
+std::int64_t DiffusionModel::size_multiple() const {
+  const auto multiple = factor() << (unet->config().block_out_channels.size() - 1);
+  return transparent_decoder ? std::max(multiple, transparent_decoder->size_multiple()) : multiple;
 }
 
 std::vector<at::Tensor> DiffusionModel::ids_of(const std::vector<models::ClipTokenizer>& with,

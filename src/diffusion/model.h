@@ -31,7 +31,8 @@ class DiffusionModel {
  public:
   // Everything is opened and checked first: one DataError lists what is missing, misshapen, not finite in the
   // chosen precision, or made for another model, over all parts.
-  DiffusionModel(const ModelsConfig& config, at::Device device, UNetWeights weights = UNetWeights::merged);
+  DiffusionModel(const ModelsConfig& config, at::Device device, UNetWeights weights = UNetWeights::merged,
+                 LatentCodec codec = LatentCodec::transparent);
 
   bool is_sdxl() const { return text_encoders.size() > 1; }
   at::Device device;
@@ -43,6 +44,7 @@ class DiffusionModel {
   std::vector<std::shared_ptr<models::ClipText>> text_encoders;
   std::shared_ptr<models::UNet> unet;
   std::shared_ptr<models::Autoencoder> autoencoder;
+  // Null with LatentCodec::plain.
   std::shared_ptr<models::TransparentEncoder> transparent_encoder;
   std::shared_ptr<models::TransparentDecoder> transparent_decoder;
   NoiseScheduleConfig schedule;
@@ -51,6 +53,12 @@ class DiffusionModel {
   std::vector<std::string> lines;       // for the log: what was loaded
 
   std::int64_t factor() const { return autoencoder->config().factor(); }
+  // Pixels a side must be a multiple of this (as resolution_multiple tells from the files).
+  std::int64_t size_multiple() const;
+  // Whether the UNet takes a picture's latents beside the sample (InstructPix2Pix).
+  bool sees_pictures() const {
+    return unet->config().in_channels == 2 * autoencoder->config().latent_channels;
+  }
   std::int64_t default_resolution() const { return unet->config().sample_size * factor(); }
 
   // Ids of a batch of prompts for every encoder; `tokenizers` may have more tokens than the model's own.

@@ -59,7 +59,7 @@ void require_folder(const ModelsConfig& config) {
         "Set models.base to a folder in diffusers' layout; README, \"Weights\", says how to get one.");
 }
 
-std::vector<ModelFile> model_files(const ModelsConfig& config, UNetWeights weights) {
+std::vector<ModelFile> model_files(const ModelsConfig& config, UNetWeights weights, LatentCodec codec) {
   require_folder(config);
   std::vector<ModelFile> files;
   std::vector<Problem> problems;
@@ -111,8 +111,10 @@ std::vector<ModelFile> model_files(const ModelsConfig& config, UNetWeights weigh
       add(std::move(role), file);
     });
   };
-  add_named("transparent_encoder", transparent_encoder_file(config), "models.transparent_encoder");
-  add_named("transparent_decoder", transparent_decoder_file(config), "models.transparent_decoder");
+  if (codec == LatentCodec::transparent) {
+    add_named("transparent_encoder", transparent_encoder_file(config), "models.transparent_encoder");
+    add_named("transparent_decoder", transparent_decoder_file(config), "models.transparent_decoder");
+  }
   int number = 0;
   for (const auto& lora : lora_choices(config)) {
     add_named(fmt::format("lora {} at {}", number, lora.scale), lora.file, "models.lora");
@@ -133,9 +135,9 @@ std::string model_identity(const std::vector<ModelFile>& files, FileDigests& dig
   return xxhash128_hex(text);
 }
 
-std::string model_identity(const ModelsConfig& config, UNetWeights weights) {
+std::string model_identity(const ModelsConfig& config, UNetWeights weights, LatentCodec codec) {
   FileDigests digests;
-  auto identity = model_identity(model_files(config, weights), digests);
+  auto identity = model_identity(model_files(config, weights, codec), digests);
   digests.save();
   return identity;
 }
@@ -161,14 +163,15 @@ std::int64_t decoder_levels(const fs::path& file) {
 
 }  // namespace
 
-std::int64_t resolution_multiple(const ModelsConfig& config) {
+std::int64_t resolution_multiple(const ModelsConfig& config, LatentCodec codec) {
   const auto unet = models::read_unet_config(config.base / "unet" / "config.json");
   const auto factor = models::read_autoencoder_config(config.base / "vae" / "config.json").factor();
   const auto halvings = [](std::int64_t levels) {
     return std::int64_t{1} << std::max<std::int64_t>(0, levels - 1);
   };
-  return std::max(factor * halvings(static_cast<std::int64_t>(unet.block_out_channels.size())),
-                  halvings(decoder_levels(transparent_decoder_file(config))));
+  const auto of_unet = factor * halvings(static_cast<std::int64_t>(unet.block_out_channels.size()));
+  if (codec == LatentCodec::plain) return of_unet;
+  return std::max(of_unet, halvings(decoder_levels(transparent_decoder_file(config))));
 }
 
 }  // namespace deda::diffusion

@@ -15,6 +15,11 @@ enum class UNetWeights : std::uint8_t {
   plain
 };  // with LayerDiffuse's changes, or the base model's alone
 
+// How pictures become latents: CDPs through LayerDiffuse's transparent networks, whole pictures through the
+// autoencoder alone. A model for whole pictures needs no transparent networks, and its UNet may see a
+// picture's latents beside the sample (InstructPix2Pix).
+enum class LatentCodec : std::uint8_t { transparent, plain };
+
 // One entry of models.lora: "file=scale" or "file".
 struct LoraChoice {
   std::filesystem::path file;
@@ -39,15 +44,17 @@ struct ModelFile {
   std::filesystem::path path;
 };
 // DataError lists everything that is missing.
-std::vector<ModelFile> model_files(const ModelsConfig& config, UNetWeights weights = UNetWeights::merged);
+std::vector<ModelFile> model_files(const ModelsConfig& config, UNetWeights weights = UNetWeights::merged,
+                                   LatentCodec codec = LatentCodec::transparent);
 
 // Hash over roles and contents: files may be moved and renamed, one changed byte makes another model.
 std::string model_identity(const std::vector<ModelFile>& files, FileDigests& digests);
-std::string model_identity(const ModelsConfig& config, UNetWeights weights = UNetWeights::merged);
+std::string model_identity(const ModelsConfig& config, UNetWeights weights = UNetWeights::merged,
+                           LatentCodec codec = LatentCodec::transparent);
 
 // Pixels a side of the picture that the model was made for (unet/config.json, vae/config.json).
 std::int64_t model_resolution(const ModelsConfig& config);
-// Pixels a side must be a multiple of this: UNet and transparent decoder halve them that often.
-std::int64_t resolution_multiple(const ModelsConfig& config);
+// Pixels a side must be a multiple of this: autoencoder, UNet and transparent decoder halve them that often.
+std::int64_t resolution_multiple(const ModelsConfig& config, LatentCodec codec = LatentCodec::transparent);
 
 }  // namespace deda::diffusion

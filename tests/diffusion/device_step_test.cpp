@@ -7,6 +7,7 @@
 #include "diffusion/edit_fixture.h"
 #include "diffusion/inversion/inversion_unit.h"
 #include "diffusion/inversion_fixture.h"
+#include "diffusion/picture_fixture.h"
 #include "pretended_device/pretended_device.h"
 
 namespace deda::diffusion {
@@ -103,6 +104,60 @@ TEST_F(DiffusionDeviceTest, RecordedStepsOfTheUNetGiveTheBytesOfStepsKernelByKer
     EXPECT_TRUE(at::equal(found.edit(sources, b, one).cpu(), expected.edit(sources, a, one).cpu()));
   }
   EXPECT_EQ(pretended::counters().replays, 4 + 5);  // five evaluations an edit, the first sets up
+}
+
+TEST_F(DiffusionDeviceTest, EditsUnderAPictureAreRecordedTooAndStrengthsShareARecording) {
+  test::write_picture_model(folder_ / "pictures", true);
+  auto config = test::picture_models_config(folder_ / "pictures");
+  config.precision = config.vae_precision = Precision::fp32;
+  const auto eager = test::load_picture_model(config, pretended::device);
+  config.captured_graphs = true;
+  const auto recorded = test::load_picture_model(config, pretended::device);
+  auto settings = test::pix2pix_settings().edit;
+  settings.strength = 1;
+  settings.steps = 10;
+  const LatentEditor expected(*eager, settings, unconditional_of(*eager)),
+      found(*recorded, settings, unconditional_of(*recorded));
+  const auto sources = edit_noise(11, 0, {2, 4, 8, 8});
+  const std::vector<EditRow> rows{{0, 0, 1}, {1, 1, 2}};
+  pretended::reset_counters();
+  EXPECT_TRUE(at::equal(found.edit(sources, texts_of(*recorded), rows).cpu(),
+                        expected.edit(sources, texts_of(*eager), rows).cpu()));
+  EXPECT_EQ(pretended::counters().replays, 9);  // ten evaluations, the first sets up
+
+  auto by_noise = models_config();
+  by_noise.captured_graphs = true;
+  const DiffusionModel model(by_noise, pretended::device);
+  const LatentEditor half(model,
+                          {.steps = 10, .strength = 0.5, .guidance = 7, .resolution = test::tiny_resolution},
+                          unconditional_of(model));
+  half.edit(sources, texts_of(model), rows);
+  pretended::reset_counters();
+  half.at_strength(0.3).edit(sources, texts_of(model), rows);
+  EXPECT_EQ(pretended::counters().replays, 3) << "of three evaluations";
+}
+
+TEST_F(DiffusionDeviceTest, WholePicturesAreTheCpus) {
+  for (const bool sees_pictures : {false, true}) {
+    const auto folder = folder_ / (sees_pictures ? "by_picture" : "by_noise");
+    test::write_picture_model(folder, sees_pictures);
+    auto config = test::picture_models_config(folder);
+    config.precision = config.vae_precision = Precision::fp32;
+    const auto settings = sees_pictures ? test::pix2pix_settings()
+                                        : test::img2img_settings(SchedulerKind::dpmpp2m_linspace, 10, {0.5});
+    const auto edited_on = [&](at::Device device) {
+      const auto generator = test::golden_generator(test::load_picture_model(config, device), settings);
+      std::vector<PictureRecord> records;
+      auto edited = generator.edit(generator.prepare(test::golden_rgb_pictures()),
+                                   test::golden_tasks(settings.strengths.front()), &records);
+      EXPECT_TRUE(records[1].image.is_cpu() && records[1].latents.is_cpu());
+      generator.rehearse(2);
+      return edited;
+    };
+    const auto expected = edited_on(at::kCPU), found = edited_on(pretended::device);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_LE(test::largest_difference(found[i].picture, expected[i].picture), 1) << i;
+  }
 }
 
 TEST_F(DiffusionDeviceTest, PaddedHeadsGiveTheSameAttention) {

@@ -133,10 +133,7 @@ Generator::Generator(std::shared_ptr<const DiffusionModel> model, GeneratorSetti
       prompts_{std::move(prompts)},
       editor_{*model_, edit_settings(settings_),
               unconditional_of(*model_, settings_.generate.negative_prompt)} {
-  const auto levels = model_->unet->config().block_out_channels.size();
-  const std::int64_t of_unet = model_->factor() << (levels - 1),
-                     of_decoder = model_->transparent_decoder->size_multiple();
-  const auto multiple = std::max(of_unet, of_decoder);
+  const auto multiple = model_->size_multiple();
   if (settings_.resolution <= 0 || settings_.resolution % multiple != 0)
     throw ConfigError(
         fmt::format("{} is no multiple of {}, as this model's networks need", settings_.resolution, multiple),
