@@ -83,6 +83,11 @@ void add_common_options(CLI::App& app, const Job& job, CommandLine& line) {
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
   app.add_option_function<std::string>(
+         "--method",
+         [&line](const std::string& name) { line.sources.overrides.push_back("augment.method=" + name); },
+         "as --set augment.method=NAME: deda, or a peer")
+      ->type_name("NAME");
+  app.add_option_function<std::string>(
          "--out", [&line](const std::string& folder) { line.output = folder; },
          "folder for all results (run.output)")
       ->type_name("DIR");

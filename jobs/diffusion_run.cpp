@@ -6,18 +6,27 @@
 #include "core/error.h"
 #include "device/kernels.h"
 #include "diffusion/model.h"
+#include "pipeline/settings.h"
 #include "training/device.h"
 
 namespace deda::jobs {
 DiffusionRun plan_diffusion_run(const JobContext& context, pipeline::Stage target) {
   using pipeline::Stage;
-  const auto& config = context.config;
+  const auto config = pipeline::effective(context.config);
   DiffusionRun run;
   run.plan = make_plan(context, target);
-  run.store = run.plan.at(Stage::decouple).folder;
+  if (const auto* parts = run.plan.find(Stage::decouple)) run.store = parts->folder;
   if (const auto* identifiers = run.plan.find(Stage::invert)) run.identifiers = identifiers->folder;
   if (const auto* synthetic = run.plan.find(Stage::generate)) run.synthetic = synthetic->folder;
   run.model_identity = run.plan.at(target).inputs.at("model");
+  if (pipeline::uses_edits(config)) {  // neither transparency nor a store
+    run.transparency = {0, false, "whole pictures have none"};
+    for (const auto& setting : run.plan.at(target).settings) {
+      if (setting.key == "diffusion.resolution")
+        run.resolution = nlohmann::json::parse(setting.json).get<std::int64_t>();
+    }
+    return run;
+  }
   std::string settled;  // rank 0 alone reads what belongs to the weights
   context.ranks.agree("settling the model's switches", [&] {
     if (!context.ranks.is_root()) return;

@@ -19,7 +19,7 @@ namespace deda::jobs {
 // No network is loaded, so that a finished stage says so at once.
 struct DiffusionRun {
   pipeline::Plan plan;
-  std::filesystem::path store;  // of real CDPs
+  std::filesystem::path store;  // of real CDPs; empty where a peer learns from whole pictures
   bool is_sdxl = false;
   std::string model_identity;  // of the files that the stage takes
   diffusion::TransparencyChoice transparency;

@@ -16,8 +16,10 @@
 #include "io/pictures/image_codec.h"
 #include "jobs/diffusion_run.h"
 #include "jobs/doctor_models.h"
+#include "jobs/generate_pictures.h"
 #include "jobs/job.h"
 #include "jobs/strength_sheet.h"
+#include "pipeline/settings.h"
 
 namespace deda::jobs {
 namespace {
@@ -252,6 +254,12 @@ ExitCode run_calibration(JobContext& context, const DiffusionRun& run, const Cdp
 
 ExitCode run(JobContext& context, const Options& options) {
   auto& config = context.config;
+  if (pipeline::uses_edits(pipeline::effective(config))) {
+    if (options.calibrate || !options.strengths.empty())
+      throw ConfigError("sheets of strengths and calibration are of CDPs", "command line",
+                        "Leave --strength and --calibrate out, or set augment.method = \"deda\".");
+    return generate_pictures(context);
+  }
   if (options.calibrate) {  // measured here, so an older file must not be in the way
     if (config.diffusion.offset_gain == diffusion::OffsetGain::automatic)
       config.diffusion.offset_gain = diffusion::OffsetGain::g1;
@@ -303,7 +311,9 @@ Job make_generate_job() {
   const auto options = std::make_shared<Options>();
   return {
       .name = "generate",
-      .summary = "Make synthetic class-dependent parts of the real ones (SDEdit)",
+      .summary =
+          "Make synthetic class-dependent parts of the real ones (SDEdit), or a generative peer's edits "
+          "(--method)",
       .example = "mpirun -n 4 deda generate --config configs/demo.toml",
       .add_options =
           [options](CLI::App& app) {

@@ -15,6 +15,7 @@
 #include "report/combination_sheet.h"
 #include "report/comparison.h"
 #include "report/contact_sheet.h"
+#include "report/edit_report.h"
 #include "report/identifier_report.h"
 #include "report/mask_agreement.h"
 #include "report/mask_scores.h"
@@ -152,6 +153,33 @@ void inspect_synthetic(const io::StoreReader& store, const io::StoreReader* real
 }
 
 // What the mask sources saw, by class and drawn on the pictures.
+// Edits of a generative peer; on its sheet those of all peers among the given stores, side by side.
+void inspect_edits(const io::StoreReader& store, const std::vector<io::StoreReader>& all,
+                   const Options& options, const JobContext& context, report::Page* page, bool write_sheet) {
+  const auto text = report::to_text(report::summarize_edits(store));
+  fmt::print("{}", text);
+  if (page == nullptr && !write_sheet) return;
+  std::vector<const io::StoreReader*> peers{&store};
+  for (const auto& other : all) {
+    const bool comparable = &other != &store && !report::peer_of(other).empty() &&
+                            other.description().class_names == store.description().class_names;
+    if (comparable && write_sheet) peers.push_back(&other);
+  }
+  constexpr std::size_t edits_alone = 4, edits_beside_others = 2;
+  const auto originals = originals_of(store, options, context);
+  const auto sheet = report::edit_sheet(peers, originals, static_cast<std::size_t>(options.items),
+                                        peers.size() == 1 ? edits_alone : edits_beside_others);
+  const auto image = report::render_sheet(sheet.titles, sheet.rows, sheet_cell);
+  if (write_sheet) {
+    io::write_image(options.sheet, image, 90);
+    fmt::print("contact sheet: {}\n{}\n", path_text(options.sheet),
+               report::words_on(originals, sheet.shown, sheet.missing_pictures));
+  }
+  if (page != nullptr)
+    page->picture(image, text + report::words_on(originals, sheet.shown, sheet.missing_pictures) +
+                             report::undrawable_captions(sheet.rows));
+}
+
 void inspect_looks(const io::StoreReader& store, const report::Originals& originals, const Options& options,
                    report::Page* page, bool first) {
   constexpr int overlay_side = 640;
@@ -221,12 +249,18 @@ void inspect_store(const io::StoreReader& store, const std::vector<io::StoreRead
   fmt::print("{}\n{}", path_text(store.folder()), report::to_text(summary));
   if (options.verify) fmt::print("every record's hash was verified\n");
   print_remarks(store);
+  const bool edited = synthetic && !report::peer_of(store).empty();
   if (page != nullptr) {
-    page->heading(
-        fmt::format("{}: {}", synthetic ? "Synthetic CDPs" : "Decoupled pictures", summary.dataset));
+    page->heading(fmt::format("{}: {}",
+                              edited      ? "Edited pictures"
+                              : synthetic ? "Synthetic CDPs"
+                                          : "Decoupled pictures",
+                              summary.dataset));
     report::add_to_page(*page, summary);
   }
-  if (synthetic)
+  if (edited)
+    inspect_edits(store, all, options, context, page, write_sheet);
+  else if (synthetic)
     inspect_synthetic(store, real_store_of(store, all), options, page, write_sheet);
   else {
     const auto originals = originals_of(store, options, context);
@@ -235,8 +269,9 @@ void inspect_store(const io::StoreReader& store, const std::vector<io::StoreRead
   }
   if (page != nullptr)
     add_remarks_to_page(*page, store,
-                        synthetic ? "CDPs without some or all of their copies."
-                                  : "Pictures without parts; they stay in training as they are.");
+                        edited      ? "Pictures without some or all of their edits."
+                        : synthetic ? "CDPs without some or all of their copies."
+                                    : "Pictures without parts; they stay in training as they are.");
 }
 
 void inspect_identifiers(const std::filesystem::path& folder, report::Page* page) {

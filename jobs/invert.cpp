@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/log.h"
+#include "diffusion/inversion/latent_source.h"
 #include "diffusion/inversion/learn_identifiers.h"
 #include "jobs/diffusion_run.h"
 #include "jobs/doctor_models.h"
@@ -43,7 +44,7 @@ void print_classes(const diffusion::IdentifierManifest& manifest, const std::fil
 }
 
 void print_plan(const DiffusionRun& run, const diffusion::InversionSettings& settings,
-                const data::Dataset& dataset, const diffusion::CdpSource* cdps, bool finished) {
+                const data::Dataset& dataset, const diffusion::LatentSource* source, bool finished) {
   const auto& invert = settings.invert;
   fmt::print("{} learn {} classes of {} into {}\n", finished ? "already done: would not" : "would",
              dataset.class_names.size(), dataset.name, run.identifiers.string());
@@ -51,18 +52,19 @@ void print_plan(const DiffusionRun& run, const diffusion::InversionSettings& set
       "  {} steps of {} latents of {} pixels per class, {} classes a batch; timesteps up to {}, offset gain "
       "{} "
       "({})\n",
-      invert.steps, invert.batch, settings.resolution, invert.classes_per_batch, settings.diffusion.strength,
-      run.transparency.offset_gain, run.transparency.reason);
-  if (cdps == nullptr) {
+      invert.steps, invert.batch, settings.resolution, invert.classes_per_batch,
+      diffusion::most_timestep(settings.diffusion, invert), run.transparency.offset_gain,
+      run.transparency.reason);
+  if (source == nullptr) {
     fmt::print("  the store of real CDPs is not there yet: {}; run `deda decouple` first\n",
                run.store.string());
     return;
   }
   std::vector<std::size_t> counts;
-  for (const auto& of_class : cdps->by_class()) counts.push_back(of_class.size());
+  for (const auto& of_class : source->by_class()) counts.push_back(of_class.size());
   std::sort(counts.begin(), counts.end());
-  fmt::print("  {} CDPs; per class {} to {}, median {}; {} classes without\n", cdps->size(), counts.front(),
-             counts.back(), counts[counts.size() / 2],
+  fmt::print("  {} pictures; per class {} to {}, median {}; {} classes without\n", source->size(),
+             counts.front(), counts.back(), counts[counts.size() / 2],
              std::count(counts.begin(), counts.end(), std::size_t{0}));
 }
 
@@ -76,7 +78,10 @@ class ModelOnDemand {
     if (model_) return model_;
     const auto weights = config_.invert.unet == diffusion::InvertUNet::merged ? diffusion::UNetWeights::merged
                                                                               : diffusion::UNetWeights::plain;
-    auto model = std::make_shared<diffusion::DiffusionModel>(config_.models, device_, weights);
+    const auto codec = config_.invert.latent == diffusion::InvertLatent::picture
+                           ? diffusion::LatentCodec::plain
+                           : diffusion::LatentCodec::transparent;
+    auto model = std::make_shared<diffusion::DiffusionModel>(config_.models, device_, weights, codec);
     if (settings_.resolution % model->factor() != 0)
       throw ConfigError(fmt::format("{} is no multiple of {}, the pixels of one latent", settings_.resolution,
                                     model->factor()),
@@ -93,36 +98,59 @@ class ModelOnDemand {
   std::shared_ptr<const diffusion::DiffusionModel> model_;
 };
 
-void trace(const JobContext& context, const diffusion::CdpSource& cdps,
+void trace(const JobContext& context, const diffusion::LatentSource& source,
            const diffusion::InversionSettings& settings, ModelOnDemand& load_model) {
   context.ranks.agree("tracing", [&] {
     if (!context.ranks.is_root()) return;
     const auto model = load_model();
-    const diffusion::InversionContext inversion(*model, cdps, settings);
+    const diffusion::InversionContext inversion(*model, source, settings);
     diffusion::trace_inversion(inversion, *context.options.trace, context.options.trace_steps);
     log_info("{} steps traced in {}", context.options.trace_steps, context.options.trace->string());
   });
 }
 
+// What identifiers are learnt from: the CDPs of a store, or a peer's whole pictures.
+struct Source {
+  std::unique_ptr<diffusion::CdpSource> cdps;
+  std::unique_ptr<diffusion::PictureSource> pictures;
+  std::unique_ptr<diffusion::LatentSource> latents;  // empty: the store is not there yet
+};
+
+Source open_source(const PipelineConfig& config, const DiffusionRun& run, const data::Dataset& dataset,
+                   bool required) {
+  Source source;
+  if (config.invert.latent == diffusion::InvertLatent::picture) {
+    source.pictures = std::make_unique<diffusion::TrainingPictures>(dataset);
+    source.latents = std::make_unique<diffusion::PictureLatentSource>(
+        *source.pictures, dataset.class_names.size(), run.resolution);
+  } else if (required || std::filesystem::exists(run.store)) {
+    source.cdps = std::make_unique<diffusion::CdpSource>(dataset, io::StoreReader(run.store), run.resolution,
+                                                         config.diffusion.margin_share);
+    const bool with_offset = config.invert.latent == diffusion::InvertLatent::transparent;
+    source.latents = std::make_unique<diffusion::CdpLatents>(
+        *source.cdps, with_offset ? run.transparency.offset_gain : 0.0);
+  }
+  return source;
+}
+
 ExitCode invert(JobContext& context) {
-  const auto& config = context.config;
+  const auto config = pipeline::effective(context.config);
   const auto run = plan_diffusion_run(context, pipeline::Stage::invert);
   const auto& node = run.plan.at(pipeline::Stage::invert);
   const auto dataset = load_dataset_to_learn_from(context);
-  std::unique_ptr<diffusion::CdpSource> cdps;
+  Source source;
   bool finished = false;
   context.ranks.agree("reading the store", [&] {
     diffusion::check_initial_words(config.diffusion, dataset.class_names);
     if (context.ranks.is_root())
       finished = diffusion::finished_identifiers(run.identifiers, node.key).has_value();
-    if (!context.options.dry_run || std::filesystem::exists(run.store))
-      cdps = std::make_unique<diffusion::CdpSource>(dataset, io::StoreReader(run.store), run.resolution,
-                                                    config.diffusion.margin_share);
+    source = open_source(config, run, dataset, !context.options.dry_run);
   });
   finished = context.ranks.any(finished);
   if (!finished) {
     context.ranks.agree("checking the model", [&] {
       if (!context.ranks.is_root()) return;
+      if (source.pictures) return;  // the plan has looked at the parts that it takes
       const auto finding = examine_models(config.models, config.diffusion.resolution);
       if (!finding.problems.empty()) throw ConfigError(finding.problems);
     });
@@ -134,21 +162,22 @@ ExitCode invert(JobContext& context) {
                                               .offset_gain = run.transparency.offset_gain,
                                               .seed = static_cast<std::uint64_t>(config.diffusion.seed)};
   if (context.options.dry_run) {
-    if (context.ranks.is_root()) print_plan(run, settings, dataset, cdps.get(), finished);
+    if (context.ranks.is_root()) print_plan(run, settings, dataset, source.latents.get(), finished);
     return ExitCode::done;
   }
   write_few_shot_list(context, dataset, run.identifiers);
   DiffusionMachine machine;
   if (!finished || context.options.trace) machine = plan_diffusion_machine(context);
   ModelOnDemand load_model(config, settings, machine.place.device);
-  if (context.options.trace) trace(context, *cdps, settings, load_model);
+  if (context.options.trace) trace(context, *source.latents, settings, load_model);
   if (context.ranks.is_root() && !finished) {
     for (const auto& line : machine.place.lines) log_info("{}", line);
-    log_info("learning {} classes from {} CDPs on {} ranks into {}", dataset.class_names.size(), cdps->size(),
-             context.ranks.size(), run.identifiers.string());
+    log_info("learning {} classes from {} {} on {} ranks into {}", dataset.class_names.size(),
+             source.latents->size(), source.pictures ? "pictures" : "CDPs", context.ranks.size(),
+             run.identifiers.string());
   }
   if (!finished)
-    diffusion::learn_identifiers(context.ranks, {.cdps = *cdps,
+    diffusion::learn_identifiers(context.ranks, {.source = *source.latents,
                                                  .settings = settings,
                                                  .folder = run.identifiers,
                                                  .made_of = provenance_of(run.plan, node, machine.place.name),

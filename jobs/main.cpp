@@ -6,6 +6,7 @@ namespace deda::jobs {
 Job make_toy_job();
 Job make_decouple_job();
 Job make_invert_job();
+Job make_tune_job();
 Job make_generate_job();
 Job make_train_job();
 Job make_evaluate_job();
@@ -27,12 +28,13 @@ int main(int argc, char** argv) {
   jobs.push_back(make_decouple_job());
 #ifdef DEDA_TORCH
   jobs.push_back(make_invert_job());
+  jobs.push_back(make_tune_job());
   jobs.push_back(make_generate_job());
   jobs.push_back(make_train_job());
   jobs.push_back(make_evaluate_job());
   jobs.push_back(make_diversity_job());
 #else
-  left_out = {"invert", "generate", "train", "evaluate", "diversity", "pretrain", "forward"};
+  left_out = {"invert", "tune", "generate", "train", "evaluate", "diversity", "pretrain", "forward"};
 #endif
   jobs.push_back(make_plan_job());
   jobs.push_back(make_study_job());

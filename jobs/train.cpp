@@ -101,7 +101,8 @@ ExitCode run(JobContext& context, const TrainOptions& options) {
   const auto test_pictures = usable_pictures(context, run.dataset, data::Split::test);
   const auto held_out_pictures = usable_pictures(context, run.dataset, data::Split::held_out);
   augment::TrainingSource source(run.dataset, training_pictures, open_pool(context, run, training_pictures),
-                                 config.augment, static_cast<std::uint64_t>(config.run.seed));
+                                 config.augment, static_cast<std::uint64_t>(config.run.seed),
+                                 open_edits(context, run, training_pictures));
   auto* const memory = device::host_memory_for(compute.place.device);
   // Both take what the cache has for pictures to evaluate on, each by its number.
   const auto with_share_of_cache = [&](const std::vector<std::size_t>& pictures) {

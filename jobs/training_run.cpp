@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "core/log.h"
+#include "diffusion/peers/clip_filter.h"
 #include "io/store/record_store.h"
 #include "jobs/planning.h"
+#include "pipeline/settings.h"
 
 namespace deda::jobs {
 namespace {
@@ -19,6 +21,9 @@ constexpr const char* without_parts =
 constexpr const char* without_synthetic =
     "Run `deda generate` with the same configuration first, name a store in train.synthetic_store, or train "
     "on real CDPs alone with augment.p_syn=0.";
+
+constexpr const char* without_edits =
+    "Run `deda generate` with the same configuration first, or name a store in train.synthetic_store.";
 
 // Rank 0: a finished store at its place in the plan.
 void require_store(const pipeline::Node* node, const char* what, const char* hint,
@@ -65,6 +70,45 @@ void tell_classes_without_parts(const augment::PartPool& pool, const data::Datas
                 present.size(), fmt::join(names, ", "), without > most_named ? ", ..." : "");
 }
 
+// What the filter leaves of a store, by record; empty: all of it.
+struct FilteredEdits {
+  std::vector<bool> kept;
+  std::string told;  // for the log
+};
+
+FilteredEdits filter_edits(const io::StoreReader& store, const generative::TrainingUse& use,
+                           generative::Filter filter) {
+  FilteredEdits edits;
+  if (filter == generative::Filter::none || !use.filtered) return edits;
+  diffusion::ScoredPictures scored;
+  scored.class_names = store.description().class_names;
+  for (std::size_t record = 0; record < store.size(); ++record) {
+    const auto info = store.at(record).info;
+    if (info.clip_score == io::not_measured)
+      throw DataError("was made without CLIP scores, and training goes by them", store.folder().string(),
+                      "Make it anew, or set the filter of the peer to \"none\".");
+    scored.scores.push_back(static_cast<double>(info.clip_score));
+    scored.classes.push_back(info.target_class);
+  }
+  const auto result = filter == generative::Filter::above_chance
+                          ? diffusion::keep_above_chance(scored)
+                          : diffusion::drop_lowest(scored, use.drop_lowest);
+  edits.kept = result.kept;
+  edits.told = "filter: " + result.summary();
+  return edits;
+}
+
+void tell_classes_without_edits(const augment::EditPool& pool, const data::Dataset& dataset) {
+  constexpr std::size_t most_named = 10;
+  const auto without = pool.classes_without();
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::min(without.size(), most_named); ++i)
+    names.push_back(dataset.class_names.at(static_cast<std::size_t>(without[i])));
+  if (!without.empty())
+    log_warning("{} classes have no usable edit: {}{}", without.size(), fmt::join(names, ", "),
+                without.size() > most_named ? ", ..." : "");
+}
+
 }  // namespace
 
 TrainingRun plan_training_run(const JobContext& context, const std::string& device) {
@@ -85,7 +129,9 @@ TrainingRun plan_training_run(const JobContext& context, const std::string& devi
     if (!context.ranks.is_root()) return;
     std::vector<Problem> problems;
     require_store(parts, "parts", without_parts, problems);
-    require_store(synthetic, "synthetic CDPs", without_synthetic, problems);
+    const bool edits = pipeline::uses_edits(run.config);
+    require_store(synthetic, edits ? "edited pictures" : "synthetic CDPs",
+                  edits ? without_edits : without_synthetic, problems);
     if (!problems.empty()) throw DataError(std::move(problems));
     if (parts == nullptr) return;
     for (const std::string& route : io::read_description(parts->folder).routes) routes += route + '\n';
@@ -147,6 +193,30 @@ augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
     tell_classes_without_parts(pool, run.dataset, training);
   }
   check_pool(pool, run);
+  return pool;
+}
+
+augment::EditPool open_edits(const JobContext& context, const TrainingRun& run,
+                             const std::vector<std::size_t>& training) {
+  augment::EditPool pool;
+  if (!pipeline::uses_edits(run.config)) return pool;
+  const auto& use = run.config.augment.edits();
+  std::string told;
+  context.ranks.agree("opening the store of edited pictures", [&] {
+    const io::StoreReader store(run.synthetic);
+    const auto filtered = filter_edits(store, use, pipeline::peer_of(run.config).filter);
+    told = filtered.told;
+    pool = augment::EditPool(run.dataset, training, store, use, filtered.kept);
+    if (pool.size() == 0 && !run.config.augment.allow_empty)
+      throw DataError("holds no edit of a training picture that may be used: " + pool.summary(),
+                      run.synthetic.string(),
+                      "`deda inspect` shows why. Set augment.method=plain, or augment.allow_empty=true.");
+  });
+  if (context.ranks.is_root()) {
+    if (!told.empty()) log_info("{}", told);
+    log_info("{}", pool.summary());
+    tell_classes_without_edits(pool, run.dataset);
+  }
   return pool;
 }
 

@@ -17,7 +17,7 @@ namespace deda::jobs {
 struct TrainingRun {
   data::Dataset dataset;
   std::filesystem::path store;      // of parts; empty where the method uses none
-  std::filesystem::path synthetic;  // of synthetic CDPs; empty where they are not used
+  std::filesystem::path synthetic;  // of synthetic CDPs or of a peer's edits; empty where neither is used
   PipelineConfig config;            // in the fewest words (pipeline::effective)
   std::string key;
   std::filesystem::path folder;
@@ -37,5 +37,8 @@ std::vector<std::size_t> usable_pictures(const JobContext& context, const data::
 // its summary.
 augment::PartPool open_pool(const JobContext& context, const TrainingRun& run,
                             const std::vector<std::size_t>& training);
+// The same of a generative peer's edits, without those that its filter rejects. DataError where none is left.
+augment::EditPool open_edits(const JobContext& context, const TrainingRun& run,
+                             const std::vector<std::size_t>& training);
 
 }  // namespace deda::jobs

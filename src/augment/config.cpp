@@ -1,37 +1,58 @@
 #include "augment/config.h"
 
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
 #include "mixing/method.h"
 
 namespace deda::augment {
 
 namespace {
 
-// One key for what samples are made of and how they are mixed.
-void describe_method(ConfigVisitor& v, Method& method, mixing::MixingConfig& mixing) {
+// What samples are made of, by name: natural pictures, De-DA's combinations, or edits of a generative peer.
+std::vector<std::string_view> sample_names() {
   std::vector<std::string_view> names{"plain", "deda"};
+  for (const auto& each : generative::methods()) names.push_back(each.name);
+  return names;
+}
+void set_samples(std::size_t index, Method& method, generative::Method& peer) {
+  constexpr auto first_peer = static_cast<std::size_t>(Method::edits);
+  method = static_cast<Method>(std::min(index, first_peer));
+  if (method == Method::edits) peer = static_cast<generative::Method>(index - first_peer);
+}
+
+// One key for what samples are made of and how they are mixed, and one for what is mixed.
+void describe_method(ConfigVisitor& v, AugmentConfig& config) {
+  auto& mixing = config.mixing;
+  auto names = sample_names();
   const auto own = names.size();
   for (const auto* each : mixing::methods()) names.push_back(each->facts().name);
-  std::size_t index =
-      mixing.chosen >= 0 ? own + static_cast<std::size_t>(mixing.chosen) : static_cast<std::size_t>(method);
+  const auto samples = config.samples();
+  std::size_t index = mixing.chosen >= 0 ? own + static_cast<std::size_t>(mixing.chosen) : samples;
   v.choice_index(
       {.key = "method",
        .help = "plain: natural pictures only; deda: online randomized combination (paper section 3.3); the "
-               "others mix the pictures of a batch (peers of tables 2 to 5), each with a section of its own"},
+               "others are the peers of tables 2 to 5, each with a section of its own: real-guidance to "
+               "diffusemix add edited pictures, the rest mix the pictures of a batch"},
       index, names);
   mixing.chosen = index < own ? -1 : static_cast<int>(index - own);
-  v.field({.key = "on_deda",
-           .help = "whether an image-mixing method mixes De-DA's samples instead of natural pictures"},
-          mixing.on_deda);
-  if (mixing.chosen < 0)
-    method = static_cast<Method>(index);
-  else
-    method = mixing.on_deda ? Method::deda : Method::plain;
+  v.choice_index(
+      {.key = "mixed_samples",
+       .help = "what an image-mixing method mixes: natural pictures (plain), De-DA's samples, or those of a "
+               "generative peer"},
+      mixing.mixed, sample_names());
+  set_samples(mixing.chosen < 0 ? index : mixing.mixed, config.method, config.peer);
 }
 
 }  // namespace
 
+std::size_t AugmentConfig::samples() const {
+  return static_cast<std::size_t>(method) + (method == Method::edits ? static_cast<std::size_t>(peer) : 0);
+}
+
 void AugmentConfig::describe(ConfigVisitor& v) {
-  describe_method(v, method, mixing);
+  describe_method(v, *this);
   v.choice({.key = "resize",
             .help = "shorter: pictures and CIPs keep their aspect (recipe A); square: both sides become "
                     "resize_shorter (recipes B and C)"},
@@ -212,6 +233,7 @@ void AugmentConfig::describe(ConfigVisitor& v) {
   v.field({.key = "ring_batches", .help = "batches composed ahead of the network", .min = 1, .max = 64},
           ring_batches);
   mixing.describe_sections(v);
+  peers.describe_sections(v);
   v.require(crop <= resize_shorter, "crop", "crop is larger than resize_shorter",
             "Lower augment.crop or raise augment.resize_shorter.");
   v.require(scale_min <= scale_max, "scale_min", "scale_min is larger than scale_max",

@@ -1,17 +1,18 @@
 // Section [augment]: how training samples are made. Defaults are the paper's (section 4.1, table 6) where it
-// says, else the decisions that its reading leaves open. Image-mixing peers are further values of `method`,
-// with a section each (src/mixing).
+// says, else the decisions that its reading leaves open. Image-mixing and generative peers are further values
+// of `method`, with a section each (src/mixing, src/generative).
 #pragma once
 
 #include <cstdint>
 
 #include "augment/policy_draws.h"
 #include "core/config.h"
+#include "generative/settings.h"
 #include "mixing/settings.h"
 
 namespace deda::augment {
 
-enum class Method : std::uint8_t { plain, deda };
+enum class Method : std::uint8_t { plain, deda, edits };
 enum class CipChoice : std::uint8_t { inter, any, own };
 enum class AnchorChoice : std::uint8_t { sample, random };
 enum class RealCdps : std::uint8_t { pasted, untouched };
@@ -25,6 +26,8 @@ enum class ScaleRule : std::uint8_t { relative, native };
 struct AugmentConfig {
   // What samples are made of; where `mixing` has chosen a method (augment.method names both), what it mixes.
   Method method = Method::deda;
+  generative::Method peer = generative::Method::real_guidance;  // whose edits, where `method` is edits
+  generative::ByMethod<generative::TrainingUse> peers;
   mixing::MixingConfig mixing;
   ResizeRule resize = ResizeRule::shorter;
   std::int64_t resize_shorter = 512;
@@ -63,6 +66,10 @@ struct AugmentConfig {
   std::int64_t cache_megabytes = 2048;
   std::int64_t ring_batches = 4;
 
+  // How training uses the edits of the chosen generative peer.
+  const generative::TrainingUse& edits() const { return peers[peer]; }
+  // Place of what samples are made of among the names of augment.mixed_samples.
+  std::size_t samples() const;
   void describe(ConfigVisitor& v);
 };
 

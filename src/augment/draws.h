@@ -9,11 +9,19 @@
 
 namespace deda::augment {
 
+// A generative peer's: which of its edits takes the picture's place.
+struct EditDraws {
+  std::int64_t edit = -1;    // its number in the pool
+  std::int64_t source = -1;  // place in the training list of the picture that it was made of
+  std::int32_t source_class = -1, target_class = -1;
+  double strength = 0, target_share = 1;  // of the label, the rest is the source class's
+};
+
 // The decisions that one method alone makes; none for a natural picture. A method with decisions of its own
 // adds its struct here and its names to training/trace.cpp; batches, streams and the trainer pass them on
 // unseen. Why a variant and not a base class: workers fill it in where it lies in the ring, without
 // allocating, and it is copied with its batch.
-using MethodDraws = std::variant<std::monostate, CombinationDraws>;
+using MethodDraws = std::variant<std::monostate, CombinationDraws, EditDraws>;
 
 struct Draws {
   std::int64_t index = -1;  // position in the training or test list
@@ -27,6 +35,10 @@ struct Draws {
 // De-DA's decisions; nullptr for a natural picture.
 inline const CombinationDraws* combination_of(const Draws& draws) {
   return std::get_if<CombinationDraws>(&draws.method);
+}
+// A generative peer's; nullptr for a natural picture.
+inline const EditDraws* edit_of(const Draws& draws) {
+  return std::get_if<EditDraws>(&draws.method);
 }
 
 }  // namespace deda::augment

@@ -25,18 +25,20 @@ std::size_t bytes_of(const io::Image& image) {
 }  // namespace
 
 TrainingSource::TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool,
-                               const AugmentConfig& config, std::uint64_t seed)
+                               const AugmentConfig& config, std::uint64_t seed, EditPool edits)
     : dataset_{dataset},
       training_{std::move(training)},
       pool_{std::move(pool)},
+      edits_{std::move(edits)},
       config_{config},
       geometry_{geometry_of(config)},
       seed_{seed},
       budget_{std::make_shared<CacheBudget>(config.cache_megabytes * bytes_per_megabyte / test_share *
                                             (test_share - 1))},
       naturals_{training_.size(), budget_},
-      canvases_{training_.size(), budget_} {
-  if (config_.method != Method::plain && pool_.size() != training_.size())
+      canvases_{training_.size(), budget_},
+      edited_{edits_.size(), budget_} {
+  if (config_.method == Method::deda && pool_.size() != training_.size())
     throw DataError("the pool of parts is not that of the training list");
   std::size_t slots = 0;
   for (std::size_t sample = 0; sample < pool_.size(); ++sample) {
@@ -87,9 +89,36 @@ std::shared_ptr<const PreparedCdp> TrainingSource::prepared(std::size_t sample, 
       [](const PreparedCdp& cdp) { return cdp.bytes(); });
 }
 
-void TrainingSource::render_natural(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels,
-                                    Draws& draws) {
-  const auto picture = natural_picture(static_cast<std::size_t>(sample));
+std::shared_ptr<const io::Image> TrainingSource::edited_picture(std::size_t number) {
+  return edited_.get(
+      number,
+      [&] {
+        const EditView& edit = edits_.edit(number);
+        io::Image image;
+        image.height = edit.height;
+        image.width = edit.width;
+        image.channels = 3;
+        image.pixels.assign(edit.pixels.begin(), edit.pixels.end());
+        return canvas_for_training(geometry_, image);
+      },
+      bytes_of);
+}
+
+void TrainingSource::fill_edited_label(const EditDraws& edit, float* label) const {
+  if (edit.source_class == edit.target_class) {  // all labels of the picture that was edited
+    data::fill_label(dataset_, dataset_.items[training_[static_cast<std::size_t>(edit.source)]], label);
+    return;
+  }
+  std::fill_n(label, dataset_.class_names.size(), 0.0f);
+  label[edit.target_class] = static_cast<float>(edit.target_share);
+  label[edit.source_class] = static_cast<float>(1.0 - edit.target_share);
+}
+
+void TrainingSource::render_whole(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels,
+                                  Draws& draws) {
+  const auto* const edit = edit_of(draws);
+  const auto picture = edit != nullptr ? edited_picture(static_cast<std::size_t>(edit->edit))
+                                       : natural_picture(static_cast<std::size_t>(sample));
   const int side = static_cast<int>(config_.crop);
   RandomStream stream{seed_, Purpose::natural_crop, epoch, static_cast<std::uint64_t>(sample)};
   draws.crop_x =
@@ -112,10 +141,13 @@ void TrainingSource::render(std::int64_t sample, std::uint32_t epoch, ComposerSc
 
 void TrainingSource::render_before_policy(std::int64_t sample, std::uint32_t epoch, ComposerScratch& scratch,
                                           std::uint8_t* pixels, float* label, Draws& draws) {
-  draws = decide(config_, pool_, seed_, epoch, static_cast<std::uint64_t>(sample));
+  draws = config_.method == Method::edits
+              ? decide_edit(config_.edits(), edits_, seed_, epoch, static_cast<std::uint64_t>(sample))
+              : decide(config_, pool_, seed_, epoch, static_cast<std::uint64_t>(sample));
   const auto* const combination = combination_of(draws);
   if (combination == nullptr) {
-    render_natural(sample, epoch, pixels, draws);
+    render_whole(sample, epoch, pixels, draws);
+    if (const auto* const edit = edit_of(draws)) return fill_edited_label(*edit, label);
     data::fill_label(dataset_, dataset_.items[training_[static_cast<std::size_t>(sample)]], label);
     return;
   }

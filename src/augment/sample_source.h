@@ -12,6 +12,7 @@
 #include "augment/bounded_cache.h"
 #include "augment/composer.h"
 #include "augment/config.h"
+#include "augment/edit_pool.h"
 #include "augment/geometry.h"
 #include "augment/part_pool.h"
 #include "comm/communicator.h"
@@ -23,7 +24,7 @@ namespace deda::augment {
 class TrainingSource {
  public:
   TrainingSource(const data::Dataset& dataset, std::vector<std::size_t> training, PartPool pool,
-                 const AugmentConfig& config, std::uint64_t seed);
+                 const AugmentConfig& config, std::uint64_t seed, EditPool edits = {});
   std::int64_t size() const { return static_cast<std::int64_t>(training_.size()); }
   std::int32_t classes() const { return static_cast<std::int32_t>(dataset_.class_names.size()); }
   std::int32_t side() const { return static_cast<std::int32_t>(config_.crop); }
@@ -46,19 +47,23 @@ class TrainingSource {
   Decided decide_only(std::int64_t sample, std::uint32_t epoch);
 
  private:
-  void render_natural(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels, Draws& draws);
+  // A random crop of the natural picture, or of its edit.
+  void render_whole(std::int64_t sample, std::uint32_t epoch, std::uint8_t* pixels, Draws& draws);
+  void fill_edited_label(const EditDraws& edit, float* label) const;
   std::shared_ptr<const io::Image> natural_picture(std::size_t sample);
   std::shared_ptr<const io::Image> canvas(std::size_t sample);
+  std::shared_ptr<const io::Image> edited_picture(std::size_t number);
   std::shared_ptr<const PreparedCdp> prepared(std::size_t sample, int place, std::int32_t label);
 
   const data::Dataset& dataset_;
   std::vector<std::size_t> training_;
   PartPool pool_;
+  EditPool edits_;
   AugmentConfig config_;
   Geometry geometry_;
   std::uint64_t seed_;
   std::shared_ptr<CacheBudget> budget_;
-  BoundedCache<io::Image> naturals_, canvases_;
+  BoundedCache<io::Image> naturals_, canvases_, edited_;
   std::vector<std::size_t> first_version_;  // slot of version 0 in cdps_, by the pool's number of the cut-out
   std::unique_ptr<BoundedCache<PreparedCdp>> cdps_;
 };

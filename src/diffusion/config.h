@@ -11,6 +11,7 @@
 
 #include "core/config.h"
 #include "core/device_choice.h"
+#include "generative/settings.h"
 
 namespace deda::diffusion {
 
@@ -30,14 +31,14 @@ enum class DecoderLatent : std::uint8_t { automatic, unscaled, scaled };
 enum class DecoderPixel : std::uint8_t { clipped, raw, eight_bit };
 enum class IdentifierChoice : std::uint8_t { learned, class_name };
 enum class InvertUNet : std::uint8_t { merged, plain };
-enum class InvertLatent : std::uint8_t { transparent, rgb_on_grey };
+enum class InvertLatent : std::uint8_t { transparent, rgb_on_grey, picture };
 enum class InvertTemplates : std::uint8_t { objects, photo };
 enum class NanPolicy : std::uint8_t { retry_lower_rate, skip_class, fail };
 
 // Which files make up the diffusion model.
 struct ModelsConfig {
   std::filesystem::path base = "configs/models/toy";
-  std::filesystem::path layer_diffuse, transparent_encoder, transparent_decoder, calibration;
+  std::filesystem::path layer_diffuse, transparent_encoder, transparent_decoder, calibration, instruct, clip;
   std::vector<std::string> lora;
   DeviceChoice device = DeviceChoice::automatic;
   bool captured_graphs = false, channels_last = true, pad_attention_heads = false;
@@ -66,6 +67,11 @@ struct ModelsConfig {
              .help = "what `deda generate --calibrate` wrote for these weights; empty: base/calibration.json "
                      "where it is"},
             calibration);
+    v.field({.key = "instruct", .help = "diffusers folder of InstructPix2Pix, which edits for DiffuseMix"},
+            instruct);
+    v.field(
+        {.key = "clip", .help = "transformers folder of a CLIP, which judges the edits of generative peers"},
+        clip);
     describe_device(v, device);
     v.field({.key = "captured_graphs",
              .help = "on a GPU: a step of the UNet is recorded once and started as one graph, which costs "
@@ -185,10 +191,14 @@ struct InvertConfig {
     v.field({.key = "flip", .help = "probability that a CDP is mirrored", .min = 0, .max = 1}, flip);
     v.choice({.key = "unet", .help = "merged: with LayerDiffuse's weights, as it generates; plain: without"},
              unet, {{"merged", InvertUNet::merged}, {"plain", InvertUNet::plain}});
-    v.choice({.key = "latent",
-              .help = "transparent: with the offset, as it generates; rgb_on_grey: the picture on grey"},
-             latent,
-             {{"transparent", InvertLatent::transparent}, {"rgb_on_grey", InvertLatent::rgb_on_grey}});
+    v.choice(
+        {.key = "latent",
+         .help = "transparent: with the offset, as it generates; rgb_on_grey: the picture on grey; picture: "
+                 "whole pictures instead of CDPs (DA-Fusion sets that itself)"},
+        latent,
+        {{"transparent", InvertLatent::transparent},
+         {"rgb_on_grey", InvertLatent::rgb_on_grey},
+         {"picture", InvertLatent::picture}});
     v.field(
         {.key = "classes_per_batch",
          .help =
@@ -251,6 +261,9 @@ struct GenerateConfig {
   double least_alpha_inside = 0.5, least_area_ratio = 0.5, most_area_ratio = 2.0;
   double max_failed_share = 1.0;
   bool allow_empty = false;
+  // Of the generative peers, whose stage this is where augment.method is one; the keys above concern De-DA
+  // alone, but for items_per_segment, batch_cdps, autoencoder_batch, max_failed_share and allow_empty.
+  generative::ByMethod<generative::GenerationSettings> peers;
   void describe(ConfigVisitor& v) {
     v.field({.key = "copies",
              .help = "synthetic CDPs per real one that training uses, the first ones of the store (paper: 3)",
@@ -347,6 +360,7 @@ struct GenerateConfig {
     v.field({.key = "allow_empty",
              .help = "whether a store without a single usable copy is a success; false: an error"},
             allow_empty);
+    peers.describe_sections(v);
     v.require(decoder_votes == 1 || decoder_votes == 8, "decoder_votes", "must be 1 or 8",
               "The original's is 8.");
     v.require(least_area_ratio <= most_area_ratio, "least_area_ratio", "is above most_area_ratio",

@@ -44,7 +44,7 @@ struct MixingConfig {
   MixingConfig();
   std::vector<Settings> methods;  // in the order of mixing::methods()
   int chosen = -1;                // -1: none
-  bool on_deda = false;           // mixed are De-DA's samples, not natural pictures
+  std::size_t mixed = 0;          // what is mixed: place in augment.mixed_samples, 0: natural pictures
 
   // Settings of the chosen method; null where there is none.
   const Settings* active() const { return chosen < 0 ? nullptr : &methods[static_cast<std::size_t>(chosen)]; }

@@ -7,6 +7,7 @@
 #include "data/toy.h"
 #include "decoupling/config.h"
 #include "diffusion/config.h"
+#include "diffusion/tuning/config.h"
 #include "training/config.h"
 
 namespace deda::pipeline {
@@ -40,6 +41,7 @@ struct PipelineConfig {
   diffusion::ModelsConfig models;
   diffusion::DiffusionConfig diffusion;
   diffusion::InvertConfig invert;
+  diffusion::TuneConfig tune;
   diffusion::GenerateConfig generate;
   diffusion::PretrainConfig pretrain;
   augment::AugmentConfig augment;
@@ -55,7 +57,9 @@ struct PipelineConfig {
     v.section("invert",
               "One identifier per class by truncated-timestep textual inversion (paper section 3.2.1)",
               invert);
-    v.section("generate", "Synthetic CDPs by SDEdit (paper section 3.2.2)", generate);
+    v.section("tune", "The model that Diff-Mix edits with: a LoRA and a word per class", tune);
+    v.section("generate", "Synthetic CDPs by SDEdit (paper section 3.2.2), or the edits of a generative peer",
+              generate);
     v.section("pretrain", "The toy dataset's tiny diffusion model", pretrain);
     v.section("augment", "Online randomized combination (paper section 3.3)", augment);
     v.section("train", "Classifier training (paper section 4.1)", train);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -27,6 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t digits_in_names = 16;  // of a key's 32
 constexpr const char* copies_key = "generate.copies";
+constexpr const char* method_key = "generate.method";  // of generative peers
 
 using Needs = std::vector<std::pair<std::string, std::string>>;  // stage and key, in the order of stages
 
@@ -116,6 +118,20 @@ class Planner {
  private:
   void add_until(Stage target) {
     const bool trains = target == Stage::train;
+    if (uses_edits(config_) && target != Stage::decouple) {
+      add_peer(target);
+      if (trains) problems_.collect([&] { add_train(); });
+      return;
+    }
+    if (target == Stage::tune)
+      problems_.collect([&] {
+        throw ConfigError("is a stage of Diff-Mix alone", "tune", "Set augment.method = \"diff-mix\".");
+      });
+    if (config_.invert.latent == diffusion::InvertLatent::picture)
+      problems_.collect([&] {
+        throw ConfigError("CDPs are no whole pictures", "invert.latent",
+                          "Only DA-Fusion learns words from these, and sets it itself.");
+      });
     if (!trains || uses_parts(config_)) problems_.collect([&] { add_decouple(); });
     if (target == Stage::invert || target == Stage::generate || (trains && makes_synthetic())) {
       problems_.collect([&] { examine_model(); });
@@ -208,6 +224,7 @@ class Planner {
     if (description.stage != expected)
       throw DataError(fmt::format("is a store of `deda {}`, not of `deda {}`", description.stage, expected),
                       folder.string(), fmt::format("Check {}.", key));
+    if (stage == Stage::generate) check_maker(description, folder, key);
     Node node;
     node.stage = stage;
     node.folder = folder;
@@ -216,6 +233,19 @@ class Planner {
     named_ = true;
     add(std::move(node));
     named_ = false;
+  }
+
+  // Synthetic CDPs are De-DA's, edited pictures the peer's that made them.
+  void check_maker(const io::StoreDescription& description, const fs::path& folder, const char* key) const {
+    const auto settings = nlohmann::json::parse(description.configuration, nullptr, false);
+    const auto found = settings.is_object() ? settings.find(method_key) : settings.end();
+    const std::string maker = settings.is_object() && found != settings.end() && found->is_string()
+                                  ? found->get<std::string>()
+                                  : "deda";
+    const std::string wanted = uses_edits(config_) ? std::string{peer().facts().name} : "deda";
+    if (maker != wanted)
+      throw DataError(fmt::format("was made by {}, and augment.method wants what {} makes", maker, wanted),
+                      folder.string(), fmt::format("Check {} and augment.method.", key));
   }
 
   // A store of synthetic CDPs that the plan could make itself is the same thing under a name, as far as what
@@ -236,6 +266,181 @@ class Planner {
     if (xxhash128_hex(key_text(node.stage, settings, needs, made_of.inputs)) != node.key) return;
     node.needed_as = key_of_any_number(settings, needs, made_of.inputs);
     copies_ = copies->get<std::int64_t>();
+  }
+
+  // ---- generative peers
+
+  const generative::GenerationSettings& peer() const { return peer_of(config_); }
+  std::string peer_key(const char* key) const {
+    return fmt::format("generate.{}.{}", peer().facts().name, key);
+  }
+
+  void add_peer(Stage target) {
+    if (target == Stage::train && !config_.train.synthetic_store.empty()) {
+      problems_.collect(
+          [&] { add_named(Stage::generate, config_.train.synthetic_store, "train.synthetic_store"); });
+      return;
+    }
+    problems_.collect([&] { examine_peer_model(); });
+    const bool learns = peer().facts().words == generative::Words::identifier,
+               tunes = peer().facts().words == generative::Words::tuned_identifier;
+    if ((target == Stage::invert && !learns) || (target == Stage::tune && !tunes))
+      problems_.collect([&] {
+        throw ConfigError(fmt::format("{} has no stage {}", peer().facts().title, name_of(target)),
+                          "augment.method", "Run `deda generate`, or what `deda plan` lists.");
+      });
+    if (tunes) problems_.collect([&] { add_tune(); });
+    if (learns) problems_.collect([&] { add_invert_of_pictures(); });
+    if (target == Stage::generate || target == Stage::train)
+      problems_.collect([&] { add_generate_pictures(); });
+  }
+
+  // The model that edits, and its side.
+  void examine_peer_model() {
+    peer_models_ = config_.models;
+    if (peer().facts().editing == generative::Editing::instructed) {
+      if (config_.models.instruct.empty())
+        throw ConfigError(
+            fmt::format("{} edits with InstructPix2Pix, and no folder is named", peer().facts().title),
+            "models.instruct", "configs/models/README.md tells where to get it.");
+      peer_models_.base = config_.models.instruct;
+      peer_models_.lora.clear();
+    }
+    diffusion::require_folder(peer_models_);
+    model_ =
+        diffusion::model_files(peer_models_, diffusion::UNetWeights::plain, diffusion::LatentCodec::plain);
+    resolution_ = peer().resolution > 0              ? peer().resolution
+                  : config_.diffusion.resolution > 0 ? config_.diffusion.resolution
+                                                     : diffusion::model_resolution(peer_models_);
+    if (const auto multiple = diffusion::resolution_multiple(peer_models_, diffusion::LatentCodec::plain);
+        resolution_ % multiple != 0)
+      problems_.collect([&] {
+        throw ConfigError(fmt::format("{} is no multiple of {}", resolution_, multiple),
+                          peer_key("resolution"), "The model's networks halve the picture that often.");
+      });
+  }
+
+  // What is edited, pixel by pixel and with its labels.
+  void add_training_pictures(Node& node) {
+    if (!contents_) return;
+    node.inputs["training list"] =
+        reads_.digest_of(contents_, "training list", [&] { return identity_of_training_list(*contents_); });
+    const auto training = contents_->dataset.indices(data::Split::train);
+    node.inputs["pictures"] = reads_.digest_of(contents_, "training pictures", [&] {
+      return identity_of_pictures(*contents_, training, {.masks = false, .boxes = false, .words = false});
+    });
+    need_toy(node);
+  }
+
+  void add_invert_of_pictures() {
+    if (!model_) return;
+    Node node;
+    node.stage = Stage::invert;
+    node.settings = settings_of(Stage::invert, config_);
+    node.settings.push_back({"invert.most_timestep", std::to_string(config_.invert.most_timestep)});
+    node.settings.push_back({"diffusion.resolution", std::to_string(resolution_)});
+    add_model(node, [](const std::string&) { return true; });
+    add_training_pictures(node);
+    if (contents_)
+      node.work = {static_cast<double>(contents_->dataset.class_names.size()) *
+                       static_cast<double>(config_.invert.steps * config_.invert.batch),
+                   "samples", model_kind()};
+    add(std::move(node));
+  }
+
+  void add_tune() {
+    if (!model_) return;
+    Node node;
+    node.stage = Stage::tune;
+    node.settings = settings_of(Stage::tune, config_);
+    if (contents_)
+      node.settings.push_back(
+          {"tune.super_class", nlohmann::json(super_class_of(config_, contents_->dataset.subjects)).dump()});
+    add_model(node, [](const std::string&) { return true; });
+    add_training_pictures(node);
+    node.work = {static_cast<double>(config_.tune.steps * config_.tune.batch), "samples",
+                 fmt::format("model {} {}px", diffusion::model_identity(*model_, digests_).substr(0, 8),
+                             config_.tune.resolution)};
+    add(std::move(node));
+  }
+
+  void add_generate_pictures() {
+    if (!model_) return;
+    Node node;
+    node.stage = Stage::generate;
+    node.settings = settings_of(Stage::generate, config_);
+    node.settings.push_back({method_key, nlohmann::json(peer().facts().name).dump()});
+    node.settings.push_back({peer_key("resolution"), std::to_string(resolution_)});
+    if (uses_noun()) {
+      const auto noun =
+          noun_of(config_, contents_ ? contents_->dataset.subjects : std::vector<std::string>{});
+      if (noun.empty())
+        problems_.collect([&] {
+          throw ConfigError(fmt::format("{} asks for what all pictures show", peer().facts().title),
+                            peer_key("noun"), "Set it, or diffusion.init_word: bird, aircraft, car, ...");
+        });
+      node.settings.push_back({peer_key("noun"), nlohmann::json(noun).dump()});
+    }
+    add_model(node, [](const std::string&) { return true; });
+    if (peer().filter != generative::Filter::none) problems_.collect([&] { add_clip(node); });
+    if (!peer().fractals.empty()) problems_.collect([&] { add_fractals(node); });
+    add_training_pictures(node);
+    for (const Stage stage : {Stage::invert, Stage::tune}) {
+      if (const auto* words = plan_.find(stage)) need(node, *words);
+    }
+    if (contents_) {
+      double share = 0;  // of the steps that are evaluated, in the mean
+      for (const double strength : peer().strengths)
+        share += strength / static_cast<double>(peer().strengths.size());
+      if (peer().strengths.empty()) share = 1;
+      node.work = {static_cast<double>(contents_->dataset.indices(data::Split::train).size()) *
+                       static_cast<double>(peer().copies),
+                   "edits",
+                   fmt::format("{} {} {} x {:.3g}{}", peer().facts().name, model_kind(), peer().steps, share,
+                               peer().guidance > 1 ? " guided" : "")};
+    }
+    add(std::move(node));
+  }
+
+  bool uses_noun() const {
+    return peer().filter == generative::Filter::with_object ||
+           peer().prompt.find("{noun}") != std::string::npos;
+  }
+
+  void add_clip(Node& node) {
+    const auto& folder = config_.models.clip;
+    if (folder.empty())
+      throw ConfigError(
+          fmt::format("{} goes by what a CLIP says, and no folder is named", peer().facts().title),
+          "models.clip",
+          fmt::format("configs/models/README.md tells where to get one; or set {} to none.",
+                      peer_key("filter")));
+    constexpr std::array parts{"config.json", "model.safetensors", "preprocessor_config.json", "vocab.json",
+                               "merges.txt"};
+    std::vector<Problem> missing;
+    for (const char* part : parts) {
+      if (!fs::exists(folder / part))
+        missing.push_back(
+            {fmt::format("has no {}", part), folder.string(), "models.clip names it: check it."});
+    }
+    if (!missing.empty()) throw DataError(std::move(missing));
+    std::string text;
+    for (const char* part : parts) text += digests_.of(folder / part) + '\n';
+    node.inputs["models.clip"] = xxhash128_hex(text);
+  }
+
+  void add_fractals(Node& node) {
+    std::vector<fs::path> files;
+    if (!fs::is_directory(peer().fractals))
+      throw DataError("is no folder", peer().fractals.string(), "Check " + peer_key("fractals") + ".");
+    for (const auto& entry : fs::recursive_directory_iterator(peer().fractals)) {
+      if (entry.is_regular_file()) files.push_back(entry.path());
+    }
+    std::sort(files.begin(), files.end());
+    std::string text;
+    for (const auto& file : files)
+      text += fmt::format("{} {}\n", path_text(fs::relative(file, peer().fractals)), digests_.of(file));
+    node.inputs[peer_key("fractals")] = xxhash128_hex(text);
   }
 
   void examine_model() {
@@ -379,14 +584,24 @@ class Planner {
                          [&] { return identity_of_classification(*contents_, several_labels); });
     for (const Stage stage : {Stage::decouple, Stage::generate}) {
       const auto* found = plan_.find(stage);
-      if (found != nullptr && uses_parts(config_)) need(node, *found);
+      if (found != nullptr && (uses_parts(config_) || uses_edits(config_))) need(node, *found);
     }
+    if (uses_edits(config_) && several_labels && peer().facts().words != generative::Words::instruction)
+      problems_.collect([&] {
+        throw ConfigError(
+            fmt::format("{} is not defined for pictures of several labels: its edits are of one class",
+                        peer().facts().title),
+            "augment.method",
+            "Set another augment.method (diffusemix keeps all labels), or train.objective = "
+            "\"single_label\".");
+      });
     if (copies_) node.settings.push_back({copies_key, std::to_string(*copies_)});
     need_toy(node);
     // An evaluated picture costs a third of a trained one: no backward pass.
     constexpr double evaluated = 1.0 / 3.0;
     const auto& train = config_.train;
-    const auto trained = static_cast<double>(contents_->dataset.indices(data::Split::train).size());
+    const auto trained = static_cast<double>(contents_->dataset.indices(data::Split::train).size()) *
+                         passes_of_mixing(evaluated);
     const auto tested = static_cast<double>(contents_->dataset.indices(data::Split::test).size());
     const auto evaluations =
         static_cast<double>((train.epochs + train.evaluate_every - 1) / train.evaluate_every);
@@ -394,6 +609,19 @@ class Planner {
                  fmt::format("{} {}px b{} {} {}", train.network, config_.augment.crop, train.batch_size,
                              text_of_setting(node, "train.precision"), method_name(config_))};
     add(std::move(node));
+  }
+
+  // What a training step costs with the image-mixing method, in plain steps: one that looks at gradients has
+  // one more forward and backward pass in the steps that mix, one that looks at feature maps one more
+  // forward.
+  double passes_of_mixing(double forward) const {
+    const auto* settings = config_.augment.mixing.active();
+    if (settings == nullptr) return 1;
+    const auto saliency = settings->method().facts().saliency;
+    const double more = saliency == mixing::Saliency::gradients     ? 1
+                        : saliency == mixing::Saliency::activations ? forward
+                                                                    : 0;
+    return 1 + more * (settings->has("mix_probability") ? (*settings)["mix_probability"] : 1);
   }
 
   static std::string text_of_setting(const Node& node, std::string_view key) {
@@ -440,6 +668,7 @@ class Planner {
   Problems problems_;
   std::shared_ptr<const data::Contents> contents_;
   std::optional<std::vector<diffusion::ModelFile>> model_;
+  diffusion::ModelsConfig peer_models_;  // of a generative peer
   diffusion::TransparencyChoice transparency_;
   std::int64_t resolution_ = 0;
   bool named_ = false;

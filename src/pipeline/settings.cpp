@@ -44,8 +44,12 @@ bool retries(const Config& c) {
 bool pyramid(const Config& c) {
   return c.decouple.fill == decoupling::Fill::alpha_pyramid;
 }
+// Settings of the stages that a generative peer makes otherwise: they concern De-DA alone.
+bool makes_cdps(const Config& c) {
+  return !uses_edits(c);
+}
 bool guided(const Config& c) {
-  return c.generate.guidance > 1;
+  return makes_cdps(c) && c.generate.guidance > 1;
 }
 // Settings that came later stand in keys only where they change something: without them old keys hold.
 bool squares(const Config& c) {
@@ -63,8 +67,8 @@ bool is_randaugment(const Config& c) {
 bool is_color_jitter(const Config& c) {
   return c.augment.policy == augment::Policy::color_jitter;
 }
-bool mixes_on_deda(const Config& c) {
-  return c.augment.mixing.chosen >= 0 && c.augment.mixing.on_deda;
+bool mixes_others_than_natural(const Config& c) {
+  return c.augment.mixing.chosen >= 0 && c.augment.mixing.mixed > 0;
 }
 bool mixes(const Config& c) {
   return uses_parts(c) && c.augment.p_mix > 0;
@@ -149,10 +153,11 @@ bool normalises_over_ranks(const Config& c) {
 constexpr Part value = Part::value, content = Part::content, derived = Part::derived, none = Part::none;
 
 const std::vector<Stage> nothing{}, toy{Stage::toy}, decouple{Stage::decouple}, invert{Stage::invert},
-    generate{Stage::generate}, train{Stage::train}, diffusion{Stage::invert, Stage::generate},
+    tune{Stage::tune}, generate{Stage::generate}, train{Stage::train},
+    diffusion{Stage::invert, Stage::generate}, learning_models{Stage::invert, Stage::tune, Stage::generate},
     decouple_and_train{Stage::decouple, Stage::train}, generate_and_train{Stage::generate, Stage::train},
-    learning{Stage::invert, Stage::generate, Stage::train},
-    pictures{Stage::decouple, Stage::invert, Stage::generate, Stage::train};
+    learning{Stage::invert, Stage::tune, Stage::generate, Stage::train},
+    pictures{Stage::decouple, Stage::invert, Stage::tune, Stage::generate, Stage::train};
 
 constexpr std::string_view where_and_how_fast = "where and how fast, not what";
 constexpr std::string_view by_items = "which pictures there are counts, and what they hold";
@@ -160,6 +165,48 @@ constexpr std::string_view file_content = "its content counts, not its path";
 constexpr std::string_view judges_only = "decides whether the stage is called a failure, not what it makes";
 constexpr std::string_view beside_the_result = "what stays on disk beside the result";
 constexpr std::string_view own_model = "makes a model folder, whose content counts where it is used";
+
+// Keys of the generative peers' sections, each where its method is chosen. `derived`: they become settings of
+// `invert` (effective()), or are resolved first.
+void add_peer_rows(std::vector<SettingRow>& rows) {
+  static std::deque<std::string> names;  // rows refer to them
+  const auto insert_after = [&](std::string_view last, std::vector<SettingRow> more) {
+    const auto after =
+        std::find_if(rows.begin(), rows.end(), [&](const SettingRow& row) { return row.key == last; });
+    rows.insert(after + 1, more.begin(), more.end());
+  };
+  std::vector<SettingRow> making, using_them;
+  for (std::size_t i = 0; i < generative::method_count; ++i) {
+    const auto method = static_cast<generative::Method>(i);
+    const auto chosen = [method](const Config& c) { return uses_edits(c) && c.augment.peer == method; };
+    const std::string name{generative::facts_of(method).name};
+    PipelineConfig defaults;
+    for (const auto& setting : config_values(defaults)) {
+      const bool makes = setting.key.starts_with("generate." + name + "."),
+                 uses = setting.key.starts_with("augment." + name + ".");
+      if (!makes && !uses) continue;
+      names.push_back(setting.key);
+      const auto key = setting.key.substr(setting.key.rfind('.') + 1);
+      if (uses)
+        using_them.push_back({names.back(), value, train, chosen, ""});
+      else if (key == "fractals")
+        making.push_back({names.back(), content, generate, nullptr, file_content});
+      else if (key.starts_with("inversion_") || key == "initial_word")
+        making.push_back({names.back(), derived, invert, nullptr,
+                          "is the setting of [invert] or [diffusion] that it names"});
+      else if (key == "resolution" || key == "noun")
+        making.push_back({names.back(), derived, generate, nullptr, "resolved where it is 0 or empty"});
+      else
+        making.push_back({names.back(), value, generate, chosen, ""});
+    }
+  }
+  insert_after("generate.allow_empty", making);
+  std::string_view last = "augment.ring_batches";
+  for (const auto& row : rows) {
+    if (row.key.starts_with("augment.")) last = row.key;
+  }
+  insert_after(last, using_them);
+}
 
 // Keys of the image-mixing methods' sections: each counts where its method is chosen.
 void add_mixing_rows(std::vector<SettingRow>& rows) {
@@ -253,26 +300,28 @@ std::vector<SettingRow> make_rows() {
       {"decouple.max_failed_share", none, nothing, nullptr, judges_only},
       {"decouple.allow_empty", none, nothing, nullptr, judges_only},
 
-      {"models.base", content, diffusion, nullptr, file_content},
+      {"models.base", content, learning_models, nullptr, file_content},
       {"models.layer_diffuse", content, diffusion, nullptr, file_content},
-      {"models.lora", content, diffusion, nullptr, "content and scale count"},
+      {"models.lora", content, learning_models, nullptr, "content and scale count"},
       {"models.transparent_encoder", content, diffusion, nullptr, file_content},
       {"models.transparent_decoder", content, generate, nullptr, file_content},
       {"models.calibration", derived, diffusion, nullptr, "the switches that it settles count"},
+      {"models.instruct", content, generate, nullptr, file_content},
+      {"models.clip", content, generate, nullptr, file_content},
       {"models.device", none, nothing, nullptr, where_and_how_fast},
       {"models.captured_graphs", none, nothing, nullptr, where_and_how_fast},
       {"models.channels_last", none, nothing, nullptr, where_and_how_fast},
       {"models.pad_attention_heads", none, nothing, nullptr, where_and_how_fast},
-      {"models.precision", value, diffusion, nullptr, ""},
-      {"models.vae_precision", value, diffusion, nullptr, ""},
+      {"models.precision", value, learning_models, nullptr, ""},
+      {"models.vae_precision", value, learning_models, nullptr, ""},
 
-      {"diffusion.seed", value, diffusion, nullptr, ""},
+      {"diffusion.seed", value, learning_models, nullptr, ""},
       // Of identifiers only the largest timestep: strengths can be swept with the same ones.
-      {"diffusion.strength", value, generate, nullptr, ""},
+      {"diffusion.strength", value, generate, makes_cdps, ""},
       {"diffusion.resolution", derived, diffusion, nullptr, "0 is the model's own"},
-      {"diffusion.margin_share", value, diffusion, nullptr, ""},
+      {"diffusion.margin_share", value, diffusion, makes_cdps, ""},
       {"diffusion.offset_gain", derived, diffusion, nullptr, "auto is what the weights were calibrated to"},
-      {"diffusion.prompt", value, generate, nullptr, ""},
+      {"diffusion.prompt", value, generate, makes_cdps, ""},
       {"diffusion.init_word", value, invert, nullptr, ""},
       {"diffusion.init_words", value, invert, nullptr, ""},
       {"diffusion.encode_batch", none, nothing, nullptr, where_and_how_fast},
@@ -297,26 +346,47 @@ std::vector<SettingRow> make_rows() {
       {"invert.held_out", value, invert, nullptr, ""},
       {"invert.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
 
+      {"tune.rank", value, tune, nullptr, ""},
+      {"tune.alpha", value, tune, nullptr, ""},
+      {"tune.steps", value, tune, nullptr, ""},
+      {"tune.batch", value, tune, nullptr, ""},
+      {"tune.micro_batch", value, tune, nullptr, ""},  // sums in other shapes: other last digits
+      {"tune.learning_rate", value, tune, nullptr, ""},
+      {"tune.token_learning_rate", value, tune, nullptr, ""},
+      {"tune.weight_decay", value, tune, nullptr, ""},
+      {"tune.max_grad_norm", value, tune, nullptr, ""},
+      {"tune.super_class", derived, tune, nullptr, "auto is what all pictures show"},
+      {"tune.init_word", value, tune, nullptr, ""},
+      {"tune.resolution", value, tune, nullptr, ""},
+      {"tune.crop", value, tune, nullptr, ""},
+      {"tune.crop_positions", value, tune, nullptr, ""},
+      {"tune.flip", value, tune, nullptr, ""},
+      {"tune.nan", value, tune, nullptr, ""},
+      {"tune.nan_retries", value, tune, nullptr, ""},
+      {"tune.checkpoint_every", none, nothing, nullptr, "what a kill costs, not what comes out"},
+      {"tune.report_every", value, tune, nullptr, ""},  // the loss curve is part of the result
+      {"tune.cache_megabytes", none, nothing, nullptr, where_and_how_fast},
+
       // Training takes generate's key without the number of copies, and its own number: the first ones of a
       // larger store are the same bytes (plan.cpp).
       {"generate.copies", derived, generate_and_train, nullptr,
        "of the store the larger of this and store_copies, of training how many it uses of each CDP"},
       {"generate.store_copies", derived, generate, nullptr, "with generate.copies: how many the store holds"},
-      {"generate.steps", value, generate, nullptr, ""},
-      {"generate.guidance", value, generate, nullptr, ""},
-      {"generate.sampler", value, generate, nullptr, ""},
+      {"generate.steps", value, generate, makes_cdps, ""},
+      {"generate.guidance", value, generate, makes_cdps, ""},
+      {"generate.sampler", value, generate, makes_cdps, ""},
       {"generate.negative_prompt", value, generate, guided, ""},
       {"generate.decoder_latent", derived, generate, nullptr, "auto is what the weights were calibrated to"},
-      {"generate.decoder_pixel", value, generate, nullptr, ""},
-      {"generate.decoder_votes", value, generate, nullptr, ""},
-      {"generate.least_alpha", value, generate, nullptr, ""},
-      {"generate.least_component_share", value, generate, nullptr, ""},
-      {"generate.least_alpha_inside", value, generate, nullptr, ""},
-      {"generate.least_area_ratio", value, generate, nullptr, ""},
-      {"generate.most_area_ratio", value, generate, nullptr, ""},
+      {"generate.decoder_pixel", value, generate, makes_cdps, ""},
+      {"generate.decoder_votes", value, generate, makes_cdps, ""},
+      {"generate.least_alpha", value, generate, makes_cdps, ""},
+      {"generate.least_component_share", value, generate, makes_cdps, ""},
+      {"generate.least_alpha_inside", value, generate, makes_cdps, ""},
+      {"generate.least_area_ratio", value, generate, makes_cdps, ""},
+      {"generate.most_area_ratio", value, generate, makes_cdps, ""},
       {"generate.batch_cdps", value, generate, nullptr, ""},  // sums in other shapes: other last digits
       {"generate.autoencoder_batch", value, generate, nullptr, ""},
-      {"generate.identifier", value, generate, nullptr, ""},
+      {"generate.identifier", value, generate, makes_cdps, ""},
       {"generate.items_per_segment", value, generate, nullptr, ""},
       {"generate.max_failed_share", none, nothing, nullptr, judges_only},
       {"generate.allow_empty", none, nothing, nullptr, judges_only},
@@ -336,7 +406,7 @@ std::vector<SettingRow> make_rows() {
       {"pretrain.unet_rate", none, nothing, nullptr, own_model},
 
       {"augment.method", value, train, nullptr, ""},
-      {"augment.on_deda", value, train, mixes_on_deda, ""},
+      {"augment.mixed_samples", value, train, mixes_others_than_natural, ""},
       {"augment.resize", value, train, squares, ""},
       {"augment.resize_shorter", value, train, nullptr, ""},
       {"augment.pad", value, train, pads, ""},
@@ -423,7 +493,30 @@ std::vector<SettingRow> make_rows() {
       {"train.bucket_mb", none, nothing, nullptr, where_and_how_fast},
   };
   add_mixing_rows(rows);
+  add_peer_rows(rows);
   return rows;
+}
+
+}  // namespace
+
+namespace {
+
+// DA-Fusion learns its words from whole pictures, over all timesteps and on the base model alone.
+void invert_as_peer(PipelineConfig& config) {
+  const auto& peer = peer_of(config);
+  if (peer.facts().words != generative::Words::identifier) return;
+  auto& invert = config.invert;
+  invert.steps = peer.inversion_steps;
+  invert.batch = peer.inversion_batch;
+  invert.learning_rate = peer.inversion_rate;
+  invert.scale_lr = true;
+  invert.vectors = 1;
+  invert.most_timestep = 999;
+  invert.templates = diffusion::InvertTemplates::objects;
+  invert.unet = diffusion::InvertUNet::plain;
+  invert.latent = diffusion::InvertLatent::picture;
+  config.diffusion.init_word = peer.initial_word;
+  config.diffusion.init_words.clear();
 }
 
 }  // namespace
@@ -431,6 +524,12 @@ std::vector<SettingRow> make_rows() {
 PipelineConfig effective(PipelineConfig config) {
   auto& augment = config.augment;
   if (augment.method == augment::Method::deda && augment.p_aug == 0) augment.method = augment::Method::plain;
+  if (augment.method == augment::Method::edits) {
+    if (augment.edits().p_aug == 0)
+      augment.method = augment::Method::plain;
+    else
+      invert_as_peer(config);
+  }
   if (augment.policy == augment::Policy::color_jitter && augment.jitter_brightness == 0 &&
       augment.jitter_contrast == 0 && augment.jitter_saturation == 0 && augment.jitter_hue == 0)
     augment.policy = augment::Policy::none;
@@ -449,27 +548,49 @@ PipelineConfig effective(PipelineConfig config) {
   if (const auto* active = mixing.active();
       active != nullptr && active->has("mix_probability") && (*active)["mix_probability"] == 0)
     mixing.chosen = -1;
-  mixing.on_deda = mixing.chosen >= 0 && augment.method == augment::Method::deda;
+  mixing.mixed = mixing.chosen >= 0 ? augment.samples() : 0;
   return config;
 }
 
+const generative::GenerationSettings& peer_of(const PipelineConfig& config) {
+  return config.generate.peers[config.augment.peer];
+}
+std::string noun_of(const PipelineConfig& config, const std::vector<std::string>& subjects) {
+  const auto& noun = peer_of(config).noun;
+  if (!noun.empty()) return noun;
+  const bool tunes = peer_of(config).facts().words == generative::Words::tuned_identifier;
+  if (tunes && config.tune.super_class != "auto") return config.tune.super_class;
+  return subjects.size() == 1 ? subjects.front() : config.diffusion.init_word;
+}
+
+std::string super_class_of(const PipelineConfig& config, const std::vector<std::string>& subjects) {
+  return config.tune.super_class != "auto" ? config.tune.super_class : noun_of(config, subjects);
+}
+
 bool uses_parts(const PipelineConfig& effective) {
-  return effective.augment.method != augment::Method::plain;
+  return effective.augment.method == augment::Method::deda;
+}
+bool uses_edits(const PipelineConfig& effective) {
+  return effective.augment.method == augment::Method::edits;
 }
 bool uses_synthetic(const PipelineConfig& effective) {
   return uses_parts(effective) && effective.augment.p_syn > 0;
 }
 bool uses_identifiers(const PipelineConfig& config) {
+  if (uses_edits(config)) return peer_of(config).facts().words == generative::Words::identifier;
   return config.generate.identifier == diffusion::IdentifierChoice::learned;
 }
 
 std::string method_name(const PipelineConfig& config) {
   const auto same = effective(config);
-  const std::string samples = !uses_parts(same) ? "plain" : uses_synthetic(same) ? "deda" : "deda-real";
+  const std::string samples = uses_edits(same)       ? std::string{peer_of(same).facts().name}
+                              : !uses_parts(same)    ? "plain"
+                              : uses_synthetic(same) ? "deda"
+                                                     : "deda-real";
   const auto* mixing = same.augment.mixing.active();
   if (mixing == nullptr) return samples;
   const std::string name{mixing->method().facts().name};
-  return uses_parts(same) ? samples + "+" + name : name;
+  return samples == "plain" ? name : samples + "+" + name;
 }
 
 const std::vector<SettingRow>& setting_rows() {

@@ -11,15 +11,25 @@
 
 namespace deda::pipeline {
 
+// The settings of the generative peer that the configuration names (uses_edits).
+const generative::GenerationSettings& peer_of(const PipelineConfig& config);
+// What all its pictures show: generate.NAME.noun, else (Diff-Mix) tune.super_class, else the dataset's word
+// for it (Dataset::subjects), else diffusion.init_word; may be empty.
+std::string noun_of(const PipelineConfig& config, const std::vector<std::string>& subjects);
+// The word behind a class's own in the captions of tuning: tune.super_class, or by itself the noun, so that
+// pictures are made with the words that were tuned.
+std::string super_class_of(const PipelineConfig& config, const std::vector<std::string>& subjects);
+
 // The same experiment in the fewest words: p_aug = 0 is plain training; strength = 0 and no store of
 // synthetic CDPs are p_syn = 0. Training runs what this returns, so equal keys are equal runs.
 PipelineConfig effective(PipelineConfig config);
 
 bool uses_parts(const PipelineConfig& effective);      // real CDPs and CIPs
+bool uses_edits(const PipelineConfig& effective);      // whole pictures that a generative peer edited
 bool uses_synthetic(const PipelineConfig& effective);  // synthetic CDPs
 bool uses_identifiers(const PipelineConfig& config);   // in the prompts of generation
-// "plain", "deda-real" (De-DA without synthetic CDPs), "deda", the name of an image-mixing method, or, where
-// that mixes De-DA's samples, both: "deda+cutmix".
+// "plain", "deda-real" (De-DA without synthetic CDPs), "deda", the name of a generative or an image-mixing
+// method, or, where that mixes other than natural pictures, both: "deda+cutmix".
 std::string method_name(const PipelineConfig& config);
 
 // How a key takes part in results.

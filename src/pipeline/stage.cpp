@@ -11,7 +11,7 @@ struct Row {
 // last that could not read PNM files. 2 of generate: the last that edited all copies of a CDP in one batch,
 // so that the last digits of the first ones depended on how many there were.
 constexpr std::array<Row, all_stages.size()> rows{
-    {{"toy", 2}, {"decouple", 5}, {"invert", 2}, {"generate", 3}, {"train", 3}}};
+    {{"toy", 2}, {"decouple", 5}, {"invert", 2}, {"tune", 1}, {"generate", 3}, {"train", 3}}};
 
 }  // namespace
 

@@ -8,9 +8,9 @@
 
 namespace deda::pipeline {
 
-enum class Stage : std::uint8_t { toy, decouple, invert, generate, train };
-inline constexpr std::array all_stages{Stage::toy, Stage::decouple, Stage::invert, Stage::generate,
-                                       Stage::train};
+enum class Stage : std::uint8_t { toy, decouple, invert, tune, generate, train };
+inline constexpr std::array all_stages{Stage::toy,  Stage::decouple, Stage::invert,
+                                       Stage::tune, Stage::generate, Stage::train};
 
 // Also the subcommand that runs the stage, and the first part of its folders' names.
 std::string_view name_of(Stage stage);

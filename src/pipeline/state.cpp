@@ -28,6 +28,8 @@ constexpr std::string_view result_of(Stage stage) {
       return "manifest.json";
     case Stage::invert:
       return "identifiers.json";
+    case Stage::tune:
+      return "tuning.json";
     case Stage::train:
       return "results.json";
   }
@@ -91,6 +93,16 @@ NodeState identifier_state(const Node& node) {
   return {Progress::done, {}, 1};
 }
 
+NodeState tuning_state(const Node& node) {
+  const auto file = node.folder / result_of(node.stage);
+  if (!fs::exists(file)) return {Progress::partial, {}};
+  std::size_t missing = 0;
+  for (const auto& entry : read_object(file).at("files"))
+    missing += fs::exists(node.folder / entry.at("name").get<std::string>()) ? 0 : 1;
+  if (missing > 0) return {Progress::partial, fmt::format("{} files are missing", missing)};
+  return {Progress::done, {}, 1};
+}
+
 NodeState train_state(const Node& node) {
   const auto results = node.folder / result_of(node.stage);
   if (!fs::exists(results)) return {Progress::partial, {}};
@@ -134,6 +146,8 @@ NodeState state_of(const Node& node) {
         return store_state(node);
       case Stage::invert:
         return identifier_state(node);
+      case Stage::tune:
+        return tuning_state(node);
       default:
         return train_state(node);
     }

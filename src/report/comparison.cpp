@@ -9,6 +9,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "generative/method.h"
 #include "mixing/method.h"
 #include "report/chart.h"
 #include "report/curves.h"
@@ -435,6 +436,8 @@ std::string title_of_samples(const std::string& method) {
   if (method == plain) return "Plain";
   if (method == "deda") return "De-DA";
   if (method == "deda-real") return "De-DA, real CDPs only";
+  if (const auto peer = generative::method_named(method))
+    return std::string{generative::facts_of(*peer).title};
   for (const auto* mixing : mixing::methods()) {
     if (mixing->facts().name == method) return std::string{mixing->facts().title};
   }

@@ -58,7 +58,8 @@ std::vector<ScheduledItem> schedule_of(const StudyPlan& plan, std::size_t larges
                             ? std::min(static_cast<std::size_t>(std::max<std::int64_t>(1, plan.study.ranks)),
                                        std::max<std::size_t>(1, largest_node))
                             : 1,
-         .spreads = stage == Stage::decouple || stage == Stage::invert || stage == Stage::generate,
+         .spreads = stage == Stage::decouple || stage == Stage::invert || stage == Stage::tune ||
+                    stage == Stage::generate,
          .needs = item.node.needs});
   }
   return items;
@@ -82,13 +83,14 @@ double Costs::guess(const Item& item) const {
       return work.amount * (networks ? on_cpu ? 20.0 : 0.5 * fast : 0.05);
     }
     case Stage::invert:
+    case Stage::tune:
     case Stage::generate: {
       const double side = std::max(64.0, number_before(work.kind, "px"));
       const double full = 512;
       const bool guided = work.kind.find("guided") != std::string::npos;
       // A sample of inversion 0.026 s, an edited CDP 0.42 s on an A100 at 512 px; the toy model on a CPU is
       // small.
-      const double each = item.node.stage == Stage::invert
+      const double each = item.node.stage != Stage::generate
                               ? (on_cpu ? 0.9 : 0.026 * fast)
                               : (on_cpu ? 14.0 : 0.42 * fast) * (guided ? 1.0 : 0.6);
       return work.amount * each * std::pow(side / full, 2);

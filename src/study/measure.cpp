@@ -132,6 +132,9 @@ class ShortRunPlanner {
         large.push_back(many);
         return {small, large};
       }
+      case Stage::tune:
+        return {{fmt::format("tune.steps={}", fewest_inversion_steps)},
+                {fmt::format("tune.steps={}", fewest_inversion_steps * inversion_times_larger)}};
       case Stage::train:
       case Stage::toy:
         break;

@@ -49,6 +49,7 @@ double bytes_of(const Item& item) {
       }
       return 100 * megabyte;
     case Stage::invert:
+    case Stage::tune:
       return class_record;
     default:
       return item.node.work.amount * record;

@@ -15,6 +15,7 @@ namespace {
 
 using augment::CombinationDraws;
 using augment::Draws;
+using augment::EditDraws;
 
 // The combination's numbers of a sample; of one without, those of a combination before its first decision.
 template <class Value>
@@ -34,7 +35,9 @@ void for_each_draw(const Whole& whole, const Real& real) {
   };
   whole("index", [](const Draws& d) { return d.index; });
   whole("epoch", [](const Draws& d) { return std::int64_t{d.epoch}; });
-  whole("augmented", [](const Draws& d) { return std::int64_t{augment::combination_of(d) != nullptr}; });
+  whole("augmented", [](const Draws& d) {
+    return std::int64_t{augment::combination_of(d) != nullptr || augment::edit_of(d) != nullptr};
+  });
   combined(whole, "anchor", [](const CombinationDraws& c) { return c.anchor; });
   combined(whole, "version", [](const CombinationDraws& c) { return std::int64_t{c.version}; });
   combined(whole, "mix", [](const CombinationDraws& c) { return c.mix; });
@@ -61,6 +64,18 @@ void for_each_draw(const Whole& whole, const Real& real) {
   combined(whole, "area2", [](const CombinationDraws& c) { return c.area2; });
   combined(whole, "class1", [](const CombinationDraws& c) { return std::int64_t{c.class1}; });
   combined(whole, "class2", [](const CombinationDraws& c) { return std::int64_t{c.class2}; });
+  const auto edited = [&](const auto& list, const char* name, auto value) {
+    list(name, [value](const Draws& draws) {
+      static const EditDraws undecided;
+      const auto* const edit = augment::edit_of(draws);
+      return value(edit != nullptr ? *edit : undecided);
+    });
+  };
+  edited(whole, "edit", [](const EditDraws& e) { return e.edit; });
+  edited(whole, "edit_source", [](const EditDraws& e) { return e.source; });
+  edited(whole, "edit_source_class", [](const EditDraws& e) { return std::int64_t{e.source_class}; });
+  edited(whole, "edit_target_class", [](const EditDraws& e) { return std::int64_t{e.target_class}; });
+  edited(real, "edit_strength", [](const EditDraws& e) { return e.strength; });
 }
 
 template <class Value>

@@ -10,6 +10,7 @@ import sys
 ALLOWED = {
     "core": set(),
     "mixing": {"core"},
+    "generative": {"io", "comm", "core"},
     "comm": {"core"},
     "comm/c10d": {"comm", "core"},
     "io": {"comm", "core"},
@@ -18,11 +19,11 @@ ALLOWED = {
     "models": {"io", "core"},
     "decoupling": {"data", "io", "comm", "core"},
     "decoupling/networks": {"device", "decoupling", "models", "data", "io", "comm", "comm/c10d", "core"},
-    "augment": {"mixing", "data", "io", "comm", "core"},
-    "diffusion": {"device", "models", "data", "io", "comm", "comm/c10d", "core"},
-    "training": {"device", "augment", "mixing", "models", "data", "io", "comm", "comm/c10d", "core"},
-    "pipeline": {"decoupling", "diffusion", "augment", "mixing", "training", "data", "models", "io", "comm", "core"},
-    "report": {"pipeline", "decoupling", "diffusion", "augment", "mixing", "training", "data", "models", "io", "comm", "core"},
+    "augment": {"mixing", "generative", "data", "io", "comm", "core"},
+    "diffusion": {"generative", "device", "models", "data", "io", "comm", "comm/c10d", "core"},
+    "training": {"device", "augment", "mixing", "generative", "models", "data", "io", "comm", "comm/c10d", "core"},
+    "pipeline": {"decoupling", "diffusion", "augment", "mixing", "generative", "training", "data", "models", "io", "comm", "core"},
+    "report": {"pipeline", "decoupling", "diffusion", "augment", "mixing", "generative", "training", "data", "models", "io", "comm", "core"},
     "study": {"pipeline", "report", "decoupling", "diffusion", "augment", "training", "data", "models", "io", "comm", "core"},
 }
 TORCH_FOLDERS = {"comm/c10d", "device", "decoupling/networks", "models", "diffusion", "training", "study"}

@@ -128,7 +128,7 @@ TEST(MixedBatches, AreTheSameBytesForAnyNumberOfRanks) {
       for (const double probability : {0.5, 1.0}) {
         Fixture fixture;
         fixture.config.method = on_deda ? Method::deda : Method::plain;
-        fixture.config.mixing.on_deda = on_deda;
+        fixture.config.mixing.mixed = on_deda ? 1 : 0;
         fixture.choose(name).set("mix_probability", probability);
         const auto expected = handed_out(fixture, 1);
         ASSERT_EQ(expected.size(), static_cast<std::size_t>(items));
@@ -156,7 +156,7 @@ TEST(MixedBatches, AreMixedFromWhatPlainBatchesHold) {
     for (const auto* name : pixel_methods) {
       Fixture fixture;
       fixture.config.method = on_deda ? Method::deda : Method::plain;
-      fixture.config.mixing.on_deda = on_deda;
+      fixture.config.mixing.mixed = on_deda ? 1 : 0;
       auto& settings = fixture.choose(name);
       settings.set("mix_probability", 0.5);
       const auto before = composed(fixture);

@@ -4,16 +4,15 @@
 // multiply-accumulates that both were seen to ask for. The target is 90 % of that.
 //   bench_inversion [batch 8] [pairs 7] [steps per turn 1]
 #include <ATen/Parallel.h>
-#include <ATen/record_function.h>
 #include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <fstream>
 
+#include "bench/counted_operations.h"
 #include "bench/measure.h"
 #include "core/allocator.h"
 #include "core/log.h"
@@ -27,64 +26,6 @@ namespace {
 
 using namespace deda;
 using namespace deda::bench;
-// Multiply-accumulates of convolutions, matrix products and attention, as the operators are called.
-std::atomic<std::int64_t> counted{0};
-
-std::int64_t product(at::IntArrayRef sizes) {
-  std::int64_t all = 1;
-  for (const auto size : sizes) all *= size;
-  return all;
-}
-
-// Lists of sizes come as plain or as symbolic numbers; one number stands for both directions.
-std::vector<std::int64_t> both_directions(const c10::IValue& value) {
-  std::vector<std::int64_t> numbers;
-  if (value.isIntList()) {
-    numbers = value.toIntVector();
-  } else {
-    for (const auto& number : value.toSymIntVector()) numbers.push_back(number.expect_int());
-  }
-  if (numbers.size() == 1) numbers.push_back(numbers.front());
-  return numbers;
-}
-
-std::int64_t operations_of(const std::string& name, c10::ArrayRef<const c10::IValue> inputs) {
-  const auto sizes = [&](std::size_t i) { return inputs[i].toTensor().sizes(); };
-  if (name == "aten::convolution") {
-    const auto x = sizes(0), w = sizes(1);
-    const auto stride = both_directions(inputs[3]), padding = both_directions(inputs[4]);
-    std::int64_t places = x[0];
-    for (std::size_t i = 0; i < 2; ++i) places *= (x[2 + i] + 2 * padding[i] - w[2 + i]) / stride[i] + 1;
-    return places * product(w);
-  }
-  if (name == "aten::convolution_backward") {
-    const auto grad = sizes(0), w = sizes(2);
-    const auto mask = inputs[10].toBoolList();
-    const std::int64_t one = grad[0] * grad[2] * grad[3] * product(w);
-    return one * ((mask.get(0) ? 1 : 0) + (mask.get(1) ? 1 : 0));
-  }
-  if (name == "aten::mm" || name == "aten::bmm") return product(sizes(0)) * sizes(1).back();
-  if (name == "aten::addmm" || name == "aten::baddbmm") return product(sizes(1)) * sizes(2).back();
-  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu") return 2 * product(sizes(0)) * sizes(1)[2];
-  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu_backward")
-    return 5 * product(sizes(1)) * sizes(2)[2];
-  return 0;
-}
-
-std::unique_ptr<at::ObserverContext> count_operation(const at::RecordFunction& function) {
-  counted += operations_of(function.name(), function.inputs());
-  return nullptr;
-}
-
-template <class Work>
-std::int64_t operations_in(const Work& work) {
-  counted = 0;
-  const auto handle = at::addGlobalCallback(
-      at::RecordFunctionCallback(count_operation).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
-  work();
-  at::removeCallback(handle);
-  return counted;
-}
 
 // UNet, autoencoder and text encoder large enough that the arithmetic counts, with the balance of Stable
 // Diffusion 1.5 (encoding costs some 0.7 of the UNet's forward and backward pass).
@@ -107,8 +48,9 @@ void write_larger_networks(const std::filesystem::path& folder) {
 // The plain loop, with everything that the script recomputes in each step.
 class PlainLoop {
  public:
-  PlainLoop(const diffusion::InversionContext& context, std::size_t class_id)
-      : context_{context}, class_id_{class_id}, schedule_{context.model.schedule} {
+  PlainLoop(const diffusion::InversionContext& context, const diffusion::CdpSource& cdps,
+            std::size_t class_id)
+      : context_{context}, source_{cdps}, class_id_{class_id}, schedule_{context.model.schedule} {
     const auto& text = *context.model.text_encoders[0];
     table_ = at::cat({text.named_parameters()["text_model.embeddings.token_embedding.weight"].detach(),
                       context.initial[class_id].rows[0]})
@@ -119,13 +61,13 @@ class PlainLoop {
         torch::optim::AdamWOptions(context.config.learning_rate).weight_decay(context.config.weight_decay));
   }
   double step(std::int64_t step) {
-    const auto& cdps = context_.cdps.by_class()[class_id_];
+    const auto& cdps = source_.by_class()[class_id_];
     std::vector<io::Image> pictures;
     std::vector<at::Tensor> noises, ids;
     std::vector<std::int64_t> timesteps;
     const auto draws = diffusion::draw_samples(context_.draws, class_id_, step, cdps.size());
     for (std::size_t i = 0; i < draws.size(); ++i) {
-      auto picture = context_.cdps.framed(cdps[draws[i].item]).rgba;
+      auto picture = source_.framed(cdps[draws[i].item]).rgba;
       if (draws[i].mirrored) mirror(picture);
       pictures.push_back(std::move(picture));
       noises.push_back(diffusion::normal_tensor(
@@ -159,6 +101,7 @@ class PlainLoop {
     }
   }
   const diffusion::InversionContext& context_;
+  const diffusion::CdpSource& source_;
   std::size_t class_id_;
   diffusion::NoiseSchedule schedule_;
   at::Tensor table_, original_;
@@ -180,10 +123,11 @@ void run(const Options& options) {
   fixture.cdps = std::make_unique<diffusion::CdpSource>(test::made_up_dataset({{"bird", 16}}),
                                                         io::StoreReader(folder / "store"),
                                                         fixture.settings.resolution, 0.1);
+  fixture.source = std::make_unique<diffusion::CdpLatents>(*fixture.cdps, 1.0);
   const auto model = fixture.load();
-  const diffusion::InversionContext context(*model, *fixture.cdps, fixture.settings);
+  const diffusion::InversionContext context(*model, *fixture.source, fixture.settings);
   diffusion::InversionUnit ours(context, {0}, std::uint64_t{1} << 30);
-  PlainLoop plain(context, 0);
+  PlainLoop plain(context, *fixture.cdps, 0);
   std::int64_t plain_step = 0;
   double worst = 0;
   for (std::int64_t i = 0; i < 16 / options.batch + 1; ++i) {  // every CDP is in the cache after this

@@ -220,7 +220,7 @@ TEST_F(InversionDeviceTest, StepsBetweenTwoLooksNeverWaitForTheDevice) {
   auto config = fixture_.models;
   config.precision = Precision::fp32;
   const DiffusionModel model(config, pretended::device);
-  const InversionContext context(model, *fixture_.cdps, fixture_.settings);
+  const InversionContext context(model, *fixture_.source, fixture_.settings);
   InversionUnit unit(context, {0, 1}, 1u << 30);
   constexpr std::int64_t all_encoded = 20;  // latents are encoded when they are first drawn
   while (unit.steps_taken() < all_encoded) unit.step();
@@ -237,7 +237,7 @@ TEST_F(InversionDeviceTest, IdentifiersAreTheCpusAndKeepTheirCurve) {
     auto config = fixture_.models;
     config.precision = Precision::fp32;
     const DiffusionModel model(config, device);
-    const InversionContext context(model, *fixture_.cdps, fixture_.settings);
+    const InversionContext context(model, *fixture_.source, fixture_.settings);
     InversionUnit unit(context, {0, 1}, 1u << 30);
     while (!unit.finished()) unit.step();
     return unit.results();
@@ -261,7 +261,7 @@ TEST_F(InversionDeviceTest, BadNumbersAreFoundAtTheNextLookAndNamedByTheirStep) 
   auto config = fixture_.models;
   config.precision = Precision::fp32;
   const DiffusionModel model(config, pretended::device);
-  const InversionContext context(model, *fixture_.cdps, fixture_.settings);
+  const InversionContext context(model, *fixture_.source, fixture_.settings);
   ClassLearning learning(context, 0);
   IdentifierRows good{at::full_like(learning.rows().front(), 1e-3)}, bad{at::full_like(good.front(), NAN)};
   const auto errors = at::full({4}, 0.5, at::TensorOptions(at::kFloat).device(pretended::device));

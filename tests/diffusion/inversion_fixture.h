@@ -115,13 +115,14 @@ class InversionFixture {
     settings.invert.checkpoint_every = 2;
     cdps = std::make_unique<diffusion::CdpSource>(dataset_, io::StoreReader(folder / "store"),
                                                   settings.resolution, 0.1);
+    source = std::make_unique<diffusion::CdpLatents>(*cdps, 1.0);
   }
 
   std::shared_ptr<diffusion::DiffusionModel> load() const {
     return std::make_shared<diffusion::DiffusionModel>(models, at::kCPU);
   }
   diffusion::InversionRequest request(const std::string& folder, int workers = 1) const {
-    return {.cdps = *cdps,
+    return {.source = *source,
             .settings = settings,
             .folder = folder_ / folder,
             .made_of = {.stage = "invert", .key = "test"},
@@ -135,6 +136,7 @@ class InversionFixture {
   diffusion::ModelsConfig models;
   diffusion::InversionSettings settings;
   std::unique_ptr<diffusion::CdpSource> cdps;
+  std::unique_ptr<diffusion::CdpLatents> source;
 
  private:
   std::filesystem::path folder_;

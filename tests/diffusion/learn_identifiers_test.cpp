@@ -153,7 +153,7 @@ TEST_F(LearnIdentifiers, TracesWithTheNamesOfTheReference) {
   if (!shared.world.is_root()) return;
   fixture.settings.invert.classes_per_batch = 2;
   const auto model = fixture.load();
-  const InversionContext context(*model, *fixture.cdps, fixture.settings);
+  const InversionContext context(*model, *fixture.source, fixture.settings);
   trace_inversion(context, fixture / "trace", 3);
   const io::SafetensorsFile first(fixture / "trace" / "step-000000.safetensors");
   for (const char* key : {"schema", "seed", "placeholder", "lr", "tmax", "class"})

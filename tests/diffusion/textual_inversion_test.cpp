@@ -164,7 +164,7 @@ class Unit : public ::testing::Test {
   std::vector<LearntClass> learn(const std::vector<std::size_t>& classes,
                                  std::shared_ptr<DiffusionModel> model = nullptr) {
     if (!model) model = fixture->load();
-    const InversionContext context(*model, *fixture->cdps, fixture->settings);
+    const InversionContext context(*model, *fixture->source, fixture->settings);
     InversionUnit unit(context, classes, 1 << 20, [&](const ClassLearning&, const std::string& problem) {
       problems.push_back(problem);
     });
@@ -209,7 +209,7 @@ TEST_F(Unit, ContinuesFromWhatItSaved) {
   fixture->settings.invert.classes_per_batch = 2;
   const auto whole = learn({0, 1});
   const auto model = fixture->load();
-  const InversionContext context(*model, *fixture->cdps, fixture->settings);
+  const InversionContext context(*model, *fixture->source, fixture->settings);
   for (int at = 0; at < 6; ++at) {
     InversionUnit first(context, {0, 1}, 1 << 20);
     for (int step = 0; step < at; ++step) first.step();
@@ -292,7 +292,7 @@ TEST_F(Unit, AWordOfSeveralTokensStartsFromTheirMean) {
   fixture->settings.diffusion.init_words = {"dog=cat bird"};
   fixture->settings.invert.vectors = 2;
   const auto model = fixture->load();
-  const InversionContext context(*model, *fixture->cdps, fixture->settings);
+  const InversionContext context(*model, *fixture->source, fixture->settings);
   const auto row = [&](const char* word) {
     return model->text_encoders[0]->token_row(model->tokenizers[0].tokens(word).at(0));
   };
@@ -307,8 +307,8 @@ TEST_F(Unit, AWordOfSeveralTokensStartsFromTheirMean) {
 TEST_F(Unit, ASmallCacheGivesTheSameLatents) {
   make();
   const auto model = fixture->load();
-  LatentCache large(*model, *fixture->cdps, 1.0, true, 1 << 20),
-      small(*model, *fixture->cdps, 1.0, true, 2048);
+  LatentCache large(*model, *fixture->source, true, 1 << 20),
+      small(*model, *fixture->source, true, 2048);
   for (const std::size_t cdp : {0, 1, 0, 2, 1}) {
     for (const bool mirrored : {false, true})
       EXPECT_TRUE(at::equal(large.latents(cdp, mirrored), small.latents(cdp, mirrored)));

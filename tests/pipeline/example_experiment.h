@@ -41,8 +41,10 @@ class ExampleExperiment {
          {"model/transparent_encoder.safetensors", "model/transparent_decoder.safetensors",
           "other_encoder.safetensors", "other_decoder.safetensors", "layer_diffuse.safetensors",
           "lora.safetensors", "adapter_config.json", "sam.safetensors", "weights.safetensors",
-          "dino/model.safetensors", "deeplab/graph.json"})
+          "dino/model.safetensors", "deeplab/graph.json", "clip/config.json", "clip/model.safetensors",
+          "clip/preprocessor_config.json", "clip/vocab.json", "clip/merges.txt", "fractals/one.png"})
       write(folder / file, std::string{"content of "} + file);
+    std::filesystem::copy(base, folder / "instruct", std::filesystem::copy_options::recursive);
     write(folder / "exclude.txt", "images/train/00000.png\n");
     config.run.output = folder / "runs";
     config.toy.classes = 3;

@@ -43,7 +43,8 @@ const std::map<std::string, Settings> bases{
     {"labels", {"train.objective=multi_label"}},
     {"nine copies", {"generate.store_copies=9"}},
     {"cutmix", {"augment.method=cutmix"}},
-    {"cutmix of deda", {"augment.method=cutmix", "augment.on_deda=true"}},
+    {"diff-mix", {"augment.method=diff-mix"}},  // with a folder of CLIP
+    {"cutmix of deda", {"augment.method=cutmix", "augment.mixed_samples=deda"}},
 };
 
 struct Row {
@@ -161,6 +162,8 @@ const std::vector<Row> rows{
     {"models.transparent_encoder", "\"PATH/other_encoder.safetensors\"", "invert"},
     {"models.transparent_decoder", "\"PATH/other_decoder.safetensors\"", "generate"},
     {"models.calibration", "", "other"},
+    {"models.instruct", "\"PATH/instruct\"", ""},  // of a generative peer, below
+    {"models.clip", "\"PATH/clip\"", ""},
     {"models.device", "\"cpu\"", ""},
     {"models.captured_graphs", "true", ""},
     {"models.channels_last", "false", ""},
@@ -204,6 +207,30 @@ const std::vector<Row> rows{
     {"invert.report_every", "7", "invert"},
     {"invert.held_out", "1", "invert"},
     {"invert.cache_megabytes", "7", ""},
+
+    {"tune.rank", "4", "tune", "diff-mix"},
+    {"tune.rank", "4", ""},  // of no Diff-Mix
+    {"tune.alpha", "3", "tune", "diff-mix"},
+    {"tune.steps", "7", "tune", "diff-mix"},
+    {"tune.batch", "4", "tune", "diff-mix"},
+    {"tune.micro_batch", "1", "tune", "diff-mix"},
+    {"tune.learning_rate", "0.1", "tune", "diff-mix"},
+    {"tune.token_learning_rate", "0.1", "tune", "diff-mix"},
+    {"tune.weight_decay", "0.1", "tune", "diff-mix"},
+    {"tune.max_grad_norm", "2", "tune", "diff-mix"},
+    {"tune.super_class", "\"fly\"", "tune", "diff-mix"},
+    {"tune.init_word", "\"fly\"", "tune", "diff-mix"},
+    {"tune.resolution", "64", "tune", "diff-mix"},
+    {"tune.crop", "\"center\"", "tune", "diff-mix"},
+    {"tune.crop_positions", "3", "tune", "diff-mix"},
+    {"tune.flip", "0", "tune", "diff-mix"},
+    {"tune.nan", "\"fail\"", "tune", "diff-mix"},
+    {"tune.nan_retries", "1", "tune", "diff-mix"},
+    {"tune.checkpoint_every", "3", "", "diff-mix"},
+    {"tune.report_every", "3", "tune", "diff-mix"},
+    {"tune.cache_megabytes", "3", "", "diff-mix"},
+    {"models.base", "\"PATH/other_model\"", "tune", "diff-mix"},
+    {"models.transparent_decoder", "\"PATH/other_decoder.safetensors\"", "", "diff-mix"},
 
     {"generate.copies", "2", "generate"},
     {"generate.copies", "2", "", "real"},
@@ -337,8 +364,8 @@ const std::vector<Row> rows{
     {"augment.allow_empty", "true", ""},
     {"augment.cache_megabytes", "7", ""},
     {"augment.ring_batches", "7", ""},
-    {"augment.on_deda", "true", ""},  // of no image-mixing method
-    {"augment.on_deda", "true", "", "plain"},
+    {"augment.mixed_samples", "deda", ""},  // of no image-mixing method
+    {"augment.mixed_samples", "deda", "", "plain"},
     {"augment.p_aug", "0.4", "", "cutmix"},
     {"augment.p_aug", "0.4", "train", "cutmix of deda"},
 
@@ -427,6 +454,7 @@ std::string from_on(const std::string& first, const Keys& present) {
       {"toy", {Stage::toy, Stage::decouple, Stage::invert, Stage::generate, Stage::train}},
       {"decouple", {Stage::decouple, Stage::invert, Stage::generate, Stage::train}},
       {"invert", {Stage::invert, Stage::generate, Stage::train}},
+      {"tune", {Stage::tune, Stage::generate, Stage::train}},
       {"generate", {Stage::generate, Stage::train}},
       {"generate alone", {Stage::generate}},
       {"train", {Stage::train}}};
@@ -455,8 +483,63 @@ std::string another_value(const mixing::Key& key) {
   return std::to_string(middle);
 }
 
+// Keys of the generative peers' sections: another value, the first stage that it changes, and the peers that
+// have it ("": all).
+struct PeerRow {
+  const char* section;  // generate or augment
+  const char* key;
+  const char* value;
+  const char* changes;
+  std::vector<const char*> methods;
+};
+const std::vector<const char*> all_peers{"real-guidance", "da-fusion", "diff-mix", "diffusemix"},
+    noised_peers{"real-guidance", "da-fusion", "diff-mix"}, da_fusion{"da-fusion"}, diff_mix{"diff-mix"},
+    diffusemix{"diffusemix"};
+const std::vector<PeerRow> peer_rows{
+    {"generate", "copies", "2", "generate", all_peers},
+    {"generate", "prompt", "\"a drawing of a {token}\"", "generate", noised_peers},
+    {"generate", "prompts", "[\"winter\"]", "generate", diffusemix},
+    {"generate", "strengths", "[0.3]", "generate", noised_peers},
+    {"generate", "steps", "40", "generate", all_peers},
+    {"generate", "guidance", "3", "generate", all_peers},
+    {"generate", "image_guidance", "2", "generate", diffusemix},
+    {"generate", "sampler", "\"dpmpp2m_linspace\"", "generate", {"da-fusion", "diffusemix"}},
+    {"generate", "sampler", "\"pndm_faithful\"", "generate", {"real-guidance", "diff-mix"}},
+    {"generate", "resolution", "128", "generate", all_peers},
+    {"generate", "stored_side", "100", "generate", all_peers},
+    {"generate", "filter", "\"none\"", "generate", {"real-guidance", "diff-mix"}},
+    {"generate", "filter", "\"above_chance\"", "generate", {"da-fusion", "diffusemix"}},
+    {"generate", "noun", "\"fly\"", "tune", diff_mix},  // captions and prompts have the same
+    {"generate",
+     "noun",
+     "\"fly\"",
+     "",
+     {"real-guidance", "da-fusion", "diffusemix"}},  // of no prompt of theirs
+    {"generate", "initial_word", "\"a\"", "invert", da_fusion},
+    {"generate", "inversion_steps", "7", "invert", da_fusion},
+    {"generate", "inversion_batch", "2", "invert", da_fusion},
+    {"generate", "inversion_rate", "0.1", "invert", da_fusion},
+    {"generate", "fractal_share", "0.3", "generate", diffusemix},
+    {"generate", "fractals", "\"PATH/fractals\"", "generate", diffusemix},
+    {"augment", "p_aug", "0.25", "train", all_peers},
+    {"augment", "pool", "\"target_class\"", "train", all_peers},
+    {"augment", "gamma", "0.5", "train", diff_mix},
+    {"augment", "drop_lowest", "20", "train", all_peers},
+    {"augment", "filtered", "false", "train", all_peers},
+};
+std::map<std::string, std::string> keys_of_peer_row(const PeerRow& row) {
+  std::map<std::string, std::string> keys;
+  for (const auto* method : row.methods)
+    keys[method] = std::string{row.section} + '.' + method + '.' + row.key;
+  return keys;
+}
+
 class Experiment : public testing::Test {
  protected:
+  Settings peer_settings(const std::string& method) const {
+    return {"augment.method=" + method, "models.clip=" + example.quoted("clip"),
+            "models.instruct=" + example.quoted("instruct"), "generate.diff-mix.noun=beetle"};
+  }
   Settings base_settings(const std::string& name) const {
     auto settings = bases.at(name);
     if (name == "networks") {
@@ -464,6 +547,7 @@ class Experiment : public testing::Test {
       settings.push_back("decouple.sam=" + example.quoted("sam.safetensors"));
       settings.push_back("decouple.deeplab=" + example.quoted("deeplab"));
     }
+    if (name == "diff-mix") settings = peer_settings(name);
     if (name == "weights") settings.push_back("train.weights=" + example.quoted("weights.safetensors"));
     return settings;
   }
@@ -476,6 +560,10 @@ TEST_F(Experiment, EveryKeyOfTheConfigurationHasARowHereAndInTheTable) {
   // Of image-mixing methods below.
   for (const auto* method : mixing::methods()) {
     for (const auto& key : method->facts().keys) here.insert(key_of(*method, key));
+  }
+  // Of generative peers too.
+  for (const auto& row : peer_rows) {
+    for (const auto& [section, key] : keys_of_peer_row(row)) here.insert(key);
   }
   for (const auto& row : setting_rows()) {
     EXPECT_TRUE(table.insert(std::string{row.key}).second) << row.key << " has two rows";
@@ -519,13 +607,14 @@ TEST_F(Experiment, SettingsOfAnImageMixingMethodCountWhereItIsChosen) {
     const auto before = keys_of(example.plan({chosen}));
     EXPECT_EQ(changed(plain, before), "train") << name;
     EXPECT_TRUE(keys_of_training.insert(before.at(Stage::train)).second) << name << " is another training";
-    const auto of_deda = keys_of(example.plan({chosen, "augment.on_deda=true"}));
+    const auto of_deda = keys_of(example.plan({chosen, "augment.mixed_samples=deda"}));
     EXPECT_EQ(changed(deda, of_deda), "train") << name << " of De-DA's samples has its parts";
     EXPECT_TRUE(keys_of_training.insert(of_deda.at(Stage::train)).second) << name;
     for (const auto& key : method->facts().keys) {
       const auto setting = key_of(*method, key) + '=' + another_value(key);
       EXPECT_EQ(changed(before, keys_of(example.plan({chosen, setting}))), "train") << setting;
-      EXPECT_EQ(changed(of_deda, keys_of(example.plan({chosen, "augment.on_deda=true", setting}))), "train")
+      EXPECT_EQ(changed(of_deda, keys_of(example.plan({chosen, "augment.mixed_samples=deda", setting}))),
+                "train")
           << setting;
       EXPECT_EQ(changed(deda, keys_of(example.plan({setting}))), "") << setting;
       EXPECT_EQ(changed(plain, keys_of(example.plan({"augment.method=plain", setting}))), "") << setting;
@@ -534,12 +623,84 @@ TEST_F(Experiment, SettingsOfAnImageMixingMethodCountWhereItIsChosen) {
     if (!mixing::Settings(*method).has("mix_probability")) continue;
     const auto never = "augment." + name + ".mix_probability=0";
     EXPECT_EQ(changed(plain, keys_of(example.plan({chosen, never}))), "") << name;
-    EXPECT_EQ(changed(deda, keys_of(example.plan({chosen, "augment.on_deda=true", never}))), "") << name;
+    EXPECT_EQ(changed(deda, keys_of(example.plan({chosen, "augment.mixed_samples=deda", never}))), "")
+        << name;
   }
   // Nothing is combined, and natural pictures are left to be mixed.
-  EXPECT_EQ(training_key({"augment.method=cutmix", "augment.on_deda=true", "augment.p_aug=0"}),
+  EXPECT_EQ(training_key({"augment.method=cutmix", "augment.mixed_samples=deda", "augment.p_aug=0"}),
             training_key({"augment.method=cutmix"}));
   EXPECT_EQ(example.plan({"augment.method=cutmix"}).find(Stage::decouple), nullptr);
+}
+
+TEST_F(Experiment, SettingsOfAGenerativePeerCountWhereItIsChosen) {
+  const auto deda = keys_of(example.plan());
+  for (const auto& row : peer_rows) {
+    for (const auto& [method, key] : keys_of_peer_row(row)) {
+      const auto setting = with_path(key + '=' + row.value, example.folder.path());
+      auto settings = peer_settings(method);
+      const auto before = keys_of(example.plan(settings));
+      settings.push_back(setting);
+      const auto after = keys_of(example.plan(settings));
+      const std::string first =
+          // Its side is the inversion's too.
+          method == "da-fusion" && std::string{row.key} == "resolution" ? "invert" : row.changes;
+      EXPECT_EQ(changed(before, after), from_on(first, before)) << setting;
+      EXPECT_EQ(changed(deda, keys_of(example.plan({setting}))), "") << setting << " is none of De-DA's";
+    }
+  }
+}
+
+TEST_F(Experiment, AGenerativePeerEditsWholePictures) {
+  for (const auto* method : all_peers) {
+    const auto plan = example.plan(peer_settings(method));
+    EXPECT_EQ(plan.find(Stage::decouple), nullptr) << method;
+    ASSERT_NE(plan.find(Stage::generate), nullptr) << method;
+    EXPECT_EQ(plan.find(Stage::invert) != nullptr, std::string{method} == "da-fusion") << method;
+    auto never = peer_settings(method);
+    never.push_back("augment." + std::string{method} + ".p_aug=0");
+    EXPECT_EQ(example.plan(never).at(Stage::train).key,
+              example.plan({"augment.method=plain"}).at(Stage::train).key)
+        << method;
+    EXPECT_EQ(plan.find(Stage::tune) != nullptr, std::string{method} == "diff-mix") << method;
+    // Neither masks nor the transparent networks are theirs, nor the settings of De-DA.
+    const auto before = keys_of(plan);
+    for (const char* other :
+         {"decouple.fill=telea", "diffusion.strength=0.3", "generate.copies=2", "generate.steps=9",
+          "augment.p_syn=0.1", "invert.steps=3", "diffusion.margin_share=0.3"}) {
+      auto settings = peer_settings(method);
+      settings.emplace_back(other);
+      EXPECT_EQ(changed(before, keys_of(example.plan(settings))), "") << method << ", " << other;
+    }
+    auto mixed = peer_settings(method);
+    mixed.push_back("augment.mixed_samples=" + std::string{method});
+    mixed[0] = "augment.method=cutmix";
+    EXPECT_EQ(changed(before, keys_of(example.plan(mixed))), "train") << method;
+  }
+}
+
+TEST_F(Experiment, WhatAGenerativePeerLacksIsNamed) {
+  const auto problem = [&](const Settings& settings) -> std::string {
+    try {
+      example.plan(settings);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  using testing::AllOf;
+  using testing::HasSubstr;
+  EXPECT_THAT(problem({"augment.method=real-guidance"}), HasSubstr("models.clip"));
+  EXPECT_THAT(problem({"augment.method=diffusemix"}), HasSubstr("models.instruct"));
+  EXPECT_THAT(problem({"augment.method=diff-mix", "models.clip=" + example.quoted("clip")}),
+              HasSubstr("generate.diff-mix.noun"));
+  EXPECT_THAT(problem({"augment.method=real-guidance", "models.clip=" + example.quoted("model")}),
+              HasSubstr("preprocessor_config.json"));
+  auto several = peer_settings("real-guidance");
+  several.emplace_back("train.objective=multi_label");
+  EXPECT_THAT(problem(several), HasSubstr("several labels"));
+  several[0] = "augment.method=diffusemix";
+  EXPECT_EQ(problem(several), "none") << "DiffuseMix keeps all labels";
+  EXPECT_THAT(problem({"invert.latent=picture"}), HasSubstr("invert.latent"));
 }
 
 TEST_F(Experiment, MethodsAreCalledByWhatTheyMix) {
@@ -549,15 +710,18 @@ TEST_F(Experiment, MethodsAreCalledByWhatTheyMix) {
     return method_name(config);
   };
   EXPECT_EQ(name({"augment.method=cutmix"}), "cutmix");
-  EXPECT_EQ(name({"augment.method=cutmix", "augment.on_deda=true"}), "deda+cutmix");
-  EXPECT_EQ(name({"augment.method=guided-sr", "augment.on_deda=true", "augment.p_syn=0"}),
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.mixed_samples=deda"}), "deda+cutmix");
+  EXPECT_EQ(name({"augment.method=guided-sr", "augment.mixed_samples=deda", "augment.p_syn=0"}),
             "deda-real+guided-sr");
-  EXPECT_EQ(name({"augment.method=cutmix", "augment.on_deda=true", "augment.p_aug=0"}), "cutmix");
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.mixed_samples=deda", "augment.p_aug=0"}), "cutmix");
   EXPECT_EQ(name({"augment.method=cutmix", "augment.cutmix.mix_probability=0"}), "plain");
-  EXPECT_EQ(name({"augment.method=cutmix", "augment.on_deda=true", "augment.cutmix.mix_probability=0"}),
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.mixed_samples=deda", "augment.cutmix.mix_probability=0"}),
             "deda");
-  EXPECT_EQ(name({"augment.on_deda=true"}), "deda");
-  EXPECT_EQ(name({"augment.method=plain", "augment.on_deda=true"}), "plain");
+  EXPECT_EQ(name({"augment.method=diffusemix"}), "diffusemix");
+  EXPECT_EQ(name({"augment.method=cutmix", "augment.mixed_samples=diff-mix"}), "diff-mix+cutmix");
+  EXPECT_EQ(name({"augment.method=diff-mix", "augment.diff-mix.p_aug=0"}), "plain");
+  EXPECT_EQ(name({"augment.mixed_samples=deda"}), "deda");
+  EXPECT_EQ(name({"augment.method=plain", "augment.mixed_samples=deda"}), "plain");
 }
 
 TEST_F(Experiment, SeveralLabelsRefuseMethodsThatAreNotDefinedForThem) {

@@ -1,20 +1,14 @@
 #include "diffusion/generation/generate.h"
 
-#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <opencv2/core.hpp>
 
-#include "comm/ticket_workers.h"
-#include "core/events.h"
 #include "core/log.h"
-#include "core/progress.h"
-#include "core/stop.h"
 #include "device/memory_fit.h"
+#include "diffusion/generation/fill_store.h"
 #include "diffusion/generation/generate_trace.h"
 #include "diffusion/model_files.h"
 #include "diffusion/prompts.h"
@@ -130,51 +124,6 @@ std::int64_t cdps_per_unit(const comm::Communicator& ranks, const GenerateReques
   return ranks.all_reduce(fitting, comm::Reduction::minimum);
 }
 
-// One segment on this rank: threads draw units until there are none, or until the program is asked to stop.
-struct SegmentWork {
-  std::vector<io::ItemResult> results;
-  bool stopped = false;
-};
-
-SegmentWork work_on_segment(const GenerateRequest& request, const Generator& generator, std::int64_t unit,
-                            comm::Tickets& tickets, std::int64_t first, std::int64_t last,
-                            Progress& progress) {
-  SegmentWork segment;
-  std::mutex collecting;
-  std::int64_t done = 0;
-  const comm::TicketWorkers workers{.threads = request.workers,
-                                    // A setting of the thread: sums must not depend on the number of cores.
-                                    .begin_thread = [] { at::set_num_threads(1); },
-                                    .stop = stop_requested};
-  const auto work = [&](const comm::DrawnTicket& ticket) {
-    const auto begin = first + ticket.number * unit;
-    auto items = generate_unit_in_memory(request, generator, begin, std::min(last, begin + unit));
-    const std::lock_guard lock{collecting};
-    done += static_cast<std::int64_t>(items.size());
-    for (auto& item : items) segment.results.push_back(std::move(item));
-    // Other ranks' work is estimated from our own until the segment ends: tickets are drawn in order.
-    progress.advance_to(static_cast<std::uint64_t>(std::max(first + done, begin)));
-  };
-  segment.stopped = !comm::work_on_tickets(tickets, workers, work);
-  return segment;
-}
-
-std::int64_t finished_items(const io::StoreWriter& store, const std::vector<std::int64_t>& missing,
-                            std::int64_t items) {
-  for (const std::int64_t segment : missing) {
-    const auto [first, last] = store.items_of(segment);
-    items -= last - first;
-  }
-  return items;
-}
-
-void write_events(EventLog& events, const GenerateRequest& request, const io::ItemResult& item) {
-  events.write(item.item, "outcome", std::string{io::name_of(item.outcome)},
-               {{"source", request.cdps.source(static_cast<std::size_t>(item.item))},
-                {"copies", static_cast<std::int64_t>(item.records.size())},
-                {"reason", item.reason}});
-}
-
 }  // namespace
 
 std::vector<Problem> problems_of_generation(const ModelsConfig& models, const DiffusionConfig& diffusion,
@@ -252,37 +201,20 @@ bool generate(const comm::Communicator& ranks, const GenerateRequest& request) {
   if (items == 0)
     throw DataError("has no CDP of a training picture", request.dataset.name,
                     "`deda inspect` tells why: look at the decouple store.");
-  io::StoreWriter store(ranks, request.folder, describe_store(request));
-  if (store.complete()) return true;
-  cv::setNumThreads(1);  // our own threads fill the cores
   std::shared_ptr<const Generator> generator;
-  ranks.agree("loading the diffusion model", [&] { generator = request.load(); });
-  const auto unit = cdps_per_unit(ranks, request, *generator);
-  EventLog events(request.folder, ranks.rank(), "generate");
-  comm::Tickets tickets(ranks);
-  const auto missing = store.missing_segments();
-  auto finished = finished_items(store, missing, items);
-  if (finished > 0 && ranks.is_root())
-    log_info("continuing: {} of {} CDPs are in finished segments", finished, items);
-  Progress progress("generate", "CDPs", static_cast<std::uint64_t>(items), ranks.is_root());
-  progress.advance_to(static_cast<std::uint64_t>(finished));
-  for (const std::int64_t segment : missing) {
-    const auto [first, last] = store.items_of(segment);
-    tickets.start_round((last - first + unit - 1) / unit);
-    SegmentWork work;
-    ranks.agree("generating a segment", [&, first = first, last = last] {
-      work = work_on_segment(request, *generator, unit, tickets, first, last, progress);
-    });
-    if (ranks.any(work.stopped))
-      throw Stopped(fmt::format("generating stopped in segment {}: {}", segment, stop_reason()));
-    for (const auto& item : work.results) write_events(events, request, item);
-    store.write_segment(segment, std::move(work.results));
-    finished += last - first;
-    progress.advance_to(static_cast<std::uint64_t>(finished));
-  }
-  progress.finish();
-  store.finish();
-  return false;
+  return fill_store(
+      ranks,
+      {.folder = request.folder,
+       .description = describe_store(request),
+       .items = "CDPs",
+       .workers = request.workers,
+       .prepare =
+           [&] {
+             ranks.agree("loading the diffusion model", [&] { generator = request.load(); });
+             return cdps_per_unit(ranks, request, *generator);
+           },
+       .make = [&](std::int64_t first,
+                   std::int64_t last) { return generate_unit_in_memory(request, *generator, first, last); }});
 }
 
 }  // namespace deda::diffusion

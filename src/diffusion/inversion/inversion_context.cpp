@@ -64,10 +64,10 @@ double learning_rate_of(const InvertConfig& config, std::int64_t attempt) {
   return scaled * std::pow(slower, static_cast<double>(attempt));
 }
 
-InversionContext::InversionContext(const DiffusionModel& model_, const CdpSource& cdps_,
+InversionContext::InversionContext(const DiffusionModel& model_, const LatentSource& source_,
                                    const InversionSettings& settings_)
     : model{model_},
-      cdps{cdps_},
+      source{source_},
       settings{settings_},
       config{settings_.invert},
       step{model_, settings_.resolution, settings_.invert.micro_batch},

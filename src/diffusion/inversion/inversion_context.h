@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/cdp_source.h"
 #include "diffusion/config.h"
 #include "diffusion/inversion/inversion_draws.h"
+#include "diffusion/inversion/latent_source.h"
 #include "diffusion/inversion/textual_inversion.h"
 #include "diffusion/model.h"
 
@@ -19,7 +19,7 @@ struct InversionSettings {
   DiffusionConfig diffusion;
   std::vector<std::string> class_names;
   std::int64_t resolution = 0;  // pixels a side of the model's square
-  double offset_gain = 0;       // of the latent offset, as chosen (calibration.h)
+  double offset_gain = 0;  // of the latents that the source gives (CdpLatents), for the record
   std::uint64_t seed = 0;
 };
 
@@ -42,10 +42,11 @@ struct InitialWord {
 class InversionContext {
  public:
   // ConfigError when a class's initial word has no tokens at all.
-  InversionContext(const DiffusionModel& model, const CdpSource& cdps, const InversionSettings& settings);
+  InversionContext(const DiffusionModel& model, const LatentSource& source,
+                   const InversionSettings& settings);
 
   const DiffusionModel& model;
-  const CdpSource& cdps;
+  const LatentSource& source;
   const InversionSettings& settings;
   const InvertConfig& config;  // settings.invert
   TextualInversion step;

@@ -13,7 +13,8 @@ enum class Use : std::uint64_t {
   noise = 2,
   held_out = 3,
   held_out_timestep = 4,
-  held_out_noise = 5
+  held_out_noise = 5,
+  posterior = 6
 };
 
 // 2^28 samples per use, step and class, 16 uses.
@@ -54,6 +55,11 @@ std::vector<SampleDraw> draw_samples(const DrawRules& rules, std::size_t class_i
 RandomStream noise_stream(const DrawRules& rules, std::size_t class_id, std::int64_t step,
                           std::int64_t sample) {
   return stream(rules.seed, Use::noise, class_id, step, static_cast<std::uint64_t>(sample));
+}
+
+RandomStream posterior_stream(const DrawRules& rules, std::size_t class_id, std::int64_t step,
+                              std::int64_t sample) {
+  return stream(rules.seed, Use::posterior, class_id, step, static_cast<std::uint64_t>(sample));
 }
 
 std::vector<std::size_t> draw_held_out(std::uint64_t seed, std::size_t class_id, std::size_t items,

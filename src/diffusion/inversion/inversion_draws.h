@@ -32,6 +32,10 @@ std::vector<SampleDraw> draw_samples(const DrawRules& rules, std::size_t class_i
 RandomStream noise_stream(const DrawRules& rules, std::size_t class_id, std::int64_t step,
                           std::int64_t sample);
 
+// What a sample is drawn from its posterior with, where the source has posteriors.
+RandomStream posterior_stream(const DrawRules& rules, std::size_t class_id, std::int64_t step,
+                              std::int64_t sample);
+
 // Positions of the `count` CDPs out of `items` that are kept for measuring, ascending; at least one is left
 // to learn from.
 std::vector<std::size_t> draw_held_out(std::uint64_t seed, std::size_t class_id, std::size_t items,

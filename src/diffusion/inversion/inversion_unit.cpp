@@ -85,10 +85,11 @@ void trace_outputs(models::NamedTensors& trace, const InversionGradients& result
 
 }  // namespace
 
-std::vector<std::vector<std::size_t>> inversion_packs(const CdpSource& cdps, std::int64_t classes_per_batch) {
+std::vector<std::vector<std::size_t>> inversion_packs(const LatentSource& source,
+                                                      std::int64_t classes_per_batch) {
   std::vector<std::vector<std::size_t>> packs;
-  for (std::size_t id = 0; id < cdps.by_class().size(); ++id) {
-    if (cdps.by_class()[id].empty()) continue;
+  for (std::size_t id = 0; id < source.by_class().size(); ++id) {
+    if (source.by_class()[id].empty()) continue;
     if (packs.empty() || packs.back().size() == static_cast<std::size_t>(classes_per_batch))
       packs.emplace_back();
     packs.back().push_back(id);
@@ -100,15 +101,13 @@ InversionUnit::InversionUnit(const InversionContext& context, const std::vector<
                              std::uint64_t cache_bytes, ProblemListener on_problem)
     : context_{context},
       on_problem_{std::move(on_problem)},
-      cache_{context.model, context.cdps,
-             context.config.latent == InvertLatent::transparent ? context.settings.offset_gain : 0.0,
-             context.config.flip > 0, cache_bytes} {
+      cache_{context.model, context.source, context.config.flip > 0, cache_bytes} {
   const auto side = context.settings.resolution / context.model.factor();
   noise_shape_ = {context.config.batch, context.model.autoencoder->config().latent_channels, side, side};
   learning_.reserve(classes.size());
   for (const std::size_t id : classes) {
     learning_.emplace_back(context, id);
-    const auto& all = context.cdps.by_class()[id];
+    const auto& all = context.source.by_class()[id];
     const auto held_out = draw_held_out(context.settings.seed, id, all.size(), context.config.held_out);
     ClassCdps parts;
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -152,8 +151,10 @@ std::vector<InversionUnit::Samples> InversionUnit::draw_all() {
         .latents = {}};
     std::vector<at::Tensor> latents;
     try {
-      for (const auto& draw : samples.draws)
-        latents.push_back(cache_.latents(training[draw.item], draw.mirrored));
+      for (std::size_t i = 0; i < samples.draws.size(); ++i)
+        latents.push_back(cache_.latents(training[samples.draws[i].item], samples.draws[i].mirrored,
+                                         posterior_stream(context_.draws, learning.class_id(),
+                                                          learning.step(), static_cast<std::int64_t>(i))));
     } catch (const DataError& error) {
       fail(learning, to_string(error.problems().front()));
       continue;

@@ -18,7 +18,8 @@
 namespace deda::diffusion {
 
 // The classes that have CDPs, `classes_per_batch` at a time, in order.
-std::vector<std::vector<std::size_t>> inversion_packs(const CdpSource& cdps, std::int64_t classes_per_batch);
+std::vector<std::vector<std::size_t>> inversion_packs(const LatentSource& source,
+                                                      std::int64_t classes_per_batch);
 
 struct LearntClass {
   IdentifierRecord record;  // without files

@@ -22,9 +22,9 @@
 #include "core/progress.h"
 #include "core/stop.h"
 #include "device/memory_fit.h"
-#include "diffusion/step_checkpoints.h"
 #include "diffusion/inversion/inversion_unit.h"
 #include "diffusion/prompts.h"
+#include "diffusion/step_checkpoints.h"
 #include "io/store/folder_lock.h"
 #include "models/weights/embedding_file.h"
 
@@ -73,7 +73,9 @@ std::vector<std::pair<std::string, std::string>> settings_of(const InversionRequ
           {"templates", invert.templates == InvertTemplates::objects ? "objects" : "photo"},
           {"flip", fmt::format("{}", invert.flip)},
           {"unet", invert.unet == InvertUNet::merged ? "merged" : "plain"},
-          {"latent", invert.latent == InvertLatent::transparent ? "transparent" : "rgb_on_grey"},
+          {"latent", invert.latent == InvertLatent::transparent ? "transparent"
+                     : invert.latent == InvertLatent::picture   ? "picture"
+                                                                : "rgb_on_grey"},
           {"offset_gain", fmt::format("{}", settings.offset_gain)},
           {"resolution", fmt::format("{}", settings.resolution)},
           {"seed", fmt::format("{}", settings.seed)}};
@@ -107,7 +109,7 @@ class Stage {
       : ranks_{ranks},
         request_{request},
         key_{request.made_of.key},
-        packs_{inversion_packs(request.cdps, request.settings.invert.classes_per_batch)} {}
+        packs_{inversion_packs(request.source, request.settings.invert.classes_per_batch)} {}
 
   bool run() {
     bool finished = false;
@@ -173,7 +175,7 @@ class Stage {
     cv::setNumThreads(1);
     ranks_.agree("loading the diffusion model", [&] {
       model_ = request_.load_model();
-      context_ = std::make_unique<InversionContext>(*model_, request_.cdps, request_.settings);
+      context_ = std::make_unique<InversionContext>(*model_, request_.source, request_.settings);
       fit_micro_batch(*context_);
     });
     events_ = EventLog(request_.folder, ranks_.rank(), "invert");
@@ -323,7 +325,7 @@ class Stage {
         manifest.classes.push_back(found->second);
         continue;
       }
-      if (!request_.cdps.by_class().at(id).empty())
+      if (!request_.source.by_class().at(id).empty())
         throw IoError(
             fmt::format("class {}: what was written cannot be read again", request_.settings.class_names[id]),
             request_.folder.string(), "Run the same command again.");
@@ -370,7 +372,7 @@ bool learn_identifiers(const comm::Communicator& ranks, const InversionRequest& 
 }
 
 void trace_inversion(const InversionContext& context, const fs::path& folder, std::int64_t steps) {
-  const auto packs = inversion_packs(context.cdps, context.config.classes_per_batch);
+  const auto packs = inversion_packs(context.source, context.config.classes_per_batch);
   if (packs.empty()) return;
   make_folder(folder);
   constexpr std::uint64_t unlimited = std::uint64_t{1} << 40;

@@ -19,7 +19,7 @@
 namespace deda::diffusion {
 
 struct InversionRequest {
-  const CdpSource& cdps;
+  const LatentSource& source;
   InversionSettings settings;
   std::filesystem::path folder;
   Provenance made_of;          // with the stage's key (src/pipeline)
