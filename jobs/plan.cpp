@@ -214,10 +214,10 @@ Job make_plan_job() {
                            "plan for each: values of augment.method, and deda-real (De-DA without synthetic "
                            "CDPs)");
             app.add_option("--seeds", options->seeds, "plan for each seed of the training (run.seed)");
-            app.add_option(
-                   "--for", options->target,
-                   "the last stage of the plan: toy, decouple, invert, generate or train (default train)")
-                ->check(CLI::IsMember({"toy", "decouple", "invert", "generate", "train"}));
+            app.add_option("--for", options->target,
+                           "the last stage of the plan: toy, decouple, invert, tune, generate or train "
+                           "(default train)")
+                ->check(CLI::IsMember({"toy", "decouple", "invert", "tune", "generate", "train"}));
             app.add_option(
                 "--why", options->why,
                 "a stage's folder: which settings, files and needs make it another than the planned "
