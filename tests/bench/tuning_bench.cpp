@@ -93,7 +93,7 @@ class PlainLoop {
     const auto draws = draws_.of_step(step);
     for (std::size_t i = 0; i < draws.size(); ++i) {
       const auto position = static_cast<std::int64_t>(i);
-      const at::IntArrayRef shape{4, latent_side, latent_side};
+      const std::vector<std::int64_t> shape{4, latent_side, latent_side};
       squares.push_back(diffusion::tuning_square(rules, source_.picture(draws[i].picture), draws[i].place,
                                                  draws[i].mirrored));
       posterior_noises.push_back(diffusion::normal_tensor(shape, draws_.posterior_noise(step, position)));
