@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -64,18 +65,23 @@ void for_each_draw(const Whole& whole, const Real& real) {
   combined(whole, "area2", [](const CombinationDraws& c) { return c.area2; });
   combined(whole, "class1", [](const CombinationDraws& c) { return std::int64_t{c.class1}; });
   combined(whole, "class2", [](const CombinationDraws& c) { return std::int64_t{c.class2}; });
-  const auto edited = [&](const auto& list, const char* name, auto value) {
-    list(name, [value](const Draws& draws) {
+}
+
+// What a generative peer decides, where a sample is one of its edits: other methods' draws have none of it.
+template <class Whole, class Real>
+void for_each_draw_of_edit(const Whole& whole, const Real& real) {
+  const auto edited = [](auto value) {
+    return [value](const Draws& draws) {
       static const EditDraws undecided;
       const auto* const edit = augment::edit_of(draws);
       return value(edit != nullptr ? *edit : undecided);
-    });
+    };
   };
-  edited(whole, "edit", [](const EditDraws& e) { return e.edit; });
-  edited(whole, "edit_source", [](const EditDraws& e) { return e.source; });
-  edited(whole, "edit_source_class", [](const EditDraws& e) { return std::int64_t{e.source_class}; });
-  edited(whole, "edit_target_class", [](const EditDraws& e) { return std::int64_t{e.target_class}; });
-  edited(real, "edit_strength", [](const EditDraws& e) { return e.strength; });
+  whole("edit", edited([](const EditDraws& e) { return e.edit; }));
+  whole("edit_source", edited([](const EditDraws& e) { return e.source; }));
+  whole("edit_source_class", edited([](const EditDraws& e) { return std::int64_t{e.source_class}; }));
+  whole("edit_target_class", edited([](const EditDraws& e) { return std::int64_t{e.target_class}; }));
+  real("edit_strength", edited([](const EditDraws& e) { return e.strength; }));
 }
 
 template <class Value>
@@ -112,11 +118,15 @@ void add_policy(const std::vector<Draws>& draws, models::NamedTensors& tensors) 
 
 models::NamedTensors draw_tensors(const std::vector<Draws>& draws) {
   models::NamedTensors tensors;
-  for_each_draw([&](const char* name,
-                    auto value) { tensors[std::string{"draw."} + name] = column(draws, at::kLong, value); },
-                [&](const char* name, auto value) {
-                  tensors[std::string{"draw."} + name] = column(draws, at::kDouble, value);
-                });
+  const auto whole = [&](const char* name, auto value) {
+    tensors[std::string{"draw."} + name] = column(draws, at::kLong, value);
+  };
+  const auto real = [&](const char* name, auto value) {
+    tensors[std::string{"draw."} + name] = column(draws, at::kDouble, value);
+  };
+  for_each_draw(whole, real);
+  const auto is_edit = [](const Draws& each) { return augment::edit_of(each) != nullptr; };
+  if (std::any_of(draws.begin(), draws.end(), is_edit)) for_each_draw_of_edit(whole, real);
   add_policy(draws, tensors);
   return tensors;
 }
@@ -125,6 +135,7 @@ std::string draw_json(const Draws& draws, const std::vector<float>& label) {
   nlohmann::ordered_json line;
   const auto add = [&](const char* name, auto value) { line[name] = value(draws); };
   for_each_draw(add, add);
+  if (augment::edit_of(draws) != nullptr) for_each_draw_of_edit(add, add);
   if (const auto& policy = draws.policy; policy.count > 0) {
     const std::string name{name_of(policy.policy)};
     for (std::size_t k = 0; k < static_cast<std::size_t>(policy.count); ++k) {
